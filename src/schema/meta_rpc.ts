@@ -1,0 +1,266 @@
+// What clients, operators and replica servers ask meta, and what meta tells replica servers. Codes 300-399.
+// Standby metas answer FORWARD_TO_OTHERS; the frame's error detail then names the leader ("" = unknown).
+
+import {
+  bool,
+  choice,
+  dict,
+  list,
+  type Of,
+  optional,
+  str,
+  struct,
+  u16,
+  u32,
+  u53,
+} from "./field.ts";
+import { defineMessage, defineRpc } from "./rpc.ts";
+import {
+  configChange,
+  nodeAddress,
+  nodeStats,
+  partitionConfig,
+  replicaReport,
+  tableInfo,
+  tableStatus,
+} from "./types.ts";
+
+// ---- routes -----------------------------------------------------------------------------------------
+
+/** Routes of a table's partitions. An empty index list asks for all. */
+export const QueryConfig = defineRpc({
+  code: 300,
+  name: "query_config",
+  request: { table: str, indices: list(u32, 65536) },
+  response: {
+    tableId: u32,
+    partitionCount: u32,
+    partitions: list(partitionConfig, 65536),
+    nodes: list(nodeAddress, 10_000),
+  },
+});
+
+// ---- servers ----------------------------------------------------------------------------------------
+
+/** Replica server to meta, every beacon interval: I am alive; prolong my lease. */
+export const Beacon = defineRpc({
+  code: 310,
+  name: "beacon",
+  request: {
+    node: str,
+    /** Identifies this start of the process; larger = newer. */
+    incarnation: u53,
+    /** Sender's monotonic clock, in ms; comes back unchanged. */
+    sentAt: u53,
+    shardPorts: list(u16, 1024),
+    httpPort: u16,
+    labels: dict(str, 64),
+  },
+  response: {
+    sentAt: u53,
+    /** Only an ack with `isLeader` and `allowed` prolongs the lease. */
+    isLeader: bool,
+    /** host:port of the leader, "" if unknown. */
+    leader: str,
+    allowed: bool,
+    /** Changes whenever meta wants a config sync soon. */
+    syncHint: u53,
+  },
+});
+
+/** What a server stores, against what meta wants it to store. BUSY while an answer could be premature. */
+export const ConfigSync = defineRpc({
+  code: 311,
+  name: "config_sync",
+  request: {
+    node: str,
+    incarnation: u53,
+    replicas: list(replicaReport, 1_000_000),
+    stats: nodeStats,
+  },
+  response: {
+    /** Every partition the asker serves. */
+    configs: list(partitionConfig, 1_000_000),
+    /** Tables of those partitions. */
+    tables: list(tableInfo, 100_000),
+    /** Stored replicas the asker may remove. */
+    garbage: list(u53, 1_000_000),
+    nodes: list(nodeAddress, 10_000),
+  },
+});
+
+/** A primary (or designated primary) asks for the next configuration: ballot + 1, one change. */
+export const UpdateConfig = defineRpc({
+  code: 312,
+  name: "update_config",
+  request: {
+    change: configChange,
+    node: str,
+    from: str,
+    incarnation: u53,
+    config: partitionConfig,
+  },
+  response: {
+    /** OK, INVALID_VERSION, STATE_FREEZED, ... */
+    error: u16,
+    /** What is stored now; absent if meta does not know the partition. */
+    config: optional(partitionConfig),
+  },
+});
+
+/** Meta to a replica server: please start this change. May be lost, late or repeated. */
+export const ConfigProposal = defineMessage({
+  code: 313,
+  name: "config_proposal",
+  body: {
+    change: configChange,
+    /** The node the change is about. */
+    node: str,
+    config: partitionConfig,
+    table: tableInfo,
+    nodes: list(nodeAddress, 10_000),
+  },
+});
+export type ConfigProposalMessage = Of<typeof ConfigProposal.request>;
+
+// ---- tables -----------------------------------------------------------------------------------------
+
+export const CreateTable = defineRpc({
+  code: 320,
+  name: "create_table",
+  request: {
+    name: str,
+    partitionCount: u32,
+    maxReplicaCount: u16,
+    envs: dict(str),
+    /** OK instead of APP_EXIST if a table with the same options exists. */
+    successIfExists: bool,
+  },
+  response: { tableId: u32 },
+});
+
+export const DropTable = defineRpc({
+  code: 321,
+  name: "drop_table",
+  request: {
+    name: str,
+    /** 0 = the cluster's default. */ reserveSeconds: u53,
+    successIfNotExists: bool,
+  },
+  response: { expiresAt: u53 },
+});
+
+export const RecallTable = defineRpc({
+  code: 322,
+  name: "recall_table",
+  request: { tableId: u32, /** "" = the old name. */ newName: str },
+  response: { table: tableInfo },
+});
+
+export const RenameTable = defineRpc({
+  code: 323,
+  name: "rename_table",
+  request: { oldName: str, newName: str },
+  response: {},
+});
+
+/** How many partitions of a table are in which health (admin.md §1.3). */
+export const tableHealth = struct({
+  tableId: u32,
+  healthy: u32,
+  unhealthy: u32,
+  writeUnhealthy: u32,
+  readUnhealthy: u32,
+});
+
+export const ListTables = defineRpc({
+  code: 324,
+  name: "list_tables",
+  request: { status: optional(tableStatus) },
+  response: { tables: list(tableInfo, 100_000), health: list(tableHealth, 100_000) },
+});
+
+export const UpdateTableEnvs = defineRpc({
+  code: 325,
+  name: "update_table_envs",
+  request: {
+    table: str,
+    action: choice("set", "delete", "clear"),
+    set: dict(str),
+    /** delete: keys. clear: prefixes; none = everything. */
+    keys: list(str, 10_000),
+  },
+  response: { envs: dict(str) },
+});
+
+export const SetMaxReplicaCount = defineRpc({
+  code: 326,
+  name: "set_max_replica_count",
+  request: { table: str, maxReplicaCount: u16 },
+  response: { previous: u16 },
+});
+
+// ---- cluster ----------------------------------------------------------------------------------------
+
+export const nodeInfo = struct({
+  node: str,
+  alive: bool,
+  incarnation: u53,
+  shardPorts: list(u16, 1024),
+  httpPort: u16,
+  replicas: u32,
+  primaries: u32,
+  /** Milliseconds since the last beacon. */
+  beaconAgeMs: u53,
+  stats: optional(nodeStats),
+});
+export type NodeInfo = Of<typeof nodeInfo>;
+
+export const ListNodes = defineRpc({
+  code: 330,
+  name: "list_nodes",
+  request: {},
+  response: { nodes: list(nodeInfo, 10_000) },
+});
+
+export const functionLevel = choice("stopped", "blind", "freezed", "steady", "lively");
+export type FunctionLevel = Of<typeof functionLevel>;
+
+export const ClusterInfo = defineRpc({
+  code: 331,
+  name: "cluster_info",
+  request: {},
+  response: {
+    cluster: str,
+    metaServers: list(str, 64),
+    primaryMeta: str,
+    coordinator: str,
+    level: functionLevel,
+    /** Rows for the shell: name and value, e.g. balance figures. */
+    details: dict(str),
+  },
+});
+
+/** Reads the level, or sets it when `level` is present. */
+export const ControlMeta = defineRpc({
+  code: 332,
+  name: "control_meta",
+  request: { level: optional(functionLevel) },
+  response: { level: functionLevel, previous: functionLevel },
+});
+
+/** An operator's proposal for one partition. */
+export const Propose = defineRpc({
+  code: 333,
+  name: "propose",
+  request: { partition: u53, change: configChange, target: str, node: str, force: bool },
+  response: {},
+});
+
+/** A named maintenance command run on one server; answered by every role. */
+export const RemoteCommand = defineRpc({
+  code: 340,
+  name: "remote_command",
+  request: { command: str, args: list(str, 1000) },
+  response: { output: str },
+});
