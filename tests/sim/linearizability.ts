@@ -1,0 +1,215 @@
+// Judges whether a history of client operations on one small object could have happened one operation at a
+// time, each between its call and its answer. An operation with an unknown outcome may take effect at any
+// time after its call, or never. The search is Wing and Gong's with Lowe's memo (docs/testing.md, "Judging
+// histories"); it trusts nothing but what clients saw. The object is one hash key: a few rows by sort key.
+
+/** What a client asked. Values and numbers are texts; a counter is the decimal text of an integer. */
+export type ModelOp =
+  | { readonly kind: "get"; readonly key: string }
+  | { readonly kind: "put"; readonly rows: readonly (readonly [key: string, value: string])[] }
+  | { readonly kind: "remove"; readonly key: string }
+  /** Sets `value` if the row's value is `expected` (undefined: if there is no row). */
+  | {
+    readonly kind: "cas";
+    readonly key: string;
+    readonly expected: string | undefined;
+    readonly value: string;
+  }
+  | { readonly kind: "incr"; readonly key: string; readonly by: number };
+
+/** One operation of a history. */
+export interface Operation {
+  readonly client: number;
+  readonly op: ModelOp;
+  readonly invoke: number;
+  /** When the answer came; ignored without a result. */
+  readonly return: number;
+  /** What the answer said, in the words of {@link applyModel}; undefined: outcome unknown. */
+  readonly result: string | undefined;
+}
+
+/** Rows of the object by sort key. Treated as immutable. */
+export type ModelState = ReadonlyMap<string, string>;
+
+/** The object before anything happened. */
+export const EMPTY_STATE: ModelState = new Map();
+
+/** Runs one operation on the sequential model. */
+export function applyModel(state: ModelState, op: ModelOp): { state: ModelState; result: string } {
+  switch (op.kind) {
+    case "get":
+      return { state, result: show(state.get(op.key)) };
+    case "put": {
+      const next = new Map(state);
+      for (const [key, value] of op.rows) next.set(key, value);
+      return { state: next, result: "ok" };
+    }
+    case "remove": {
+      if (!state.has(op.key)) return { state, result: "ok" };
+      const next = new Map(state);
+      next.delete(op.key);
+      return { state: next, result: "ok" };
+    }
+    case "cas": {
+      const actual = state.get(op.key);
+      if (actual !== op.expected) return { state, result: `failed ${show(actual)}` };
+      return { state: new Map(state).set(op.key, op.value), result: "passed" };
+    }
+    case "incr": {
+      const value = String(Number(state.get(op.key) ?? "0") + op.by);
+      return { state: new Map(state).set(op.key, value), result: value };
+    }
+  }
+}
+
+/** How results name a value: `=value`, or `-` for no row. */
+export function show(value: string | undefined): string {
+  return value === undefined ? "-" : `=${value}`;
+}
+
+/** `undecided`: the memo limit was reached. */
+export type Verdict = "linearizable" | "violation" | "undecided";
+
+/**
+ * Searches for an order that explains the history.
+ *
+ * @param memoMax Remembered (set of done operations, state) pairs before giving up.
+ */
+export function checkLinearizable(history: readonly Operation[], memoMax = 2_000_000): Verdict {
+  return new Search(history).run(memoMax);
+}
+
+/** A point of the history: the call of an operation, or its answer. A linked list while searching. */
+interface Point {
+  readonly id: number;
+  readonly isCall: boolean;
+  previous: Point | undefined;
+  next: Point | undefined;
+  /** The answer of a call; undefined for unknown outcomes. */
+  answer: Point | undefined;
+}
+
+class Search {
+  readonly #history: readonly Operation[];
+  readonly #head: Point = {
+    id: -1,
+    isCall: false,
+    previous: undefined,
+    next: undefined,
+    answer: undefined,
+  };
+  readonly #done: Uint16Array;
+  /** Answered operations not yet placed. The history is explained when none is left. */
+  #open = 0;
+  readonly #states = new Map<string, number>();
+  readonly #memo = new Set<string>();
+
+  constructor(history: readonly Operation[]) {
+    this.#history = history;
+    this.#done = new Uint16Array(Math.ceil(history.length / 16));
+    const points: { time: number; point: Point }[] = [];
+    history.forEach((operation, id) => {
+      const call: Point = {
+        id,
+        isCall: true,
+        previous: undefined,
+        next: undefined,
+        answer: undefined,
+      };
+      points.push({ time: operation.invoke, point: call });
+      if (operation.result === undefined) return;
+      this.#open++;
+      call.answer = { id, isCall: false, previous: undefined, next: undefined, answer: undefined };
+      points.push({ time: operation.return, point: call.answer });
+    });
+    // At equal times calls come first: operations that touch in one instant count as concurrent.
+    points.sort((a, b) => a.time - b.time || Number(b.point.isCall) - Number(a.point.isCall));
+    let last = this.#head;
+    for (const { point } of points) {
+      last.next = point;
+      point.previous = last;
+      last = point;
+    }
+  }
+
+  run(memoMax: number): Verdict {
+    const placed: { point: Point; state: ModelState }[] = [];
+    let state = EMPTY_STATE;
+    let point = this.#head.next;
+    while (this.#open > 0) {
+      // Some answered operation is open, so an answer point ends every walk before the list does.
+      const at: Point = point!;
+      if (at.isCall) {
+        const operation = this.#history[at.id]!;
+        const next = applyModel(state, operation.op);
+        const fits = operation.result === undefined || operation.result === next.result;
+        if (fits && this.#remember(at.id, next.state)) {
+          if (this.#memo.size > memoMax) return "undecided";
+          placed.push({ point: at, state });
+          state = next.state;
+          this.#lift(at);
+          point = this.#head.next;
+        } else {
+          point = at.next;
+        }
+        continue;
+      }
+      // An answer whose operation could not be placed before it: undo the last choice.
+      const last = placed.pop();
+      if (last === undefined) return "violation";
+      state = last.state;
+      this.#flip(last.point.id);
+      this.#unlift(last.point);
+      point = last.point.next;
+    }
+    return "linearizable";
+  }
+
+  /** Marks the operation done and reports whether this (done set, state) is new; unmarks it if not. */
+  #remember(id: number, state: ModelState): boolean {
+    this.#flip(id);
+    const key = String.fromCharCode(...this.#done) + this.#stateId(state);
+    if (this.#memo.has(key)) {
+      this.#flip(id);
+      return false;
+    }
+    this.#memo.add(key);
+    return true;
+  }
+
+  #flip(id: number): void {
+    this.#done[id >> 4]! ^= 1 << (id & 15);
+  }
+
+  #stateId(state: ModelState): number {
+    const text = JSON.stringify([...state].sort((a, b) => a[0] < b[0] ? -1 : 1));
+    let id = this.#states.get(text);
+    if (id === undefined) this.#states.set(text, id = this.#states.size);
+    return id;
+  }
+
+  #lift(call: Point): void {
+    unlink(call);
+    if (call.answer === undefined) return;
+    unlink(call.answer);
+    this.#open--;
+  }
+
+  #unlift(call: Point): void {
+    if (call.answer !== undefined) {
+      relink(call.answer);
+      this.#open++;
+    }
+    relink(call);
+  }
+}
+
+function unlink(point: Point): void {
+  point.previous!.next = point.next;
+  if (point.next !== undefined) point.next.previous = point.previous;
+}
+
+function relink(point: Point): void {
+  point.previous!.next = point;
+  if (point.next !== undefined) point.next.previous = point;
+}
