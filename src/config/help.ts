@@ -1,8 +1,9 @@
 // What people read about settings, made from the declarations: the --help of a role and docs/config.md.
 
 import type { AnySetting } from "./field.ts";
+import type { ServerRole } from "./group.ts";
 import { CONFIG_FLAG } from "./load.ts";
-import { type Declared, declaredSettings, GROUPS, type ServerRole } from "./settings.ts";
+import { type Declared, declaredSettings, GROUPS } from "./settings.ts";
 
 /** The help of a server role. */
 export function roleHelp(role: ServerRole, brief: string): string {

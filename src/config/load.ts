@@ -6,13 +6,8 @@
 import { parse as parseToml } from "smol-toml";
 import { type AnySetting, text } from "./field.ts";
 import { readFlags } from "./flags.ts";
-import {
-  checkTogether,
-  type Declared,
-  declaredSettings,
-  type ServerRole,
-  type Settings,
-} from "./settings.ts";
+import type { ServerRole } from "./group.ts";
+import { checkTogether, type Declared, declaredSettings, type Settings } from "./settings.ts";
 import { suggestion } from "./suggest.ts";
 
 /** How loading ended. */

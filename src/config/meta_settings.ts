@@ -1,0 +1,49 @@
+// Settings of meta servers. settings.ts joins all groups and explains names.
+
+import { choice, duration, hostPort, text } from "./field.ts";
+import { group } from "./group.ts";
+
+/** Addresses and directories. */
+export const META_SERVER = group("Meta server", ["meta"], {
+  listen: hostPort({
+    default: "127.0.0.1:34601",
+    doc: "Address to listen on; port 0 takes a free port, which the first line on stdout tells",
+  }),
+  http: hostPort({
+    default: "",
+    optional: true,
+    doc: "Address of the HTTP interface; empty = none",
+  }),
+  dataDir: text({
+    default: "data/meta",
+    pattern: /./,
+    expected: "a path",
+    doc: "Directory of the state of this server; one process only",
+  }),
+});
+
+/** What meta does to keep partitions healthy (docs/meta.md). */
+export const PLACEMENT = group("Placement", ["meta"], {
+  failureCheckMs: duration({
+    default: "500ms",
+    min: "10ms",
+    max: "1m",
+    doc: "Meta looks for dead servers this often",
+  }),
+  cureIntervalMs: duration({
+    default: "1s",
+    min: "10ms",
+    max: "10m",
+    doc: "Meta looks this often for partitions that need another step towards health",
+  }),
+  replicaAssignDelayMs: duration({
+    default: "30s",
+    min: "0",
+    max: "1d",
+    doc: "A lost secondary is expected back for so long before another server gets its place",
+  }),
+  functionLevel: choice(["stopped", "blind", "freezed", "steady", "lively"], {
+    default: "steady",
+    doc: "What a new meta leader may do by itself: see docs/meta.md",
+  }),
+});

@@ -1,0 +1,226 @@
+// Settings of replica servers. settings.ts joins all groups and explains names; the group of replication
+// has exactly the fields of ReplicaSettings and is handed to the core as it is.
+
+import { bool, bytes, choice, duration, hostPort, hostPorts, int, text } from "./field.ts";
+import { group } from "./group.ts";
+
+/** Addresses and directories. */
+export const REPLICA_SERVER = group("Replica server", ["replica"], {
+  listen: hostPort({
+    default: "127.0.0.1:34801",
+    doc: "Address to listen on, and the server's name in the cluster: keep it across restarts",
+  }),
+  http: hostPort({
+    default: "",
+    optional: true,
+    doc: "Address of the HTTP interface; empty = none",
+  }),
+  meta: hostPorts({
+    default: ["127.0.0.1:34601"],
+    doc: "Addresses of all meta servers",
+  }),
+  dataDir: text({
+    default: "data/replica",
+    pattern: /./,
+    expected: "a path",
+    doc: "Directory of tables and private logs; one process only",
+  }),
+  logDir: text({
+    default: "",
+    doc: "Directory of the shared logs, best on a disk of its own; empty = below data-dir",
+  }),
+  shards: int({
+    default: 1,
+    min: 1,
+    max: 1,
+    doc: "Threads that serve partitions",
+  }),
+});
+
+/** The worker half of failure detection and config sync. */
+export const CONTACT = group("Contact with meta", ["replica"], {
+  beaconTimeoutMs: duration({
+    default: "700ms",
+    min: "10ms",
+    max: "1m",
+    doc: "A beacon unanswered for so long has failed; the next meta server is asked",
+  }),
+  leaseSafetyMs: duration({
+    default: "250ms",
+    min: "1ms",
+    max: "1m",
+    doc: "End of the lease that is never used, for clocks that run at different rates",
+  }),
+  configSyncIntervalMs: duration({
+    default: "10s",
+    min: "50ms",
+    max: "10m",
+    doc: "What is stored is compared with meta's view this often",
+  }),
+  absentCloseMs: duration({
+    default: "10m",
+    min: "1s",
+    max: "7d",
+    doc: "An inactive replica that meta does not list is closed after so long; its data stays",
+  }),
+});
+
+/** Limits and intervals of the replication core. */
+export const REPLICATION = group("Replication", ["replica"], {
+  inflightMutationsMax: int({
+    default: 64,
+    min: 1,
+    max: 10_000,
+    doc: "Mutations of one partition between their number and their commit",
+  }),
+  mutationBytesMax: bytes({
+    default: "1MiB",
+    min: "1KiB",
+    max: "8MiB",
+    doc: "Size at which writes gathered for one mutation are sent",
+  }),
+  queuedWritesMax: int({
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    doc: "Writes waiting in one partition; more are answered BUSY",
+  }),
+  cacheMutationsMax: int({
+    default: 2000,
+    min: 1,
+    max: 1_000_000,
+    doc: "Committed mutations kept in memory for learners",
+  }),
+  cacheBytesMax: bytes({
+    default: "8MiB",
+    min: "64KiB",
+    max: "1GiB",
+    doc: "Bytes of committed mutations kept in memory for learners, per partition",
+  }),
+  prepareTimeoutMs: duration({
+    default: "3s",
+    min: "20ms",
+    max: "1m",
+    doc: "A secondary that has not acknowledged for so long is removed",
+  }),
+  learnerPrepareTimeoutMs: duration({
+    default: "5s",
+    min: "20ms",
+    max: "10m",
+    doc: "The same for a learner",
+  }),
+  prepareResendMs: duration({
+    default: "500ms",
+    min: "5ms",
+    max: "1m",
+    doc: "A prepare unanswered for so long is sent again",
+  }),
+  groupCheckIntervalMs: duration({
+    default: "10s",
+    min: "20ms",
+    max: "10m",
+    doc: "A primary tells its group the configuration this often",
+  }),
+  idleCommitMs: duration({
+    default: "1s",
+    min: "10ms",
+    max: "1m",
+    doc: "Secondaries hear of the last commit after so long without writes",
+  }),
+  reconfigureResendMs: duration({
+    default: "1s",
+    min: "10ms",
+    max: "1m",
+    doc: "An unanswered request to meta for a new configuration is sent again after so long",
+  }),
+  learnRetryMs: duration({
+    default: "1s",
+    min: "10ms",
+    max: "1m",
+    doc: "A learner tries again after so long",
+  }),
+  checkpointIntervalMs: duration({
+    default: "1m",
+    min: "100ms",
+    max: "1d",
+    doc: "Applied writes are made durable in the engine at least this often",
+  }),
+  checkpointDecrees: int({
+    default: 100_000,
+    min: 1,
+    doc: "Mutations after which a checkpoint is taken before its time",
+  }),
+  minReplicaCount: int({
+    default: 0,
+    min: 0,
+    max: 5,
+    clusterWide: true,
+    doc: "Fewest live members to accept a write; 0 = more than half of the table's replicas",
+  }),
+  sessionsMax: int({
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    clusterWide: true,
+    doc: "Client sessions one partition remembers for exactly-once writes",
+  }),
+  sessionResultsMax: int({
+    default: 32_768,
+    min: 1,
+    max: 1_000_000,
+    clusterWide: true,
+    doc: "Results one partition remembers for exactly-once writes",
+  }),
+});
+
+/** The two write-ahead logs (docs/log_format.md). */
+export const LOGS = group("Write-ahead logs", ["replica"], {
+  fsync: choice(["group", "none"], {
+    default: "group",
+    doc: "group: a write is acknowledged when it survives power loss; none: for comparison only",
+  }),
+  sharedLogSegmentBytes: bytes({
+    default: "64MiB",
+    min: "64KiB",
+    max: "1GiB",
+    doc: "Size at which a new file of the shared log is begun",
+  }),
+  privateLogSegmentBytes: bytes({
+    default: "32MiB",
+    min: "64KiB",
+    max: "1GiB",
+    doc: "Size at which a new file of a replica's private log is begun",
+  }),
+  privateLogSyncIntervalMs: duration({
+    default: "1s",
+    min: "10ms",
+    max: "1m",
+    doc: "Private logs are synced this often, which lets shared log files be deleted",
+  }),
+  privateLogReserveBytes: bytes({
+    default: "64MiB",
+    min: "0B",
+    max: "64GiB",
+    doc: "Private log kept for learners beyond what recovery needs, per replica",
+  }),
+});
+
+/** LevelDB, one per replica (docs/storage_layout.md). */
+export const ENGINE = group("Storage engine", ["replica"], {
+  writeBufferBytes: bytes({
+    default: "16MiB",
+    min: "64KiB",
+    max: "1GiB",
+    doc: "Writes of one replica kept in memory before they go to a sorted file",
+  }),
+  blockCacheBytes: bytes({
+    default: "32MiB",
+    min: "0B",
+    max: "64GiB",
+    doc: "Cache of uncompressed blocks, per replica",
+  }),
+  compression: bool({
+    default: true,
+    doc: "Compress sorted files",
+  }),
+});
