@@ -19,13 +19,16 @@ export interface RangeOptions {
   readonly values?: boolean;
 }
 
-/** Key and value. */
+/** Key and value. They may be Node buffers: take parts with `subarray`, `slice` would not copy. */
 export type Entry = readonly [key: Uint8Array, value: Uint8Array];
 
 /** Reads a range as of the moment of its creation, whatever is written meanwhile. Close it always. */
 export interface EngineIterator {
-  /** Up to `count` next entries; fewer only at the end; none when exhausted. */
-  next(count: number): Promise<Entry[]>;
+  /**
+   * Up to `count` next entries; fewer at the end, or when `bytesMax` bytes of keys and values are
+   * reached (at least one entry is returned while there is one); none when exhausted.
+   */
+  next(count: number, bytesMax?: number): Promise<Entry[]>;
   close(): Promise<void>;
 }
 
@@ -41,7 +44,10 @@ export interface Engine {
   /** Value of `key` as of the last completed write; `undefined` if absent. Synchronous: 400-500 k/s warm. */
   get(key: Uint8Array): Uint8Array | undefined;
   getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[];
-  /** Applies all operations in order, or none. Not durable against power loss until `flush`. */
+  /**
+   * Applies all operations in order, or none; writes happen in the order of their calls. Not durable against
+   * power loss until `flush`. Keys and values are copied before the call returns.
+   */
   write(ops: readonly BatchOp[]): Promise<void>;
   range(options: RangeOptions): EngineIterator;
   snapshot(): EngineSnapshot;
