@@ -1,0 +1,24 @@
+// Directories that are there after a power loss. A new directory is only as durable as the entry in its
+// parent, and that one as the parent's own entry; docs/storage_layout.md, "Directories".
+
+import type { Files } from "../src/base/files.ts";
+
+/** The directory a path is in; "/" for the root's children. */
+export function parentOf(path: string): string {
+  return path.slice(0, Math.max(1, path.lastIndexOf("/")));
+}
+
+/**
+ * Makes a directory and its parents, and syncs every directory that got a new entry.
+ *
+ * @throws {FilesError}
+ */
+export async function makeDirDurable(files: Files, path: string): Promise<void> {
+  const changed: string[] = [];
+  for (let at = path; at !== "/" && !files.exists(at); at = parentOf(at)) {
+    changed.push(parentOf(at));
+  }
+  if (changed.length === 0) return;
+  files.makeDir(path);
+  for (const parent of changed.reverse()) await files.syncDir(parent);
+}
