@@ -202,16 +202,12 @@ function isHostPort(input: unknown): input is string {
   return match !== null && Number(match[1]) <= 65535;
 }
 
-/** An address; port 0 takes a free port. `optional` allows "", which means "none". */
-export function hostPort(
-  options: Common & { default: string; optional?: boolean },
-): Setting<string> {
-  const expected = `HOST:PORT with a port up to 65535${options.optional ? ', or ""' : ""}`;
+/** An address; port 0 takes a free port. */
+export function hostPort(options: Common & { default: string }): Setting<string> {
+  const bounds = "HOST:PORT with a port up to 65535";
   const parse = (input: unknown): Parsed<string> =>
-    isHostPort(input) || (options.optional && input === "")
-      ? yes(input as string)
-      : no(`${expected}, such as 127.0.0.1:34601`);
-  return setting("address", options, options.default, expected, parse, (value) => value);
+    isHostPort(input) ? yes(input) : no(`${bounds}, such as 127.0.0.1:34601`);
+  return setting("address", options, options.default, bounds, parse, (value) => value);
 }
 
 /** One or more addresses: comma-separated in a flag, an array in the file. */

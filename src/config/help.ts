@@ -47,8 +47,8 @@ export function configPage(): string {
     "Every setting is a flag (`--prepare-timeout 3s`) and a key of the TOML file that `--config` names",
     '(`prepare-timeout = "3s"`, at the top level). Flags stand above the file, the file above the',
     "defaults. Unknown flags and keys are refused; one file may serve several roles. Durations carry a",
-    "unit (`ms`, `s`, `m`, `h`, `d`), byte counts may (`KiB`, `MiB`, `GiB`). Settings marked",
-    "_cluster_ must be equal on all servers of a cluster.",
+    "unit (`ms`, `s`, `m`, `h`, `d`), byte counts may (`KiB`, `MiB`, `GiB`). Settings marked _cluster_",
+    "must be equal on all servers of a cluster.",
   ];
   for (const [group, declared] of byGroup()) {
     lines.push("", `## ${GROUPS[group].title}`, "");

@@ -9,11 +9,6 @@ export const META_SERVER = group("Meta server", ["meta"], {
     default: "127.0.0.1:34601",
     doc: "Address to listen on; port 0 takes a free port, which the first line on stdout tells",
   }),
-  http: hostPort({
-    default: "",
-    optional: true,
-    doc: "Address of the HTTP interface; empty = none",
-  }),
   dataDir: text({
     default: "data/meta",
     pattern: /./,

@@ -10,11 +10,6 @@ export const REPLICA_SERVER = group("Replica server", ["replica"], {
     default: "127.0.0.1:34801",
     doc: "Address to listen on, and the server's name in the cluster: keep it across restarts",
   }),
-  http: hostPort({
-    default: "",
-    optional: true,
-    doc: "Address of the HTTP interface; empty = none",
-  }),
   meta: hostPorts({
     default: ["127.0.0.1:34601"],
     doc: "Addresses of all meta servers",
