@@ -1,0 +1,170 @@
+// From the commit point to the engine: committing what is logged, applying what is committed, answering who
+// waits, taking checkpoints. The same for every role. Rules: docs/protocol.md, "Commit and apply", R15.
+
+import { Err } from "../base/errors.ts";
+import type { Decree } from "../base/ids.ts";
+import type { Mutation } from "../schema/mutation.ts";
+import type { PendingReply } from "./prepare_list.ts";
+import { note, type ReplicaState } from "./state.ts";
+
+/** One engine batch is at most this long, so that an apply never blocks a read for more than a few ms. */
+const APPLY_BYTES_MAX = 4 * 1024 * 1024;
+const APPLY_MUTATIONS_MAX = 256;
+
+/**
+ * Follows the primary's commit point as far as the own log goes.
+ *
+ * @returns False if a committed decree is missing, which condemns a member (R6).
+ */
+export function followCommit(s: ReplicaState): boolean {
+  while (s.list.committed < s.commitTarget) {
+    const entry = s.list.get(s.list.committed + 1);
+    if (entry === undefined) return s.status !== "secondary";
+    if (!entry.logged) break;
+    s.list.commitNext();
+  }
+  startApply(s);
+  return true;
+}
+
+/** Hands the next committed mutations to the engine, unless it is busy. */
+export function startApply(s: ReplicaState): void {
+  if (s.applying !== 0 || s.applied >= s.list.committed) return;
+  const mutations: Mutation[] = [];
+  let bytes = 0;
+  let decree = s.applied;
+  while (decree < s.list.committed && mutations.length < APPLY_MUTATIONS_MAX) {
+    const mutation = s.list.get(decree + 1)!.mutation;
+    if (mutations.length > 0 && bytes + mutation.body.length > APPLY_BYTES_MAX) break;
+    bytes += mutation.body.length;
+    mutations.push(mutation);
+    decree++;
+  }
+  s.applying = decree;
+  s.out.push({ kind: "apply", mutations });
+}
+
+/** The engine has everything up to `decree`: answer the clients, go on. */
+export function onApplied(s: ReplicaState, decree: Decree): void {
+  if (s.applying !== decree) return; // An apply of before an image was installed.
+  s.applying = 0;
+  for (let d = s.applied + 1; d <= decree; d++) {
+    const entry = s.list.get(d)!;
+    s.sessions.apply(d, entry.mutation.body);
+    if (entry.replies.length > 0) {
+      for (const reply of entry.replies) answer(s, reply, d);
+      entry.replies = [];
+    }
+  }
+  s.applied = decree;
+  maybeCheckpoint(s);
+  startApply(s);
+  s.list.trim(s.applied, s.settings.cacheMutationsMax, s.settings.cacheBytesMax);
+}
+
+function answer(s: ReplicaState, reply: PendingReply, decree: Decree): void {
+  forgetPending(s, reply);
+  for (const token of reply.tokens) {
+    s.out.push({
+      kind: "reply",
+      token,
+      error: reply.error as typeof Err.OK,
+      decree,
+      result: reply.result,
+    });
+  }
+}
+
+/** Removes an exactly-once write from the index of writes in flight. */
+export function forgetPending(s: ReplicaState, reply: PendingReply): void {
+  if (reply.session === 0) return;
+  const bySequence = s.pendingSessions.get(reply.session);
+  if (bySequence === undefined) return;
+  bySequence.delete(reply.sequence);
+  if (bySequence.size === 0) s.pendingSessions.delete(reply.session);
+}
+
+/** Takes a checkpoint when one is due; only at a moment when the engine stands exactly at `applied`. */
+export function maybeCheckpoint(s: ReplicaState): void {
+  const behind = s.applied - s.durable;
+  if (s.checkpointing || s.applying !== 0 || behind === 0 || s.status === "error") return;
+  const due = behind >= s.settings.checkpointDecrees ||
+    s.now - s.checkpointAt >= s.settings.checkpointIntervalMs;
+  if (!due) return;
+  takeCheckpoint(s);
+}
+
+/** Asks the driver to make the state at `applied` durable. */
+export function takeCheckpoint(s: ReplicaState): void {
+  s.checkpointing = true;
+  s.checkpointAt = s.now;
+  s.out.push({
+    kind: "checkpoint",
+    decree: s.applied,
+    ballot: s.ballot,
+    sessions: s.sessions.image(),
+  });
+}
+
+/** A checkpoint is done. */
+export function onCheckpointed(s: ReplicaState, decree: Decree): void {
+  s.checkpointing = false;
+  if (decree > s.durable && decree <= s.applied) s.durable = decree;
+}
+
+/** This replica can no longer be trusted: terminal, the driver closes it and moves it aside (§13). */
+export function condemn(s: ReplicaState, reason: string): void {
+  if (s.status === "error") return;
+  note(s, "condemned", { reason, was: s.status });
+  failWaiting(s);
+  s.status = "error";
+  s.transient = false;
+  s.reigning = false;
+  s.primary = undefined;
+  s.learner = undefined;
+  s.reconfiguration = undefined;
+  s.learners.clear();
+  s.out.push({ kind: "cancelFetch" }, { kind: "close", reason, damaged: true });
+}
+
+/**
+ * Answers everybody who waits: queued writes were certainly not done; those in replication may happen still
+ * (I9: never "not done" after a decree was assigned).
+ */
+export function failWaiting(s: ReplicaState): void {
+  failQueue(s, Err.INVALID_STATE);
+  for (let d = s.applied + 1; d <= s.list.maxPrepared; d++) {
+    const entry = s.list.get(d);
+    if (entry === undefined || entry.replies.length === 0) continue;
+    for (const reply of entry.replies) failUnknown(s, reply);
+    entry.replies = [];
+  }
+  s.pendingSessions.clear();
+}
+
+/** Tells the clients of one dropped or abandoned write that its fate is not known. */
+export function failUnknown(s: ReplicaState, reply: PendingReply): void {
+  forgetPending(s, reply);
+  for (const token of reply.tokens) {
+    s.out.push({
+      kind: "reply",
+      token,
+      error: Err.OUTCOME_UNKNOWN,
+      decree: 0,
+      result: undefined,
+    });
+  }
+}
+
+/** Answers every queued write with a "not done" error. */
+export function failQueue(
+  s: ReplicaState,
+  error: typeof Err.INVALID_STATE | typeof Err.NOT_ENOUGH_MEMBER,
+): void {
+  for (let i = s.queueHead; i < s.queue.length; i++) {
+    const { token } = s.queue[i]!;
+    s.out.push({ kind: "reply", token, error, decree: 0, result: undefined });
+  }
+  s.queue = [];
+  s.queueHead = 0;
+}

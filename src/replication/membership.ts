@@ -1,0 +1,356 @@
+// What a replica is: adopting ballots and configurations, asking meta for the next one, proposals, losing and
+// regaining contact, coming back after a restart. Rules: docs/protocol.md, "Status machine" (§3), "Ballots" (§4),
+// "Reconfiguration" (§9), "Restart" (§12).
+
+import { Err } from "../base/errors.ts";
+import { type Ballot, type Decree, NOBODY, type NodeId } from "../base/ids.ts";
+import type {
+  RejoinMessage,
+  RejoinReplyMessage,
+  RemoveReplicaMessage,
+} from "../schema/replica_rpc.ts";
+import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
+import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
+import type { ReplicaEvent } from "./io.ts";
+import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
+import { append, head, NO_RECONCILE_END, note, type ReplicaState, send } from "./state.ts";
+import { addLearner } from "./teacher.ts";
+
+/** `config` without `node`, as the next configuration to ask for. */
+export function withoutMember(config: PartitionConfig, node: NodeId): PartitionConfig {
+  const lastDrops = [...config.lastDrops.filter((n) => n !== node), node].slice(-3);
+  return {
+    ...config,
+    ballot: config.ballot + 1,
+    primary: config.primary === node ? NOBODY : config.primary,
+    secondaries: config.secondaries.filter((n) => n !== node),
+    lastDrops,
+  };
+}
+
+/** `config` with `node` as one more secondary. */
+export function withSecondary(config: PartitionConfig, node: NodeId): PartitionConfig {
+  return {
+    ...config,
+    ballot: config.ballot + 1,
+    primary: config.primary === node ? NOBODY : config.primary,
+    secondaries: [...config.secondaries.filter((n) => n !== node), node],
+    lastDrops: config.lastDrops.filter((n) => n !== node),
+  };
+}
+
+/** `config` led by `node`. */
+export function withPrimary(config: PartitionConfig, node: NodeId): PartitionConfig {
+  return {
+    ...config,
+    ballot: config.ballot + 1,
+    primary: node,
+    secondaries: config.secondaries.filter((n) => n !== node),
+    lastDrops: config.lastDrops.filter((n) => n !== node),
+  };
+}
+
+/** Promises never to act on a smaller ballot again (I6). The promise is in the log before any ack that follows it. */
+export function adoptBallot(s: ReplicaState, ballot: Ballot): void {
+  if (ballot <= s.ballot) return;
+  note(s, "ballot", { from: s.ballot, to: ballot });
+  s.ballot = ballot;
+  s.reconcileEnd = NO_RECONCILE_END;
+  s.adoptedCommitted = s.list.committed;
+  s.primaryNode = NOBODY;
+  s.ackEnd = s.list.committed;
+  s.rejoinAt = 0;
+  append(s, { kind: "ballot", ballot, reconcileEnd: NO_RECONCILE_END });
+}
+
+/**
+ * Learns E(ballot) from the primary and drops the ghost tail above it (§10).
+ *
+ * @returns False if this replica has committed more than the primary ever held, which condemns it.
+ */
+export function adoptReconcileEnd(s: ReplicaState, end: Decree): boolean {
+  if (s.reconcileEnd !== NO_RECONCILE_END) return true;
+  // What was committed before this ballot must have been known to its primary (I8).
+  if (s.status !== "learner" && s.adoptedCommitted > end) {
+    condemn(
+      s,
+      `Committed ${s.adoptedCommitted}, but the primary of ballot ${s.ballot} held only ${end}`,
+    );
+    return false;
+  }
+  s.reconcileEnd = end;
+  const dropped = s.list.truncate(end, s.ballot);
+  append(s, { kind: "ballot", ballot: s.ballot, reconcileEnd: end });
+  for (const entry of dropped) for (const reply of entry.replies) failUnknown(s, reply);
+  if (dropped.length > 0) note(s, "truncate", { end, dropped: dropped.length });
+  return true;
+}
+
+/** Between two configurations: no prepares, no reads, no commits, until meta's word (It). */
+export function becomeTransient(s: ReplicaState): void {
+  s.status = "inactive";
+  s.transient = true;
+  s.primary = undefined;
+  s.learner = undefined;
+}
+
+/** No member and no learner (In). The data stays: meta may want it again. */
+export function becomeInactive(s: ReplicaState, reason: string): void {
+  if (s.status !== "inactive" || s.transient) note(s, "status", { to: "inactive", reason });
+  failWaiting(s);
+  s.status = "inactive";
+  s.transient = false;
+  s.reigning = false;
+  s.primary = undefined;
+  s.learner = undefined;
+  s.reconfiguration = undefined;
+  s.learners.clear();
+  s.out.push({ kind: "cancelFetch" });
+}
+
+function becomeSecondary(s: ReplicaState): void {
+  failWaiting(s);
+  note(s, "status", { to: "secondary", ballot: s.ballot });
+  s.status = "secondary";
+  s.transient = false;
+  s.restarted = false;
+  s.reigning = false;
+  s.primary = undefined;
+  s.learner = undefined;
+  s.learners.clear();
+  s.primaryNode = s.config.ballot === s.ballot ? s.config.primary : s.primaryNode;
+  s.ackEnd = Math.max(s.ackEnd, s.list.committed);
+}
+
+/** A follower of `primary` at the current ballot, known from the primary itself instead of from meta. */
+export function followAsSecondary(s: ReplicaState, primary: NodeId): void {
+  s.primaryNode = primary;
+  becomeSecondary(s);
+}
+
+/** Somebody holds a larger ballot than this primary: its configuration is history. */
+export function outdated(s: ReplicaState, ballot: Ballot): void {
+  if (s.status === "primary") {
+    note(s, "status", { to: "transient", reason: "outdated", ballot });
+    becomeTransient(s);
+  }
+  s.out.push({ kind: "requestConfigSync" });
+}
+
+/** Asks meta for the next configuration; everything stops until the answer (§9.2). */
+export function reconfigure(
+  s: ReplicaState,
+  change: ConfigChange,
+  node: NodeId,
+  config: PartitionConfig,
+): void {
+  if (s.reconfiguration !== undefined || !s.connected) return;
+  const attempt = ++s.attemptCounter;
+  const hinted = { ...config, committedHint: s.list.committed };
+  s.reconfiguration = { attempt, change, node, config: hinted, sentAt: s.now };
+  note(s, "reconfigure", { change, node, ballot: config.ballot });
+  becomeTransient(s);
+  s.out.push({ kind: "updateConfig", attempt, change, node, config: hinted });
+}
+
+/** Meta's answer to a reconfiguration. */
+export function onConfigReply(
+  s: ReplicaState,
+  reply: Extract<ReplicaEvent, { kind: "configReply" }>,
+): void {
+  const asked = s.reconfiguration;
+  if (asked === undefined || asked.attempt !== reply.attempt || s.status !== "inactive") return;
+  if (reply.error !== Err.OK && reply.error !== Err.INVALID_VERSION) return; // Resent by the tick.
+  const config = reply.config;
+  if (config === undefined || config.ballot < s.ballot) return;
+  if (config.ballot === s.ballot) {
+    // Not accepted, and nothing else happened: back to where we were, unless this is a new life.
+    if (reply.error === Err.INVALID_VERSION) {
+      s.reconfiguration = undefined;
+      s.out.push({ kind: "requestConfigSync" });
+    }
+    return;
+  }
+  const removed = asked.change === "REMOVE" && reply.error === Err.OK ? asked.node : undefined;
+  onConfig(s, config);
+  if (removed !== undefined && removed !== s.self) {
+    send(s, removed, { kind: "removeReplica", body: head(s) });
+  }
+}
+
+/** A configuration that meta has persisted (§3). */
+export function onConfig(s: ReplicaState, config: PartitionConfig): void {
+  if (s.status === "error" || config.ballot < s.ballot) return;
+  // The next configuration, led by us again: nobody else led in between.
+  const sameReign = s.reigning && config.ballot <= s.ballot + 1;
+  const own = s.reconfiguration;
+  if (config.ballot === s.ballot) {
+    s.config = config;
+    // While a request is out, only its answer ends the pause (§17, "primary on stale config").
+    if (s.status !== "inactive" || own !== undefined || !s.connected) return;
+  } else {
+    // Our own request came true, or somebody else's did and ours never will.
+    const restarted = s.restarted && own === undefined;
+    adoptBallot(s, config.ballot);
+    s.config = config;
+    s.reconfiguration = undefined;
+    s.restarted = restarted;
+  }
+  if (config.primary === s.self) return enterPrimary(s, sameReign);
+  if (config.secondaries.includes(s.self)) return enterSecondary(s);
+  if (s.status === "learner") return; // Learners are told by their primary, not by meta.
+  becomeInactive(s, "not a member");
+}
+
+function enterPrimary(s: ReplicaState, sameReign: boolean): void {
+  if (s.restarted) {
+    // It may have sent prepares it never logged: never the same ballot again (§4.5, rDSN #522).
+    becomeTransient(s);
+    return reconfigure(s, "PRIMARY_FORCE_UPDATE_BALLOT", s.self, {
+      ...s.config,
+      ballot: s.config.ballot + 1,
+    });
+  }
+  if (!sameReign && !s.transient && s.status !== "secondary") {
+    // Meta names a replica that never asked to lead: do not serve, do not destroy, let meta look again.
+    note(s, "status", { to: s.status, reason: "made primary without having been a member" });
+    s.out.push({ kind: "requestConfigSync" });
+    return;
+  }
+  note(s, "status", { to: "primary", ballot: s.ballot });
+  becomePrimary(s, !sameReign);
+}
+
+function enterSecondary(s: ReplicaState): void {
+  if (s.status === "secondary") {
+    s.primaryNode = s.config.primary;
+    return;
+  }
+  if (s.status === "inactive" && !s.transient) return; // Cannot serve: the primary will notice and remove it.
+  if (s.status === "learner" && s.learner?.phase !== "learned" && s.learner?.phase !== "catching") {
+    return becomeInactive(s, "promoted before it had learned");
+  }
+  if (s.restarted) {
+    becomeTransient(s);
+    s.primaryNode = s.config.primary;
+    return askToRejoin(s);
+  }
+  becomeSecondary(s);
+  followCommit(s);
+}
+
+/** Restarted member: ask the primary whether we still count (R12.5). */
+export function askToRejoin(s: ReplicaState): void {
+  if (s.primaryNode === NOBODY || s.primaryNode === s.self) return;
+  s.rejoinAt = s.now;
+  send(s, s.primaryNode, {
+    kind: "rejoin",
+    body: { ...head(s), lastPrepared: s.list.lastPrepared, committed: s.list.committed },
+  });
+}
+
+/** Primary: a member is back in a new incarnation. What it acknowledged before does not count any more. */
+export function onRejoin(s: ReplicaState, message: RejoinMessage): void {
+  if (message.ballot > s.ballot) return outdated(s, message.ballot);
+  if (s.status !== "primary") return;
+  const member = s.primary!.secondaries.get(message.from);
+  const accepted = member !== undefined && message.ballot === s.ballot &&
+    message.lastPrepared >= s.list.committed;
+  note(s, "rejoin", { node: message.from, accepted });
+  const { reconcileEnd, list: { committed } } = s;
+  send(s, message.from, {
+    kind: "rejoinReply",
+    body: { ...head(s), accepted, reconcileEnd, committed },
+  });
+  if (member === undefined || message.ballot !== s.ballot) return;
+  if (!accepted) return receiverFailed(s, member, "lost acknowledged mutations");
+  const again = newReceiver(s, message.from, committed);
+  s.primary!.secondaries.set(message.from, again);
+  resend(s, again);
+}
+
+/** Restarted member: the primary's verdict. */
+export function onRejoinReply(s: ReplicaState, message: RejoinReplyMessage): void {
+  if (!s.restarted || s.status !== "inactive" || !s.transient) return;
+  if (message.ballot > s.ballot) {
+    adoptBallot(s, message.ballot);
+    s.primaryNode = message.from;
+    return askToRejoin(s);
+  }
+  if (message.ballot < s.ballot || !message.accepted) return;
+  if (!adoptReconcileEnd(s, message.reconcileEnd)) return;
+  followAsSecondary(s, message.from);
+  s.commitTarget = Math.max(s.commitTarget, message.committed);
+  if (!followCommit(s)) condemn(s, "A committed mutation is missing after a restart");
+}
+
+/** An operator's or meta's wish; the ballot decides whether it is still meant. */
+export function onProposal(
+  s: ReplicaState,
+  { change, node, config }: Extract<ReplicaEvent, { kind: "proposal" }>,
+): void {
+  if (s.status === "error" || s.closing || config.ballot < s.ballot) return;
+  if (config.ballot > s.ballot) onConfig(s, config);
+  if (config.ballot !== s.ballot || s.reconfiguration !== undefined) return;
+  s.config = config;
+  const self = node === s.self;
+  switch (change) {
+    case "ASSIGN_PRIMARY":
+      // Also a former member that meta chose after everybody was lost.
+      if (!self || config.primary !== NOBODY || s.status !== "inactive") return;
+      return reconfigure(s, change, node, withPrimary(config, node));
+    case "UPGRADE_TO_PRIMARY":
+      if (!self || config.primary !== NOBODY || !config.secondaries.includes(node)) return;
+      if (s.status !== "secondary" && !(s.status === "inactive" && s.transient)) return;
+      return reconfigure(s, change, node, withPrimary(config, node));
+    case "ADD_SECONDARY":
+    case "ADD_SECONDARY_FOR_LB":
+      return addLearner(s, node, change === "ADD_SECONDARY_FOR_LB");
+    case "DOWNGRADE_TO_SECONDARY":
+      if (s.status !== "primary" || !self) return;
+      return reconfigure(s, change, node, withSecondary(config, node));
+    case "DOWNGRADE_TO_INACTIVE":
+    case "REMOVE":
+      if (s.status !== "primary" || !(self || s.primary!.secondaries.has(node))) return;
+      return reconfigure(s, change, node, withoutMember(config, node));
+    default:
+      return;
+  }
+}
+
+/** The primary removed this replica. Ignored by one that learns again at the same ballot (§9.6). */
+export function onRemoveReplica(s: ReplicaState, message: RemoveReplicaMessage): void {
+  if (message.ballot < s.ballot || s.status === "error") return;
+  if (message.ballot === s.ballot && (s.status === "learner" || s.status === "primary")) return;
+  adoptBallot(s, message.ballot);
+  becomeInactive(s, "removed");
+}
+
+/** The lease is lost or regained (§3). A pending request stays pending: it may have been persisted. */
+export function onMetaContact(s: ReplicaState, connected: boolean): void {
+  if (s.connected === connected) return;
+  s.connected = connected;
+  if (connected) {
+    if (s.reconfiguration !== undefined) s.reconfiguration.sentAt = -Infinity;
+    return;
+  }
+  if (s.status === "primary" || s.status === "secondary") {
+    failWaiting(s);
+    note(s, "status", { to: "transient", reason: "lost contact with meta" });
+    becomeTransient(s);
+  } else if (s.status === "learner") becomeInactive(s, "lost contact with meta");
+  else failQueue(s, Err.INVALID_STATE);
+}
+
+/** Resends what meta or the primary has not answered. */
+export function tickMembership(s: ReplicaState): void {
+  const asked = s.reconfiguration;
+  if (asked !== undefined && s.connected) {
+    if (s.now - asked.sentAt < s.settings.reconfigureResendMs) return;
+    asked.sentAt = s.now;
+    const { attempt, change, node, config } = asked;
+    s.out.push({ kind: "updateConfig", attempt, change, node, config });
+  } else if (s.restarted && s.transient && s.connected && s.primaryNode !== NOBODY) {
+    if (s.now - s.rejoinAt >= s.settings.prepareResendMs) askToRejoin(s);
+  }
+}
