@@ -1,0 +1,95 @@
+// batchGet: rows of many hash keys, one request per partition involved, all at once. Not a view of one moment.
+
+import { Err, StoreError } from "../base/errors.ts";
+import { EMPTY, toHex } from "../base/bytes.ts";
+import { decodeKey, partitionIndexOfKey } from "../schema/key_format.ts";
+import { BATCH_GET } from "./call_specs.ts";
+import { Call, type Executor, type TableState } from "./execute.ts";
+import type { TableRow } from "./options.ts";
+import type { RouteMap } from "./route_map.ts";
+
+/** What to read. `keys` are raw keys. */
+export interface BatchGetRequest {
+  readonly keys: readonly Uint8Array[];
+  readonly timeoutMs: number;
+  readonly stale: boolean;
+}
+
+/** The rows that exist, in no particular order. @throws {StoreError} If any partition failed */
+export async function batchGet(
+  executor: Executor,
+  state: TableState,
+  request: BatchGetRequest,
+): Promise<TableRow[]> {
+  const deadline = executor.now() + request.timeoutMs;
+  for (;;) {
+    const map = await state.resolver.load();
+    const groups = groupByPartition(request.keys, map.partitionCount);
+    try {
+      const parts = await Promise.all(
+        [...groups].map(([index, keys]) =>
+          readPartition(executor, state, map, { index, keys, deadline, stale: request.stale })
+        ),
+      );
+      return parts.flat();
+    } catch (error) {
+      // The table changed its shape between grouping and sending: group again, by the new one.
+      const isShape = error instanceof StoreError && error.code === Err.PARENT_PARTITION_MISUSED;
+      if (!isShape || executor.now() >= deadline) throw error;
+    }
+  }
+}
+
+function groupByPartition(
+  keys: readonly Uint8Array[],
+  partitionCount: number,
+): Map<number, Uint8Array[]> {
+  const groups = new Map<number, Uint8Array[]>();
+  for (const key of keys) {
+    const index = partitionIndexOfKey(key, partitionCount)!;
+    const group = groups.get(index);
+    if (group === undefined) groups.set(index, [key]);
+    else group.push(key);
+  }
+  return groups;
+}
+
+async function readPartition(
+  executor: Executor,
+  state: TableState,
+  map: RouteMap,
+  part: { index: number; keys: Uint8Array[]; deadline: number; stale: boolean },
+): Promise<TableRow[]> {
+  const { tableId, partitionCount } = map;
+  const { index, stale } = part;
+  const target = {
+    hashKey: EMPTY,
+    sortKey: EMPTY,
+    pin: { tableId, partitionCount, index },
+    stale,
+  };
+  const rows: TableRow[] = [];
+  let { keys } = part;
+  while (keys.length > 0) {
+    const startedAt = executor.now();
+    const timing = { kind: "read" as const, startedAt, timeoutMs: part.deadline - startedAt };
+    const request = { partition: 0, stale, keys };
+    const answer = await executor.run(new Call(state, BATCH_GET, request, target, timing));
+    for (const row of answer.rows) {
+      const key = decodeKey(row.key);
+      if (key !== undefined) rows.push({ ...key, value: row.value ?? EMPTY });
+    }
+    if (answer.complete) break;
+    keys = afterLast(keys, answer.rows.at(-1)?.key);
+  }
+  return rows;
+}
+
+/** What is left after an answer that a limit cut short: servers look keys up in the order given. */
+function afterLast(keys: Uint8Array[], last: Uint8Array | undefined): Uint8Array[] {
+  if (last === undefined) {
+    throw new StoreError(Err.CAPACITY_EXCEEDED, "The server's limits do not allow even one row");
+  }
+  const name = toHex(last);
+  return keys.slice(keys.findLastIndex((key) => toHex(key) === name) + 1);
+}

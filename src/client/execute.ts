@@ -1,0 +1,349 @@
+// The one loop behind every data operation: performs what operation.ts decides. Routes come from the
+// resolver, sequences from the partition's session, pauses from one shared timer, attempts from the RPC layer.
+// Invariant: attempts of one operation never overlap, and a repeated write keeps its (session, sequence).
+// The normal path costs one object, one callback and one promise per operation. See docs/client.md.
+
+import type { Clock } from "../base/clock.ts";
+import { adviceOf, Err, errorMeaning, StoreError } from "../base/errors.ts";
+import { formatPartition, NOBODY, type PartitionId } from "../base/ids.ts";
+import type { CallDone, RpcClient } from "../rpc/contract.ts";
+import { OpenSession } from "../schema/client_rpc.ts";
+import { partitionIndexOf } from "../schema/key_format.ts";
+import type { Rpc } from "../schema/rpc.ts";
+import { type Action, attemptMs, Operation, type OperationKind, step } from "./operation.ts";
+import type { ClientLog } from "./options.ts";
+import type { Resolver } from "./resolver.ts";
+import { Session } from "./session.ts";
+import { type Sleeper, Wakeups } from "./wakeups.ts";
+
+/** One kind of operation: how it travels and what the application gets. */
+export interface CallSpec<Q, A, T> {
+  readonly rpc: Rpc<Q, A>;
+  /** Turns the answer into the result; copies what must outlive the received frame. */
+  readonly result: (response: A) => T;
+}
+
+/** One partition of a known shape of the table, for operations that do not follow a key. */
+export interface Pin {
+  readonly tableId: number;
+  readonly partitionCount: number;
+  readonly index: number;
+}
+
+/** Where an operation goes: to the partition of a key, or to a fixed one. */
+export interface Target {
+  readonly hashKey: Uint8Array;
+  readonly sortKey: Uint8Array;
+  readonly pin?: Pin;
+  /** Any member may answer. */
+  readonly stale?: boolean;
+}
+
+interface SessionSlot {
+  session: Session | undefined;
+  isOpening: boolean;
+  waiters: { readonly call: AnyCall; readonly waitId: number }[];
+}
+
+/** What operations on one table share. */
+export class TableState {
+  readonly name: string;
+  readonly resolver: Resolver;
+  readonly slots = new Map<PartitionId, SessionSlot>();
+
+  constructor(name: string, resolver: Resolver) {
+    this.name = name;
+    this.resolver = resolver;
+  }
+}
+
+/** Fields of a request that the loop fills in before every attempt. */
+interface RequestHead {
+  partition: number;
+  session?: number;
+  sequence?: number;
+  answeredBelow?: number;
+}
+
+/** One operation on its way. */
+export class Call<Q, A, T> extends Operation implements Sleeper {
+  readonly table: TableState;
+  readonly spec: CallSpec<Q, A, T>;
+  readonly request: Q;
+  readonly target: Target;
+  waitId = 0;
+  /** Version of the routes used last. */
+  routeVersion = 0;
+  address = "";
+  detail = "";
+  session: Session | undefined;
+  sequence = 0;
+  response: A | undefined;
+  done!: CallDone<A>;
+  resolve!: (result: T) => void;
+  reject!: (error: StoreError) => void;
+
+  constructor(
+    table: TableState,
+    spec: CallSpec<Q, A, T>,
+    request: Q,
+    target: Target,
+    timing: {
+      readonly kind: OperationKind;
+      readonly startedAt: number;
+      readonly timeoutMs: number;
+    },
+  ) {
+    super(timing.kind, timing.startedAt, timing.timeoutMs);
+    this.table = table;
+    this.spec = spec;
+    this.request = request;
+    this.target = target;
+  }
+}
+
+// deno-lint-ignore no-explicit-any
+type AnyCall = Call<any, any, any>;
+
+/** See the file comment. */
+export class Executor {
+  readonly #rpc: RpcClient;
+  readonly #clock: Clock;
+  readonly #log: ClientLog;
+  readonly #wakeups: Wakeups<AnyCall>;
+  #rotation = 0;
+  #closed = false;
+
+  constructor(rpc: RpcClient, clock: Clock, log: ClientLog) {
+    this.#rpc = rpc;
+    this.#clock = clock;
+    this.#log = log;
+    this.#wakeups = new Wakeups<AnyCall>(clock, (call) => this.#onWoke(call));
+  }
+
+  /** Monotonic ms. */
+  now(): number {
+    return this.#clock.now().mono;
+  }
+
+  /** Unix ms. */
+  wall(): number {
+    return this.#clock.now().wall;
+  }
+
+  /** Performs an operation. @throws {StoreError} Its `outcome` says what is certain. */
+  run<Q, A, T>(call: Call<Q, A, T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      call.resolve = resolve;
+      call.reject = reject;
+      call.done = (code, response, detail) => this.#onAnswer(call, code, response, detail);
+      this.#perform(call, step(call, this.#closed ? "closed" : "start", 0, this.now()));
+    });
+  }
+
+  /** One attempt at one server, never repeated. @throws {StoreError} */
+  once<Q, A>(address: string, rpc: Rpc<Q, A>, request: Q, timeoutMs: number): Promise<A> {
+    return this.#rpc.call(address, rpc, request, timeoutMs);
+  }
+
+  /** Ends everything that waits here; what was sent ends when the RPC client closes. */
+  close(): void {
+    this.#closed = true;
+    for (const call of this.#wakeups.drain()) {
+      call.waitId++;
+      this.#perform(call, step(call, "closed", 0, this.now()));
+    }
+  }
+
+  #perform(call: AnyCall, first: Action): void {
+    let action = first;
+    for (;;) {
+      switch (action) {
+        case "route":
+        case "refresh": {
+          const { resolver } = call.table;
+          const isKnown = resolver.map !== undefined &&
+            (action === "route" || resolver.version > call.routeVersion);
+          if (!isKnown) return this.#awaitRoute(call);
+          action = this.#useRoute(call);
+          break;
+        }
+        case "session":
+          if (!this.#takeSession(call)) return this.#awaitSession(call);
+          action = step(call, "session", Err.OK, this.now());
+          break;
+        case "send":
+          return this.#send(call);
+        case "wait":
+          return this.#park(call, this.now() + call.waitMs);
+        case "finish":
+          return this.#finish(call);
+      }
+    }
+  }
+
+  #park(call: AnyCall, until: number): void {
+    call.waitId++;
+    this.#wakeups.add(call, until);
+  }
+
+  #onWoke(call: AnyCall): void {
+    call.waitId++;
+    this.#perform(call, step(call, "woke", 0, this.now()));
+  }
+
+  // ---- routes ---------------------------------------------------------------------------------------
+
+  #awaitRoute(call: AnyCall): void {
+    this.#park(call, call.deadline);
+    const { waitId } = call;
+    call.table.resolver.refresh((code, detail) => {
+      if (call.waitId !== waitId) return;
+      call.waitId++;
+      // Without meta the old route is the best guess; a server that is not the primary says so.
+      const isUsable = code === Err.OK ||
+        (call.table.resolver.map !== undefined && adviceOf(code) !== "never");
+      if (isUsable) return this.#perform(call, this.#useRoute(call));
+      call.detail = detail;
+      this.#perform(call, step(call, "noRoute", code, this.now()));
+    });
+  }
+
+  #useRoute(call: AnyCall): Action {
+    const { resolver } = call.table;
+    const map = resolver.map!;
+    const { hashKey, sortKey, pin, stale } = call.target;
+    call.routeVersion = resolver.version;
+    if (
+      pin !== undefined &&
+      (pin.tableId !== map.tableId || pin.partitionCount !== map.partitionCount)
+    ) {
+      call.detail = "The table was re-created or split meanwhile";
+      call.error = Err.PARENT_PARTITION_MISUSED;
+      return "finish";
+    }
+    const index = pin?.index ?? partitionIndexOf(hashKey, sortKey, map.partitionCount);
+    const route = map.routes[index]!;
+    const { members } = route;
+    const address = stale === true && members.length > 0
+      ? members[this.#rotation++ % members.length]!
+      : route.primary;
+    if (address === NOBODY) {
+      call.detail = `Partition ${formatPartition(route.partition)} has no primary at the moment`;
+      return step(call, "noRoute", Err.INVALID_STATE, this.now());
+    }
+    call.address = address;
+    return step(call, "route", route.partition, this.now());
+  }
+
+  // ---- sessions -------------------------------------------------------------------------------------
+
+  #takeSession(call: AnyCall): boolean {
+    this.#releaseSession(call);
+    const session = this.#slot(call).session;
+    if (session === undefined) return false;
+    call.session = session;
+    call.sequence = session.take();
+    call.hasSession = true;
+    return true;
+  }
+
+  #releaseSession(call: AnyCall): void {
+    call.session?.finish(call.sequence);
+    call.session = undefined;
+  }
+
+  #slot(call: AnyCall): SessionSlot {
+    const { slots } = call.table;
+    let slot = slots.get(call.partition);
+    if (slot === undefined) {
+      slot = { session: undefined, isOpening: false, waiters: [] };
+      slots.set(call.partition, slot);
+    }
+    return slot;
+  }
+
+  /** One session is opened at a time per partition; everybody who needs it waits for the same answer. */
+  #awaitSession(call: AnyCall): void {
+    const slot = this.#slot(call);
+    this.#park(call, call.deadline);
+    slot.waiters.push({ call, waitId: call.waitId });
+    if (slot.isOpening) return;
+    slot.isOpening = true;
+    const request = { partition: call.partition };
+    const timeoutMs = attemptMs(call, this.now());
+    this.#rpc.start(call.address, OpenSession, request, timeoutMs, (code, response, detail) => {
+      slot.isOpening = false;
+      if (code === Err.OK) slot.session = new Session(response!.decree);
+      const { waiters } = slot;
+      slot.waiters = [];
+      for (const waiter of waiters) this.#onSession(waiter.call, waiter.waitId, code, detail);
+    });
+  }
+
+  #onSession(call: AnyCall, waitId: number, code: number, detail: string): void {
+    if (call.waitId !== waitId) return;
+    call.waitId++;
+    if (code === Err.OK) return this.#perform(call, "session");
+    call.detail = detail;
+    this.#perform(call, step(call, "session", code, this.now()));
+  }
+
+  // ---- attempts -------------------------------------------------------------------------------------
+
+  #send(call: AnyCall): void {
+    const head = call.request as RequestHead;
+    head.partition = call.partition;
+    if (call.session !== undefined) {
+      head.session = call.session.id;
+      head.sequence = call.sequence;
+      head.answeredBelow = call.session.answeredBelow;
+    }
+    const timeoutMs = attemptMs(call, this.now());
+    this.#rpc.start(call.address, call.spec.rpc, call.request, timeoutMs, call.done);
+  }
+
+  #onAnswer(call: AnyCall, code: number, response: unknown, detail: string): void {
+    if (code === Err.OK) {
+      call.response = response;
+      return this.#perform(call, step(call, "answer", Err.OK, 0));
+    }
+    call.detail = detail;
+    if (code === Err.SESSION_EXPIRED) {
+      const slot = this.#slot(call);
+      if (slot.session === call.session) slot.session = undefined;
+    }
+    if (this.#closed && call.kind !== "read") call.maybeDone = true;
+    this.#log("debug", "An attempt failed", {
+      operation: call.spec.rpc.name,
+      table: call.table.name,
+      partition: formatPartition(call.partition),
+      address: call.address,
+      code,
+      detail,
+      attempt: call.attempts,
+    });
+    this.#perform(call, step(call, this.#closed ? "closed" : "answer", code, this.now()));
+  }
+
+  #finish(call: AnyCall): void {
+    this.#releaseSession(call);
+    if (call.error !== Err.OK) return call.reject(this.#failure(call));
+    try {
+      call.resolve(call.spec.result(call.response));
+    } catch (cause) {
+      call.reject(new StoreError(Err.INTERNAL, "The answer cannot be decoded", { cause }));
+    }
+  }
+
+  #failure(call: AnyCall): StoreError {
+    const { error, detail, table, spec, attempts, partition } = call;
+    const facts: string[] = [`table "${table.name}"`];
+    if (partition !== 0) facts.push(`partition ${formatPartition(partition)}`);
+    if (call.address !== NOBODY) facts.push(`server ${call.address}`);
+    facts.push(`${attempts} ${attempts === 1 ? "attempt" : "attempts"}`);
+    facts.push(`${Math.round(this.now() - call.startedAt)} ms`);
+    const reason = detail === "" ? errorMeaning(error) : detail;
+    return new StoreError(error, `${spec.rpc.name} failed: ${reason} (${facts.join(", ")})`);
+  }
+}

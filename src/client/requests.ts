@@ -1,0 +1,113 @@
+// Requests of the data operations from checked arguments. Everything a server would refuse for its shape is
+// refused here, with a message that says what was expected.
+
+import { EMPTY } from "../base/bytes.ts";
+import { Err, StoreError } from "../base/errors.ts";
+import { CHECK_TYPES } from "../schema/client_rpc.ts";
+import type { Filter } from "../schema/types.ts";
+import type { Target } from "./execute.ts";
+import type { Check, Data, KeyFilter, MultiGetRange, Mutate, ReadOptions } from "./options.ts";
+import { toBytes, toExpireTs, toGroupKey, toHashKey } from "./options.ts";
+
+/** Head of a write; the executor fills it in before each attempt. */
+export function writeHead() {
+  return { partition: 0, session: 0, sequence: 0, answeredBelow: 0 };
+}
+
+/** The partition of one row. */
+export function rowTarget(hashKey: Data, sortKey: Data, options?: ReadOptions): Target {
+  return {
+    hashKey: toHashKey(hashKey),
+    sortKey: toBytes(sortKey),
+    stale: options?.stale === true,
+  };
+}
+
+/** The partition of a hash key. */
+export function groupTarget(hashKey: Data, options?: ReadOptions): Target {
+  return { hashKey: toGroupKey(hashKey), sortKey: EMPTY, stale: options?.stale === true };
+}
+
+/** A point read if there are sort keys, else a range read. */
+export function multiGetRequest(
+  stale: boolean,
+  hashKey: Uint8Array,
+  sortKeys: Uint8Array[],
+  range: MultiGetRange,
+) {
+  return {
+    partition: 0,
+    stale,
+    hashKey,
+    sortKeys,
+    countMax: range.countMax ?? 0,
+    bytesMax: range.bytesMax ?? 0,
+    noValue: range.noValue ?? false,
+    startSortKey: toBytes(range.start ?? EMPTY),
+    startInclusive: range.startInclusive ?? true,
+    stopSortKey: toBytes(range.stop ?? EMPTY),
+    stopInclusive: range.stopInclusive ?? false,
+    sortKeyFilter: toFilter(range.filter),
+    reverse: range.reverse ?? false,
+  };
+}
+
+/** The condition of a conditional write. @throws {StoreError} If the check type is unknown */
+export function checkHead(hashKey: Uint8Array, check: Check) {
+  const checkType = CHECK_TYPES.indexOf(check.type);
+  if (checkType < 0) {
+    throw new StoreError(
+      Err.INVALID_ARGUMENT,
+      `Unknown check type "${check.type}", expected one of ${CHECK_TYPES.join(", ")}`,
+    );
+  }
+  return {
+    hashKey,
+    checkSortKey: toBytes(check.sortKey),
+    checkType,
+    checkOperand: toBytes(check.operand ?? EMPTY),
+    returnCheckValue: check.returnValue ?? false,
+  };
+}
+
+/** One change of checkAndMutate. */
+export function mutateOp(change: Mutate, wallMs: number) {
+  if ("remove" in change) {
+    return { kind: "remove" as const, sortKey: toBytes(change.remove), value: EMPTY, expireTs: 0 };
+  }
+  const expireTs = toExpireTs(change.ttl, wallMs);
+  return {
+    kind: "put" as const,
+    sortKey: toBytes(change.put),
+    value: toBytes(change.value),
+    expireTs,
+  };
+}
+
+/** @throws {StoreError} If the list is empty */
+export function needSome(list: readonly unknown[], what: string): void {
+  if (list.length === 0) {
+    throw new StoreError(
+      Err.INVALID_ARGUMENT,
+      `The list of ${what} is empty, expected at least one`,
+    );
+  }
+}
+
+/** A signed 64-bit integer. @throws {StoreError} If it is none */
+export function toInt64(value: bigint | number): bigint {
+  if (typeof value === "bigint" || Number.isSafeInteger(value)) {
+    const wide = BigInt(value);
+    if (BigInt.asIntN(64, wide) === wide) return wide;
+  }
+  throw new StoreError(
+    Err.INVALID_ARGUMENT,
+    `The increment is ${value}, expected a signed 64-bit integer`,
+  );
+}
+
+/** A filter as it travels; absent = everything passes. */
+export function toFilter(filter: KeyFilter | undefined): Filter {
+  if (filter === undefined) return { type: "none", pattern: EMPTY };
+  return { type: filter.type, pattern: toBytes(filter.pattern) };
+}

@@ -1,0 +1,231 @@
+// Scans: rows of one hash key or of the whole table as async iterators. Invariant: every row that existed during
+// the whole scan comes exactly once, also when servers fail meanwhile: a scan whose server-side context is lost
+// opens again behind the last row it has handed out. Such a scan is no longer a view of one moment.
+// At most one batch per partition is fetched ahead. See docs/client.md, "Scans".
+
+import { EMPTY } from "../base/bytes.ts";
+import { Err, StoreError } from "../base/errors.ts";
+import { ClearScanner, Scan as ScanNext } from "../schema/client_rpc.ts";
+import { decodeKey } from "../schema/key_format.ts";
+import type { Row } from "../schema/types.ts";
+import { GET_SCANNER } from "./call_specs.ts";
+import { Call, type Executor, type Pin, type TableState } from "./execute.ts";
+import type { TableRow } from "./options.ts";
+import { isEmptyPart, type ScanOptions, type ScanPart } from "./scan_plan.ts";
+
+const BATCH_SIZE = 500;
+const PATIENCE_MS = 30_000;
+/** A batch that takes longer than this counts as a lost server. */
+const BATCH_MS = 10_000;
+/** Times a part is opened again without a new row in between before the scan fails. */
+const REOPENS_MAX = 8;
+
+/** A scan. Iterate it once, by row (`for await (const row of scan)`) or by batch. */
+export class Scan implements AsyncIterable<TableRow> {
+  readonly #executor: Executor;
+  readonly #state: TableState;
+  readonly #options: ScanOptions;
+  readonly #plan: (partitionCount: number) => ScanPart[];
+  readonly #parallel: number;
+
+  /** @param plan The parts to read, once the partition count is known. */
+  constructor(
+    executor: Executor,
+    state: TableState,
+    options: ScanOptions,
+    plan: (partitionCount: number) => ScanPart[],
+    parallel: number,
+  ) {
+    this.#executor = executor;
+    this.#state = state;
+    this.#options = options;
+    this.#plan = plan;
+    this.#parallel = Math.max(1, parallel);
+  }
+
+  /** Row by row. @throws {StoreError} */
+  async *[Symbol.asyncIterator](): AsyncGenerator<TableRow, void> {
+    for await (const rows of this.batches()) yield* rows;
+  }
+
+  /** Batches of at least one row; cheaper than row by row. @throws {StoreError} */
+  async *batches(): AsyncGenerator<TableRow[], void> {
+    const waiting = (await this.#open(false)).reverse();
+    const running = new Map<PartReader, Promise<Fetched>>();
+    const startNext = (reader: PartReader | undefined) => {
+      if (reader !== undefined) running.set(reader, fetchNext(reader));
+    };
+    try {
+      for (let i = 0; i < this.#parallel; i++) startNext(waiting.pop());
+      while (running.size > 0) {
+        const { reader, rows } = await Promise.race(running.values());
+        running.delete(reader);
+        startNext(rows === undefined ? waiting.pop() : reader);
+        if (rows !== undefined && rows.length > 0) yield rows;
+      }
+    } finally {
+      for (const [reader, fetch] of running) {
+        // Nobody awaits these any more; their failure is of no interest.
+        fetch.catch(() => {}).then(() => reader.close());
+      }
+    }
+  }
+
+  /** Number of matching rows, counted by the servers. @throws {StoreError} */
+  async count(): Promise<number> {
+    const waiting = await this.#open(true);
+    let total = 0;
+    const work = async () => {
+      for (let reader = waiting.pop(); reader !== undefined; reader = waiting.pop()) {
+        while (await reader.next() !== undefined);
+        total += reader.count;
+      }
+    };
+    await Promise.all(Array.from({ length: this.#parallel }, work));
+    return total;
+  }
+
+  async #open(countOnly: boolean): Promise<PartReader[]> {
+    // Fresh routes: parts belong to one shape of the table, and an old one would fail the scan.
+    const { tableId, partitionCount } = await this.#state.resolver.reload();
+    return this.#plan(partitionCount).filter((part) => !isEmptyPart(part)).map((part) => {
+      const pin = part.index === undefined
+        ? undefined
+        : { tableId, partitionCount, index: part.index };
+      return new PartReader(this.#executor, this.#state, part, pin, this.#options, countOnly);
+    });
+  }
+}
+
+interface Fetched {
+  readonly reader: PartReader;
+  readonly rows: TableRow[] | undefined;
+}
+
+async function fetchNext(reader: PartReader): Promise<Fetched> {
+  return { reader, rows: await reader.next() };
+}
+
+/** Reads one part, batch by batch. */
+class PartReader {
+  /** Matching rows so far, when counting only. */
+  count = 0;
+  readonly #executor: Executor;
+  readonly #state: TableState;
+  readonly #part: ScanPart;
+  readonly #pin: Pin | undefined;
+  readonly #options: ScanOptions;
+  readonly #countOnly: boolean;
+  // Where the server-side context is; 0 = there is none.
+  #context = 0;
+  #address = "";
+  #partition = 0;
+  #lastKey: Uint8Array | undefined;
+  #opened = false;
+  #reopens = 0;
+
+  constructor(
+    executor: Executor,
+    state: TableState,
+    part: ScanPart,
+    pin: Pin | undefined,
+    options: ScanOptions,
+    countOnly: boolean,
+  ) {
+    this.#executor = executor;
+    this.#state = state;
+    this.#part = part;
+    this.#pin = pin;
+    this.#options = options;
+    this.#countOnly = countOnly;
+  }
+
+  /** The next rows, maybe none; `undefined` at the end. */
+  async next(): Promise<TableRow[] | undefined> {
+    if (this.#opened && this.#context === 0) return undefined;
+    const answer = this.#opened ? await this.#continue() : await this.#open();
+    this.#opened = true;
+    this.#context = answer.context;
+    this.#count(answer.count);
+    if (answer.rows.length === 0) return [];
+    this.#reopens = 0;
+    const rows = answer.rows.map(tableRow);
+    this.#lastKey = new Uint8Array(answer.rows.at(-1)!.key);
+    return rows;
+  }
+
+  /** Gives the server-side context back. */
+  close(): void {
+    if (this.#context === 0) return;
+    const request = { partition: this.#partition, context: this.#context };
+    this.#context = 0;
+    // A context nobody releases expires by itself.
+    this.#executor.once(this.#address, ClearScanner, request, BATCH_MS).catch(() => {});
+  }
+
+  #count(more: number): void {
+    this.count += more;
+  }
+
+  async #continue() {
+    const request = { partition: this.#partition, context: this.#context };
+    this.#context = 0;
+    try {
+      return await this.#executor.once(this.#address, ScanNext, request, BATCH_MS);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code === Err.CLOSED) throw error;
+      if (++this.#reopens > REOPENS_MAX) throw error;
+      // A counting scan does not know where it was: its part starts again.
+      if (this.#countOnly) this.count = 0;
+      return await this.#open();
+    }
+  }
+
+  async #open() {
+    const part = this.#part;
+    const options = this.#options;
+    const startedAt = this.#executor.now();
+    const request = {
+      partition: 0,
+      stale: options.stale ?? false,
+      startKey: this.#lastKey ?? part.startKey,
+      startInclusive: this.#lastKey === undefined && part.startInclusive,
+      stopKey: part.stopKey,
+      stopInclusive: part.stopInclusive,
+      batchSize: options.batchSize ?? BATCH_SIZE,
+      noValue: options.noValue ?? false,
+      hashKeyFilter: part.hashKeyFilter,
+      sortKeyFilter: part.sortKeyFilter,
+      countOnly: this.#countOnly,
+      returnExpireTs: options.returnExpireTs ?? false,
+    };
+    const target = {
+      hashKey: part.hashKey,
+      sortKey: EMPTY,
+      stale: options.stale ?? false,
+      ...(this.#pin === undefined ? {} : { pin: this.#pin }),
+    };
+    const timing = {
+      kind: "read" as const,
+      startedAt,
+      timeoutMs: options.timeoutMs ?? PATIENCE_MS,
+    };
+    const call = new Call(this.#state, GET_SCANNER, request, target, timing);
+    const answer = await this.#executor.run(call);
+    this.#address = call.address;
+    this.#partition = call.partition;
+    return answer;
+  }
+}
+
+function tableRow(row: Row): TableRow {
+  const key = decodeKey(new Uint8Array(row.key));
+  if (key === undefined) {
+    throw new StoreError(Err.PROTOCOL_ERROR, "A server sent a row whose key is not a row key");
+  }
+  const value = row.value === undefined ? EMPTY : new Uint8Array(row.value);
+  const { hashKey, sortKey } = key;
+  return row.expireTs === undefined
+    ? { hashKey, sortKey, value }
+    : { hashKey, sortKey, value, expireTs: row.expireTs };
+}
