@@ -13,6 +13,8 @@ export interface IncomingCall<A> {
   readonly peer: string;
   /** Answers. A second answer, or one after the connection closed, is ignored. */
   reply(response: A): void;
+  /** Answers with a response that is encoded already (schema/codec.ts); the bytes are copied. */
+  replyBytes(response: Uint8Array): void;
   /** Answers with an error code and a detail for people (for FORWARD_TO_OTHERS: the leader's address). */
   fail(code: number, detail?: string): void;
 }
@@ -40,11 +42,20 @@ export interface RpcClient {
   /**
    * Calls without a promise. `done` runs exactly once: with the answer, CONNECT_FAILED (never sent),
    * CONNECTION_LOST or TIMEOUT (may have happened), BUSY (too many in flight, never sent), or the server's code.
+   * It never runs inside `start`.
    */
   start<Q, A>(
     address: string,
     rpc: Rpc<Q, A>,
     request: Q,
+    timeoutMs: number,
+    done: CallDone<A>,
+  ): void;
+  /** The same with a request that is encoded already, e.g. one that goes to several servers; it is copied. */
+  startEncoded<Q, A>(
+    address: string,
+    rpc: Rpc<Q, A>,
+    request: Uint8Array,
     timeoutMs: number,
     done: CallDone<A>,
   ): void;

@@ -54,8 +54,9 @@ export class FrameParser {
   body: Uint8Array = EMPTY;
   /** Why the stream is broken; "" while it is not. */
   fault = "";
+  /** Largest frame accepted, header included, bytes; may be raised between frames. */
+  frameBytesMax: number;
 
-  readonly #frameBytesMax: number;
   // Chunks pushed and not yet begun; more than one only while the connection is paused.
   readonly #chunks: Uint8Array[] = [];
   #chunk: Uint8Array = EMPTY;
@@ -64,9 +65,9 @@ export class FrameParser {
   #tail: Uint8Array = EMPTY;
   #have = 0;
 
-  /** @param frameBytesMax Largest frame accepted, header included, bytes. */
+  /** @param frameBytesMax See the property. */
   constructor(frameBytesMax: number) {
-    this.#frameBytesMax = frameBytesMax;
+    this.frameBytesMax = frameBytesMax;
   }
 
   /** Takes a chunk. It must not change afterwards: frames and what is decoded from them are views of it. */
@@ -169,8 +170,8 @@ export class FrameParser {
     const flags = bytes[at + 9]!;
     if (flags !== 0) return this.#break(`Unknown frame flags ${flags}`);
     const total = HEADER_BYTES + getU32(bytes, at + 20);
-    if (total > this.#frameBytesMax) {
-      return this.#break(`Frame of ${total} bytes, at most ${this.#frameBytesMax} are allowed`);
+    if (total > this.frameBytesMax) {
+      return this.#break(`Frame of ${total} bytes, at most ${this.frameBytesMax} are allowed`);
     }
     return total;
   }

@@ -1,0 +1,66 @@
+// What every end of the network is told when it is made: who it is, its limits, where its log goes, and
+// where its time comes from. Time is injected so that tests can let a peer be silent for minutes.
+
+import { clearInterval, setInterval } from "node:timers";
+import type { LogCallback } from "../observe/logger.ts";
+import { RPC_DEFAULTS, type RpcSettings } from "./contract.ts";
+
+/** Who speaks, as the other side gets to know it in the handshake. */
+export interface RpcIdentity {
+  /** Name of the cluster; ends of different clusters refuse each other. "" fits every cluster (client library). */
+  readonly cluster: string;
+  /** Name of the sender in the other side's log, "host:port" for servers; "" = use the socket's address. */
+  readonly node: string;
+  /** "meta", "replica", "client", "shell". */
+  readonly role: string;
+}
+
+/** Time for connections. */
+export interface RpcTimers {
+  /** Monotonic ms. */
+  now(): number;
+  /** Runs `tick` about every `ms` until the returned function is called. Must not keep a process alive. */
+  every(ms: number, tick: () => void): () => void;
+}
+
+/** The timers of the runtime. */
+export const systemTimers: RpcTimers = {
+  now: () => performance.now(),
+  every(ms, tick) {
+    const timer = setInterval(tick, ms);
+    timer.unref();
+    return () => clearInterval(timer);
+  },
+};
+
+/** Options of a client or server. */
+export interface RpcOptions {
+  readonly identity: RpcIdentity;
+  /** Overrides of RPC_DEFAULTS. */
+  readonly settings?: Partial<RpcSettings>;
+  /** Default: silent. */
+  readonly log?: LogCallback;
+  /** Default: the runtime's. */
+  readonly timers?: RpcTimers;
+}
+
+/** {@link RpcOptions} with everything filled in. */
+export interface RpcContext {
+  readonly identity: RpcIdentity;
+  readonly settings: RpcSettings;
+  readonly log: LogCallback;
+  readonly timers: RpcTimers;
+}
+
+/** One timer per client or server looks after all its connections; deadlines are exact to one period. */
+export const TICK_MS = 20;
+
+/** Fills in the defaults. */
+export function rpcContext(options: RpcOptions): RpcContext {
+  return {
+    identity: options.identity,
+    settings: { ...RPC_DEFAULTS, ...options.settings },
+    log: options.log ?? (() => {}),
+    timers: options.timers ?? systemTimers,
+  };
+}

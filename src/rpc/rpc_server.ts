@@ -1,0 +1,319 @@
+// The listening end: dispatches requests to handlers without promises, and protects them.
+// Invariants: a request is answered at most once; past its deadline it neither starts nor is answered; a peer
+// has at most `inflightMax` requests running; whatever one connection sends, others do not notice.
+// docs/protocol.md, "Frames".
+
+import { Err } from "../base/errors.ts";
+import { utf8 } from "../base/bytes.ts";
+import { decode, encode } from "../schema/codec.ts";
+import type { AnyRpc, Rpc } from "../schema/rpc.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
+import type { Handler, IncomingCall, RpcServer } from "./contract.ts";
+import { FrameKind, type FrameParser, HEADER_BYTES } from "./frame.ts";
+import { type RpcContext, rpcContext, type RpcOptions, TICK_MS } from "./options.ts";
+import { listen, type Listening, type Wire } from "./tcp_transport.ts";
+
+interface Route {
+  readonly rpc: AnyRpc;
+  // deno-lint-ignore no-explicit-any
+  readonly handler: Handler<any, any>;
+}
+
+// A request between dispatch and answer. `peer` and `deadline` are what handlers read.
+class ServerCall implements IncomingCall<unknown> {
+  readonly deadline: number;
+  readonly #client: ServerConnection;
+  readonly #rpc: AnyRpc;
+  readonly #id: number;
+
+  constructor(client: ServerConnection, rpc: AnyRpc, id: number, deadline: number) {
+    this.deadline = deadline;
+    this.#client = client;
+    this.#rpc = rpc;
+    this.#id = id;
+  }
+
+  get peer(): string {
+    return this.#client.connection.peer;
+  }
+
+  reply(response: unknown): void {
+    if (this.#client.finish(this)) {
+      this.#client.answer(this.#rpc, this.#id, encode(this.#rpc.response, response));
+    }
+  }
+
+  replyBytes(response: Uint8Array): void {
+    if (this.#client.finish(this)) this.#client.answer(this.#rpc, this.#id, response);
+  }
+
+  fail(code: number, detail = ""): void {
+    if (this.#client.finish(this)) this.#client.refuse(this.#rpc.code, this.#id, code, detail);
+  }
+}
+
+// What handlers of one-way messages get: answers go nowhere.
+class NoAnswer implements IncomingCall<unknown> {
+  readonly deadline = Infinity;
+  readonly #client: ServerConnection;
+
+  constructor(client: ServerConnection) {
+    this.#client = client;
+  }
+
+  get peer(): string {
+    return this.#client.connection.peer;
+  }
+
+  reply(): void {}
+  replyBytes(): void {}
+  fail(): void {}
+}
+
+// One accepted connection.
+class ServerConnection implements ConnectionOwner {
+  readonly connection: Connection;
+  readonly #server: TcpRpcServer;
+  readonly #context: RpcContext;
+  readonly #noAnswer: NoAnswer;
+  // Requests that were not answered while they were dispatched. Invariant: holds no request past its deadline
+  // for longer than a tick, so that a handler that never answers cannot use up the limit.
+  readonly #running = new Set<ServerCall>();
+  #earliest = Infinity;
+  // The request being dispatched, while it is not answered.
+  #dispatched: ServerCall | undefined;
+
+  constructor(wire: Wire, server: TcpRpcServer, context: RpcContext) {
+    this.#server = server;
+    this.#context = context;
+    this.#noAnswer = new NoAnswer(this);
+    const { timers, settings } = context;
+    const handshakeBy = timers.now() + settings.frameTimeoutMs;
+    this.connection = new Connection(wire, context, this, "acceptor", handshakeBy);
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  onOpen(): void {
+    const { peer } = this.connection;
+    this.#context.log("debug", "Connection accepted", { peer });
+    if (this.#server.isClosing) this.connection.sayBye();
+  }
+
+  onFrame(frame: FrameParser): void {
+    const route = this.#server.routes.get(frame.code);
+    if (frame.kind === FrameKind.ONEWAY) return this.#onMessage(frame, route);
+    const { id, code } = frame;
+    const deadline = this.connection.readAt + frame.word;
+    // The caller no longer waits: work and answer would be for nobody.
+    if (deadline <= this.connection.now) return;
+    if (this.#server.isClosing) {
+      return this.refuse(code, id, Err.CONNECT_FAILED, "The server is closing");
+    }
+    if (route === undefined || route.rpc.kind !== "call") {
+      return this.refuse(code, id, Err.HANDLER_NOT_FOUND, `No handler for request ${code}`);
+    }
+    if (this.#running.size >= this.#context.settings.inflightMax) {
+      return this.refuse(code, id, Err.BUSY, "Too many requests of this connection are running");
+    }
+    let request: unknown;
+    try {
+      request = decode(route.rpc.request, frame.body, route.rpc.name);
+    } catch (error) {
+      return this.refuse(code, id, Err.INVALID_DATA, (error as Error).message);
+    }
+    const call = new ServerCall(this, route.rpc, id, deadline);
+    this.#dispatched = call;
+    try {
+      route.handler(request, call);
+    } catch (error) {
+      this.#logThrow(route.rpc, error);
+      call.fail(Err.INTERNAL, "The handler failed; see the server's log");
+    }
+    if (this.#dispatched === undefined) return;
+    this.#dispatched = undefined;
+    this.#running.add(call);
+    if (deadline < this.#earliest) this.#earliest = deadline;
+  }
+
+  #onMessage(frame: FrameParser, route: Route | undefined): void {
+    if (route === undefined || route.rpc.kind !== "oneway") {
+      this.#context.log("warn", "Message without a handler dropped", {
+        peer: this.connection.peer,
+        code: frame.code,
+      });
+      return;
+    }
+    let body: unknown;
+    try {
+      body = decode(route.rpc.request, frame.body, route.rpc.name);
+    } catch (error) {
+      this.#context.log("warn", "Message that cannot be decoded dropped", {
+        peer: this.connection.peer,
+        rpc: route.rpc.name,
+        error,
+      });
+      return;
+    }
+    try {
+      route.handler(body, this.#noAnswer);
+    } catch (error) {
+      this.#logThrow(route.rpc, error);
+    }
+  }
+
+  onBatchEnd(): void {
+    this.#server.endBatch();
+  }
+
+  // A client that leaves closes its socket; there is nothing more to do.
+  onBye(): void {}
+
+  onClose(): void {
+    this.#running.clear();
+    this.#earliest = Infinity;
+    this.#server.forget(this);
+  }
+
+  tick(now: number): void {
+    this.connection.tick(now);
+    if (now < this.#earliest) return;
+    this.#earliest = Infinity;
+    for (const call of this.#running) {
+      if (call.deadline <= now) this.#running.delete(call);
+      else if (call.deadline < this.#earliest) this.#earliest = call.deadline;
+    }
+  }
+
+  /** Ends a call; false if it was answered before, is past its deadline, or its connection is gone. */
+  finish(call: ServerCall): boolean {
+    if (this.#dispatched === call) {
+      this.#dispatched = undefined;
+      return this.connection.isOpen;
+    }
+    return this.#running.delete(call);
+  }
+
+  answer(rpc: AnyRpc, id: number, body: Uint8Array): void {
+    const { frameBytesMax } = this.#context.settings;
+    if (body.length + HEADER_BYTES > frameBytesMax) {
+      const detail = `The answer has ${body.length} bytes, a frame at most ${frameBytesMax}`;
+      return this.refuse(rpc.code, id, Err.FRAME_TOO_LARGE, detail);
+    }
+    this.connection.send(FrameKind.RESPONSE, rpc.code, id, 0, body);
+  }
+
+  refuse(rpcCode: number, id: number, code: number, detail: string): void {
+    this.connection.send(FrameKind.ERROR, rpcCode, id, code, utf8(detail));
+  }
+
+  #logThrow(rpc: AnyRpc, error: unknown): void {
+    const { peer } = this.connection;
+    this.#context.log("error", "Handler failed", { rpc: rpc.name, peer, error });
+  }
+}
+
+/** RpcServer over TCP. */
+export class TcpRpcServer implements RpcServer {
+  onBatchEnd: () => void = () => {};
+  /** Handlers by code; read by the connections. */
+  readonly routes = new Map<number, Route>();
+  /** True once `close` was called: nothing new starts. */
+  isClosing = false;
+
+  readonly #context: RpcContext;
+  readonly #connections = new Set<ServerConnection>();
+  #listening: Listening | undefined;
+  #stopTicks: (() => void) | undefined;
+  // Set while `close` waits for running calls.
+  #closeBy = Infinity;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(options: RpcOptions) {
+    this.#context = rpcContext(options);
+  }
+
+  /** Connections that stand, for metrics. */
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  handle<Q, A>(rpc: Rpc<Q, A>, handler: Handler<Q, A>): void {
+    this.routes.set(rpc.code, { rpc, handler });
+  }
+
+  async listen(address: string): Promise<string> {
+    this.#listening = await listen(address, (wire) => this.#accept(wire));
+    this.#stopTicks = this.#context.timers.every(TICK_MS, () => this.#tick());
+    this.#context.log("info", "Listening", { address: this.#listening.address });
+    return this.#listening.address;
+  }
+
+  async close(graceMs: number): Promise<void> {
+    if (this.isClosing) return;
+    this.isClosing = true;
+    for (const { connection } of this.#connections) {
+      if (connection.isOpen) connection.sayBye();
+    }
+    await new Promise<void>((idle) => {
+      this.#closeBy = this.#context.timers.now() + graceMs;
+      this.#whenIdle = idle;
+      this.#checkIdle(this.#context.timers.now());
+    });
+    for (const { connection } of [...this.#connections]) {
+      connection.close(Err.CONNECTION_LOST, "The server is closed");
+    }
+    this.#stopTicks?.();
+    // Last: until now a stranger who dialed was told why it may not come in.
+    await this.#listening?.close();
+  }
+
+  /** One connection's read was dispatched. */
+  endBatch(): void {
+    try {
+      this.onBatchEnd();
+    } catch (error) {
+      this.#context.log("error", "The end of a batch failed", { error });
+    }
+  }
+
+  /** A connection is gone. */
+  forget(connection: ServerConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  #accept(wire: Wire): void {
+    const { log, settings } = this.#context;
+    const peer = wire.remote;
+    const refusal = this.isClosing
+      ? { code: Err.CONNECT_FAILED, reason: "The server is closing" }
+      : this.#connections.size >= settings.connectionsMax
+      ? { code: Err.BUSY, reason: `The server has ${settings.connectionsMax} connections already` }
+      : undefined;
+    const connection = new ServerConnection(wire, this, this.#context);
+    if (refusal === undefined) {
+      this.#connections.add(connection);
+      return;
+    }
+    log("warn", "Connection refused", { peer, reason: refusal.reason });
+    connection.connection.close(refusal.code, refusal.reason);
+  }
+
+  #tick(): void {
+    const now = this.#context.timers.now();
+    for (const connection of this.#connections) connection.tick(now);
+    this.#checkIdle(now);
+  }
+
+  #checkIdle(now: number): void {
+    if (this.#whenIdle === undefined) return;
+    let running = 0;
+    for (const connection of this.#connections) running += connection.runningCount;
+    if (running > 0 && now < this.#closeBy) return;
+    if (running > 0) this.#context.log("warn", "Closing with requests running", { running });
+    this.#whenIdle();
+    this.#whenIdle = undefined;
+  }
+}
