@@ -23,7 +23,7 @@ import {
   type ReplicaState,
   send,
 } from "./state.ts";
-import { forgetLearner } from "./teacher.ts";
+import { forgetLearner, groupCheck } from "./teacher.ts";
 
 /**
  * Starts to lead at the current ballot: everything above the commit point is prepared again under it (§10.3).
@@ -45,7 +45,10 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
   }
   const committed = s.list.committed;
   const secondaries = new Map<NodeId, Receiver>();
-  for (const node of s.config.secondaries) secondaries.set(node, newReceiver(s, node, committed));
+  for (const node of s.config.secondaries) {
+    secondaries.set(node, newReceiver(s, node, committed));
+    s.learners.delete(node);
+  }
   for (const learner of s.learners.values()) {
     learner.acked = Math.max(committed, learner.prepareStart - 1);
     learner.sent = learner.acked;
@@ -61,6 +64,8 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
   for (let decree = committed + 1; decree <= end; decree++) prepareAgain(s, decree);
   if (newReign) assign(s, new Uint8Array(0), []);
   note(s, "reconcile", { ballot: s.ballot, committed, end, newReign });
+  // Everybody hears of the new ballot at once, also when there is nothing to prepare.
+  groupCheck(s);
   sendAll(s);
   tryCommit(s);
 }
