@@ -1,0 +1,82 @@
+// How the control part of a replica server (beacons, config sync) and a shard talk: plain messages, so that
+// a shard may live in its own thread. The one exception is the lease, which every read checks: two numbers
+// in memory that both sides see. Rules: docs/protocol.md, "Reads" (R8).
+
+import type { Clock } from "../../src/base/clock.ts";
+import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
+import type {
+  ConfigChange,
+  NodeAddress,
+  PartitionConfig,
+  ReplicaReport,
+  TableInfo,
+} from "../../src/schema/types.ts";
+
+/** From the control part to a shard. */
+export type ShardCommand =
+  /** The lease and the view of meta are good, or no more. */
+  | { readonly kind: "contact"; readonly connected: boolean }
+  | { readonly kind: "nodes"; readonly nodes: readonly NodeAddress[] }
+  | { readonly kind: "tables"; readonly tables: readonly TableInfo[] }
+  | { readonly kind: "config"; readonly config: PartitionConfig }
+  | { readonly kind: "missing"; readonly config: PartitionConfig }
+  | { readonly kind: "proposal"; readonly proposal: ConfigProposalMessage }
+  | { readonly kind: "closeReplica"; readonly partition: PartitionId }
+  | { readonly kind: "garbage"; readonly partition: PartitionId }
+  /** Answer to `updateConfig`. */
+  | {
+    readonly kind: "configReply";
+    readonly partition: PartitionId;
+    readonly attempt: number;
+    readonly error: number;
+    readonly config: PartitionConfig | undefined;
+  }
+  /** Asks for a `reports` message with the same number. */
+  | { readonly kind: "collect"; readonly request: number };
+
+/** From a shard to the control part. */
+export type ShardReport =
+  | {
+    readonly kind: "updateConfig";
+    readonly partition: PartitionId;
+    readonly attempt: number;
+    readonly change: ConfigChange;
+    readonly node: NodeId;
+    readonly config: PartitionConfig;
+  }
+  | { readonly kind: "requestConfigSync" }
+  /** A proposal of meta came in on this shard's port. */
+  | { readonly kind: "proposal"; readonly proposal: ConfigProposalMessage }
+  | {
+    readonly kind: "reports";
+    readonly request: number;
+    readonly replicas: readonly ReplicaReport[];
+  };
+
+const MONO = 0;
+const WALL = 1;
+
+/** The lease as every reader of a shard sees it. */
+export class LeaseGate {
+  readonly #deadlines: Float64Array;
+  readonly #clock: Clock;
+
+  /** @param memory 16 bytes; shared by the control part (writer) and the shards (readers). */
+  constructor(clock: Clock, memory: ArrayBufferLike = new ArrayBuffer(16)) {
+    this.#clock = clock;
+    this.#deadlines = new Float64Array(memory);
+  }
+
+  /** Sets both deadlines: monotonic ms and Unix ms. */
+  set(deadlineMono: number, deadlineWall: number): void {
+    this.#deadlines[MONO] = deadlineMono;
+    this.#deadlines[WALL] = deadlineWall;
+  }
+
+  /** Whether the lease holds at this moment. Asked for every request: buffered ones run before timers. */
+  get held(): boolean {
+    const now = this.#clock.now();
+    return now.mono < this.#deadlines[MONO]! && now.wall < this.#deadlines[WALL]!;
+  }
+}

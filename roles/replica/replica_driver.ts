@@ -1,0 +1,386 @@
+// Runs one replica: hands events to its core one at a time and performs the effects in order. It decides
+// nothing about replication. Invariants: events raised while effects are performed wait until the step is
+// over (no recursion); a record is reported durable only for the generation that a restart would read; the
+// engine is never read while it is being replaced or closed. Rules: docs/protocol.md, "Logs", R15.
+
+import type { Clock } from "../../src/base/clock.ts";
+import { Err } from "../../src/base/errors.ts";
+import { FilesError } from "../../src/base/files.ts";
+import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
+import type { Logger } from "../../src/observe/logger.ts";
+import type { Core, ReplicaEffect, ReplicaEvent, ReplicaView } from "../../src/replication/io.ts";
+import type { IncomingCall } from "../../src/rpc/contract.ts";
+import type { Mutation } from "../../src/schema/mutation.ts";
+import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
+import { applyOps } from "../../storage/apply.ts";
+import { type Engine, EngineError } from "../../storage/engine.ts";
+import type { LogRecord } from "../../storage/log.ts";
+import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
+
+/** What a driver runs: `ReplicaCore`, or a fake of a test. */
+export type ReplicaMachine =
+  & Core<ReplicaEvent, ReplicaEffect>
+  & ReplicaView
+  & {
+    /** The exactly-once window as of `applied`. */
+    readonly sessionsImage: Uint8Array;
+    /** Signature of a learner, or 0: images and logs are for learners only. */
+    learnerSignature(node: NodeId): number;
+  };
+
+/** The token of a write is the call to answer. */
+export type WriteCall = IncomingCall<{ decree: number; result: Uint8Array | undefined }>;
+
+/** Effects that leave the replica: towards the network, the shared log and meta. */
+export interface ReplicaDriverHost {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Appends to the shared log; `onDurable(token)` is called when it is durable. */
+  append(driver: ReplicaDriver, token: number, record: LogRecord): void;
+  send(to: NodeId, message: PeerMessage): void;
+  /** Copies the primary's image into `engine` and returns what it stands for. */
+  pullImage(pull: Pull, engine: Engine): Promise<{ decree: number; sessions: Uint8Array }>;
+  /** Copies logged mutations first..last of the primary; `onChunk` gets them in order. */
+  pullLog(
+    pull: Pull & { readonly first: number; readonly last: number },
+    onChunk: (mutations: readonly Mutation[], done: boolean) => void,
+  ): Promise<void>;
+  updateConfig(
+    driver: ReplicaDriver,
+    effect: Extract<ReplicaEffect, { kind: "updateConfig" }>,
+  ): void;
+  requestConfigSync(): void;
+  /** The core is finished: the replica leaves the serving map now, and its store is closed. */
+  onFinished(driver: ReplicaDriver, reason: string, damaged: boolean): void;
+}
+
+/** One copy from the primary. `cancelled` turns true when nobody wants it any more. */
+export interface Pull {
+  readonly partition: PartitionId;
+  readonly from: NodeId;
+  readonly signature: number;
+  cancelled: boolean;
+}
+
+/** See the file comment. */
+export class ReplicaDriver {
+  readonly partition: PartitionId;
+  readonly core: ReplicaMachine;
+  readonly store: ReplicaStore;
+  /** Set while the replica waits for a `flush` at the end of the current batch of input. */
+  touched = false;
+  /** Set when the replica heard something since the last tick. */
+  busy = true;
+  /** Approximate bytes of the engine, as last measured. */
+  bytes = 0;
+
+  readonly #host: ReplicaDriverHost;
+  readonly #queue: ReplicaEvent[] = [];
+  readonly #effects: ReplicaEffect[] = [];
+  #stepping = false;
+  /** Applies in flight; two only while an apply of a replaced engine is still returning. */
+  #applying = 0;
+  #readable = true;
+  #closed = false;
+  #pull: Pull | undefined = undefined;
+  /** Callers who need a moment in which the engine stands exactly at the core's `applied`. */
+  #quiescent: (() => void)[] = [];
+  /** Newest token of the core's appends. */
+  #lastToken = 0;
+  /** Durable tokens below this are withheld while a new generation is being committed; see #switch. */
+  #holdBelow = 0;
+  #heldToken = 0;
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(options: { core: ReplicaMachine; store: ReplicaStore; host: ReplicaDriverHost }) {
+    this.core = options.core;
+    this.partition = options.core.partition;
+    this.store = options.store;
+    this.#host = options.host;
+  }
+
+  /** The engine to read from; `undefined` while it is replaced or closed. */
+  get engine(): Engine | undefined {
+    return this.#readable ? this.store.engine : undefined;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Takes one event. Events raised by its effects follow after it. */
+  deliver(event: ReplicaEvent): void {
+    if (this.#closed) return;
+    this.#queue.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let i = 0; i < this.#queue.length; i++) {
+        this.#effects.length = 0;
+        this.core.step(this.#queue[i]!, this.#host.clock.now(), this.#effects);
+        for (const effect of this.#effects) this.#perform(effect);
+        if (this.#closed) refuse(this.#queue, i + 1);
+      }
+    } catch (error) {
+      this.#onBroken(error);
+    } finally {
+      this.#queue.length = 0;
+      this.#stepping = false;
+    }
+  }
+
+  /** Every record appended with a token up to this one is durable. */
+  onDurable(token: number): void {
+    if (token < this.#holdBelow) this.#heldToken = token;
+    else this.deliver({ kind: "appended", token });
+  }
+
+  /**
+   * Runs `take` when no apply is in flight, synchronously, so that the engine, `core.applied` and
+   * `core.sessionsImage` belong together.
+   */
+  whenQuiescent(take: () => void): void {
+    if (this.#applying > 0) this.#quiescent.push(take);
+    else take();
+  }
+
+  /** Hands what was appended to the operating system, so that memory does not hold it. */
+  writeLog(): void {
+    if (this.#closed) return;
+    try {
+      this.store.writeLog();
+    } catch (error) {
+      this.deliver({ kind: "appendFailed", reason: String(error) });
+    }
+  }
+
+  /** Makes the private log durable, so that the shared one need not be kept for it. */
+  async syncLog(): Promise<void> {
+    if (this.#closed) return;
+    try {
+      await this.store.syncLog();
+    } catch (error) {
+      this.deliver({ kind: "appendFailed", reason: String(error) });
+    }
+  }
+
+  /** Ends the replica: nothing is served from now on, and the host closes it. */
+  finish(reason: string, damaged: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#readable = false;
+    this.#host.onFinished(this, reason, damaged);
+  }
+
+  /** Forgets the copy in flight and refuses everything from now on; resolves when nothing runs any more. */
+  async stop(): Promise<void> {
+    this.#closed = true;
+    this.#readable = false;
+    if (this.#pull !== undefined) this.#pull.cancelled = true;
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    this.#takeQuiescent();
+    await this.store.close();
+  }
+
+  #perform(effect: ReplicaEffect): void {
+    switch (effect.kind) {
+      case "append":
+        this.#lastToken = effect.token;
+        return this.#host.append(this, effect.token, this.store.append(effect.record));
+      case "send":
+        return this.#host.send(effect.to, effect.message);
+      case "apply":
+        return this.#apply(effect.mutations);
+      case "reply":
+        return reply(effect);
+      case "checkpoint":
+        return this.#run(this.#checkpoint(effect));
+      case "fetchImage":
+        return this.#run(this.#fetchImage(effect));
+      case "fetchLog":
+        return this.#run(this.#fetchLog(effect));
+      case "cancelFetch":
+        if (this.#pull !== undefined) this.#pull.cancelled = true;
+        this.#pull = undefined;
+        return;
+      case "updateConfig":
+        return this.#host.updateConfig(this, effect);
+      case "requestConfigSync":
+        return this.#host.requestConfigSync();
+      case "close":
+        return this.finish(effect.reason, effect.damaged);
+      case "note":
+        return this.#note(effect);
+    }
+  }
+
+  #run(work: Promise<void>): void {
+    this.#running.add(work);
+    work.finally(() => this.#running.delete(work)).catch((error) => this.#onBroken(error));
+  }
+
+  #apply(mutations: readonly Mutation[]): void {
+    // The core has taken the previous `applied` and the engine does not move yet: the quiescent moment.
+    this.#takeQuiescent();
+    this.#applying++;
+    this.#run(this.#write(mutations).then((event) => this.#onApplied(event)));
+  }
+
+  async #write(mutations: readonly Mutation[]): Promise<ReplicaEvent> {
+    try {
+      await this.store.engine.write(applyOps(mutations, mutations[0]!.decree - 1));
+      return { kind: "applied", decree: mutations[mutations.length - 1]!.decree };
+    } catch (error) {
+      return { kind: "applyFailed", reason: String(error) };
+    }
+  }
+
+  #onApplied(event: ReplicaEvent): void {
+    this.#applying--;
+    this.deliver(event);
+    if (this.#applying === 0) this.#takeQuiescent();
+  }
+
+  #takeQuiescent(): void {
+    if (this.#quiescent.length === 0) return;
+    const waiting = this.#quiescent;
+    this.#quiescent = [];
+    for (const take of waiting) take();
+  }
+
+  async #checkpoint(effect: Extract<ReplicaEffect, { kind: "checkpoint" }>): Promise<void> {
+    let event: ReplicaEvent;
+    try {
+      const written = await this.store.checkpoint(effect);
+      // 0: the engine was replaced meanwhile, and the new one has its own durable decree.
+      event = { kind: "checkpointed", decree: written ? effect.decree : 0 };
+      this.bytes = await this.store.measure();
+    } catch (error) {
+      event = { kind: "checkpointFailed", reason: String(error) };
+    }
+    this.deliver(event);
+  }
+
+  #startPull(from: NodeId, signature: number): Pull {
+    if (this.#pull !== undefined) this.#pull.cancelled = true;
+    this.#pull = { partition: this.partition, from, signature, cancelled: false };
+    return this.#pull;
+  }
+
+  async #fetchLog(effect: Extract<ReplicaEffect, { kind: "fetchLog" }>): Promise<void> {
+    const { from, signature, first, last } = effect;
+    const pull = this.#startPull(from, signature);
+    try {
+      await this.#host.pullLog(Object.assign(pull, { first, last }), (mutations, done) => {
+        if (!pull.cancelled) this.deliver({ kind: "logFetched", signature, mutations, done });
+      });
+    } catch (error) {
+      this.#onFetchFailed(pull, error);
+    }
+  }
+
+  async #fetchImage(effect: Extract<ReplicaEffect, { kind: "fetchImage" }>): Promise<void> {
+    const pull = this.#startPull(effect.from, effect.signature);
+    let staged: StagedGeneration | undefined;
+    try {
+      staged = await this.store.stage();
+      const image = await this.#host.pullImage(pull, staged.engine);
+      await staged.engine.flush();
+      if (await this.#switch(pull, staged, image.decree)) {
+        const { signature } = effect;
+        this.deliver({ kind: "imageInstalled", signature, ...image });
+        return;
+      }
+      await staged.discard();
+    } catch (error) {
+      await staged?.discard().catch((e) => this.#warn("Cannot discard a new generation", e));
+      this.#onFetchFailed(pull, error);
+    }
+  }
+
+  /**
+   * Replaces engine and private log. The manifest is what a restart follows, so it is written first. Records
+   * that the core appends meanwhile go to the old generation, which that restart would not read: they are
+   * reported durable only after the new log holds the promise they made, the ballot (I6).
+   *
+   * @returns False if the copy was cancelled; the old generation is then in force again.
+   */
+  async #switch(pull: Pull, staged: StagedGeneration, decree: number): Promise<boolean> {
+    if (pull.cancelled || this.#closed) return false;
+    const token = this.#lastToken;
+    this.#holdBelow = Infinity;
+    await staged.commit(this.core.ballot, decree);
+    if (pull.cancelled || this.#closed) {
+      await staged.revert(this.core.ballot);
+      this.#release();
+      return false;
+    }
+    // From here to the end without a pause: nothing can be cancelled in between.
+    staged.activate();
+    this.bytes = 0;
+    if (this.#lastToken === token) {
+      this.#release();
+      return true;
+    }
+    // Its token lies between the core's: it confirms everything that was appended until now.
+    const reconcileEnd = Number.MAX_SAFE_INTEGER;
+    const record = { kind: "ballot", ballot: this.core.ballot, reconcileEnd } as const;
+    this.#holdBelow = this.#lastToken + 0.5;
+    this.#heldToken = 0;
+    this.#host.append(this, this.#holdBelow, this.store.append(record));
+    return true;
+  }
+
+  #release(): void {
+    const token = this.#heldToken;
+    this.#holdBelow = 0;
+    this.#heldToken = 0;
+    if (token > 0) this.deliver({ kind: "appended", token });
+  }
+
+  #onFetchFailed(pull: Pull, error: unknown): void {
+    this.#release();
+    if (pull.cancelled) return;
+    const local = error instanceof EngineError || error instanceof FilesError;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.deliver({ kind: "fetchFailed", signature: pull.signature, local, reason });
+  }
+
+  #note(effect: Extract<ReplicaEffect, { kind: "note" }>): void {
+    const details = { partition: formatPartition(this.partition), ...effect.details };
+    if (effect.event === "condemned") this.#host.logger.error("Replica condemned", details);
+    else if (effect.event === "gap" || effect.event === "duplicate") {
+      this.#host.logger.debug(`Replica ${effect.event}`, details);
+    } else this.#host.logger.info(`Replica ${effect.event}`, details);
+  }
+
+  /** A bug in the core or here: this replica stops, the others go on. */
+  #onBroken(error: unknown): void {
+    if (this.#closed) return;
+    const stack = error instanceof Error ? error.stack : String(error);
+    const partition = formatPartition(this.partition);
+    this.#host.logger.error("Replica stopped by an internal error", { partition, error: stack });
+    // The data is as good as before, and every replica may meet the same bug: it is kept.
+    this.finish("Internal error", false);
+  }
+
+  #warn(message: string, error: unknown): void {
+    const partition = formatPartition(this.partition);
+    this.#host.logger.warn(message, { partition, error: String(error) });
+  }
+}
+
+/** Events behind the one that closed the replica: writes among them were certainly not done. */
+function refuse(queue: ReplicaEvent[], from: number): void {
+  for (let i = from; i < queue.length; i++) {
+    const event = queue[i]!;
+    if (event.kind === "write") (event.request.token as WriteCall).fail(Err.INVALID_STATE);
+  }
+  queue.length = from;
+}
+
+function reply(effect: Extract<ReplicaEffect, { kind: "reply" }>): void {
+  const call = effect.token as WriteCall;
+  if (effect.error === Err.OK) call.reply({ decree: effect.decree, result: effect.result });
+  else call.fail(effect.error);
+}

@@ -1,0 +1,163 @@
+// The replicas of one shard through their lives: being opened, open, being closed, stored but closed.
+// Invariants: a partition is in exactly one of these states; nothing is opened while its predecessor still
+// closes; what is stored is reported to meta in every state, for it may be the last copy.
+
+import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
+import type { Logger } from "../../src/observe/logger.ts";
+import type { ReplicaEvent } from "../../src/replication/io.ts";
+import type { ReplicaReport, TableInfo } from "../../src/schema/types.ts";
+import type { ReplicaDriver } from "./replica_driver.ts";
+import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+
+/** What the shelf needs of its shard. */
+export interface ShelfOptions {
+  readonly stores: ReplicaStores;
+  readonly logger: Logger;
+  /** Builds the driver of an opened replica. */
+  readonly build: (opened: OpenedReplica) => ReplicaDriver;
+  /** Called when it is in its place, before it hears anything else. */
+  readonly opened: (driver: ReplicaDriver) => void;
+  /** Called before a replica closes: contexts that hold its engine must go. */
+  readonly release: (driver: ReplicaDriver) => void;
+  /** The set of stored replicas changed: meta should know. */
+  readonly onChange: () => void;
+}
+
+/** Events kept for a replica that is being opened; all of them are repeated by their senders anyway. */
+const OPENING_EVENTS_MAX = 16;
+
+/** See the file comment. */
+export class ReplicaShelf {
+  readonly #options: ShelfOptions;
+  readonly #open = new Map<PartitionId, ReplicaDriver>();
+  /** What replicas that are being opened shall hear first. */
+  readonly #opening = new Map<PartitionId, ReplicaEvent[]>();
+  readonly #closing = new Map<PartitionId, Promise<void>>();
+  readonly #closed = new Map<PartitionId, ReplicaReport>();
+  #stopping = false;
+
+  constructor(options: ShelfOptions) {
+    this.#options = options;
+  }
+
+  /** Open replicas by partition. */
+  get drivers(): ReadonlyMap<PartitionId, ReplicaDriver> {
+    return this.#open;
+  }
+
+  /** Puts an opened replica in its place. */
+  add(opened: OpenedReplica): ReplicaDriver {
+    const driver = this.#options.build(opened);
+    this.#open.set(driver.partition, driver);
+    this.#closed.delete(driver.partition);
+    this.#options.opened(driver);
+    return driver;
+  }
+
+  /** Whether anything of the partition is stored here, in whatever state. */
+  holds(partition: PartitionId): boolean {
+    return this.#open.has(partition) || this.isClosed(partition) ||
+      this.#opening.has(partition) || this.#closing.has(partition);
+  }
+
+  /** Whether the replica is stored but not open. */
+  isClosed(partition: PartitionId): boolean {
+    return this.#closed.has(partition);
+  }
+
+  /** Opens the stored replica, or creates an empty one; then hands it the event. */
+  open(partition: PartitionId, table: TableInfo | undefined, event: ReplicaEvent): void {
+    // What is still being closed is asked for again soon.
+    if (this.#stopping || this.#closing.has(partition)) return;
+    const waiting = this.#opening.get(partition);
+    if (waiting !== undefined) {
+      if (waiting.length < OPENING_EVENTS_MAX) waiting.push(event);
+      return;
+    }
+    this.#opening.set(partition, [event]);
+    const { stores, logger } = this.#options;
+    const known = this.#closed.has(partition);
+    const opened = known ? stores.reopen(partition) : stores.create(partition, table);
+    opened.then((replica) => this.#onOpened(partition, replica), (error) => {
+      this.#opening.delete(partition);
+      const name = formatPartition(partition);
+      logger.error("Cannot open a replica", { partition: name, error: String(error) });
+    });
+  }
+
+  /** Takes a replica out of service and closes it. Damaged data is moved aside, other data stays. */
+  close(driver: ReplicaDriver, reason: string, damaged: boolean): void {
+    const { partition } = driver;
+    const { stores, logger, onChange } = this.#options;
+    this.#open.delete(partition);
+    const details = { partition: formatPartition(partition), reason };
+    if (damaged) logger.error("Replica is damaged and closed", details);
+    else logger.info("Replica closed", details);
+    const report: ReplicaReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
+    const closing = this.#stop(driver).then(() => {
+      if (damaged) stores.moveAside(partition, "err");
+      else this.#closed.set(partition, report);
+    }).catch((error) => {
+      logger.error("Cannot close a replica", { ...details, error: String(error) });
+    }).finally(() => {
+      this.#closing.delete(partition);
+      onChange();
+    });
+    this.#closing.set(partition, closing);
+  }
+
+  /** Meta has no use for the replica: an inactive one is closed, a closed one set aside the next time. */
+  discard(partition: PartitionId): void {
+    const driver = this.#open.get(partition);
+    if (driver !== undefined) {
+      if (driver.core.status === "inactive") driver.finish("Meta has no use for it", false);
+      return;
+    }
+    if (this.#opening.has(partition) || !this.#closed.delete(partition)) return;
+    this.#options.stores.moveAside(partition, "gar");
+    const details = { partition: formatPartition(partition) };
+    this.#options.logger.info("Replica set aside as garbage", details);
+  }
+
+  /** Reports of everything stored. */
+  reports(): ReplicaReport[] {
+    const reports = [...this.#closed.values()];
+    for (const { core, bytes } of this.#open.values()) reports.push({ ...core.report(), bytes });
+    return reports;
+  }
+
+  /** Highest sequence of a generation for which the shared log is not needed any more. */
+  covered(partition: PartitionId, generation: number): number {
+    const driver = this.#open.get(partition);
+    if (driver !== undefined) return driver.store.covered(generation);
+    // Cleanly closed, moved aside or never here: nothing is needed. On its way: everything is.
+    return this.#opening.has(partition) || this.#closing.has(partition) ? 0 : Infinity;
+  }
+
+  /** Closes everything; resolves when the last engine is closed. */
+  async closeAll(): Promise<void> {
+    this.#stopping = true;
+    const stops = [...this.#open.values()].map((driver) => this.#stop(driver));
+    this.#open.clear();
+    await Promise.all([...stops, ...this.#closing.values()]);
+  }
+
+  #onOpened(partition: PartitionId, opened: OpenedReplica | undefined): void {
+    const events = this.#opening.get(partition) ?? [];
+    this.#opening.delete(partition);
+    this.#closed.delete(partition);
+    if (opened === undefined) return this.#options.onChange();
+    if (this.#stopping) {
+      this.#closing.set(partition, opened.store.close());
+      return;
+    }
+    const driver = this.add(opened);
+    for (const event of events) driver.deliver(event);
+    this.#options.onChange();
+  }
+
+  async #stop(driver: ReplicaDriver): Promise<void> {
+    this.#options.release(driver);
+    await driver.stop();
+  }
+}

@@ -1,0 +1,352 @@
+// The driver of one replica against a scripted core, an engine in memory and a store that remembers.
+
+import assert from "node:assert/strict";
+import { systemClock } from "../../../src/base/clock.ts";
+import { Err } from "../../../src/base/errors.ts";
+import { partitionId } from "../../../src/base/ids.ts";
+import { SILENT } from "../../../src/observe/logger.ts";
+import type { AppendRecord, ReplicaEffect, ReplicaEvent } from "../../../src/replication/io.ts";
+import type { Mutation } from "../../../src/schema/mutation.ts";
+import { encodeBody } from "../../../src/schema/mutation_body.ts";
+import type { ReplicaReport } from "../../../src/schema/types.ts";
+import type { Engine } from "../../../storage/engine.ts";
+import { type LogRecord, RecordKind } from "../../../storage/log.ts";
+import {
+  type Pull,
+  ReplicaDriver,
+  type ReplicaDriverHost,
+  type ReplicaMachine,
+} from "../../../roles/replica/replica_driver.ts";
+import type { ReplicaStore, StagedGeneration } from "../../../roles/replica/replica_store.ts";
+import { MemoryEngine } from "../../sim/memory_engine.ts";
+
+const P = partitionId(1, 0);
+const KEY = new Uint8Array([0, 1, 104]);
+
+/** A core that remembers its events and answers each with scripted effects. */
+class FakeCore implements ReplicaMachine {
+  readonly partition = P;
+  readonly status = "primary" as const;
+  ballot = 1;
+  committed = 0;
+  applied = 0;
+  durable = 0;
+  readable = true;
+  sessionsImage = new Uint8Array([7]);
+  readonly events: ReplicaEvent[] = [];
+  script: (event: ReplicaEvent) => ReplicaEffect[] = () => [];
+
+  learnerSignature(): number {
+    return 0;
+  }
+  report(): Omit<ReplicaReport, "bytes"> {
+    const { partition, status, ballot, committed, applied, durable } = this;
+    const prepared = { lastPrepared: committed, maxPrepared: committed };
+    return { partition, status, ballot, committed, applied, durable, ...prepared };
+  }
+  step(event: ReplicaEvent, _now: unknown, out: ReplicaEffect[]): void {
+    this.events.push(event);
+    out.push(...this.script(event));
+  }
+  kinds(): string[] {
+    return this.events.map((event) => event.kind);
+  }
+}
+
+/** Logs every call; `gate` holds a manifest commit back. */
+class FakeStore implements ReplicaStore {
+  readonly partition = P;
+  readonly firstDecree = 1;
+  engine: Engine = new MemoryEngine();
+  generation = 1;
+  sequence = 0;
+  gate: Promise<void> = Promise.resolve();
+  readonly calls: string[] = [];
+
+  append(record: AppendRecord): LogRecord {
+    const decree = record.kind === "mutation" ? record.decree : 0;
+    const kind = record.kind === "mutation" ? RecordKind.MUTATION : RecordKind.BALLOT;
+    const payload = record.kind === "mutation" ? record.payload : new Uint8Array(16);
+    const sequence = ++this.sequence;
+    return { partition: P, generation: this.generation, sequence, kind, decree, payload };
+  }
+  writeLog(): void {}
+  async syncLog(): Promise<void> {}
+  covered(): number {
+    return 0;
+  }
+  async readMutations(): Promise<Uint8Array[] | undefined> {
+    return undefined;
+  }
+  async checkpoint(at: { decree: number }): Promise<boolean> {
+    this.calls.push(`checkpoint ${at.decree}`);
+    return true;
+  }
+  describe(): void {}
+  async measure(): Promise<number> {
+    return 1;
+  }
+  async stage(): Promise<StagedGeneration> {
+    const engine = new MemoryEngine();
+    this.calls.push("stage");
+    return {
+      engine,
+      commit: async (ballot, durable) => {
+        this.calls.push(`commit ${ballot} ${durable}`);
+        await this.gate;
+      },
+      activate: () => {
+        this.calls.push("activate");
+        this.engine = engine;
+        this.generation++;
+        this.sequence = 0;
+      },
+      revert: async (ballot) => {
+        this.calls.push(`revert ${ballot}`);
+      },
+      discard: async () => {
+        this.calls.push("discard");
+      },
+    };
+  }
+  async close(): Promise<void> {
+    this.calls.push("close");
+    await this.engine.close();
+  }
+}
+
+class World implements ReplicaDriverHost {
+  readonly clock = systemClock;
+  readonly logger = SILENT;
+  readonly core = new FakeCore();
+  readonly store = new FakeStore();
+  readonly driver = new ReplicaDriver({ core: this.core, store: this.store, host: this });
+  readonly appended: { token: number; record: LogRecord }[] = [];
+  readonly finished: { reason: string; damaged: boolean }[] = [];
+  pulls: Pull[] = [];
+  image: (pull: Pull) => Promise<{ decree: number; sessions: Uint8Array }> = () =>
+    Promise.resolve({ decree: 9, sessions: new Uint8Array([1]) });
+
+  append(_driver: ReplicaDriver, token: number, record: LogRecord): void {
+    this.appended.push({ token, record });
+  }
+  send(): void {}
+  pullImage(pull: Pull): Promise<{ decree: number; sessions: Uint8Array }> {
+    this.pulls.push(pull);
+    return this.image(pull);
+  }
+  async pullLog(): Promise<void> {}
+  updateConfig(): void {}
+  requestConfigSync(): void {}
+  onFinished(_driver: ReplicaDriver, reason: string, damaged: boolean): void {
+    this.finished.push({ reason, damaged });
+  }
+
+  /** Delivers a tick that the core answers with these effects. */
+  do(...effects: ReplicaEffect[]): void {
+    this.core.script = (event) => event.kind === "tick" ? effects : [];
+    this.driver.deliver({ kind: "tick" });
+  }
+  async until(kind: ReplicaEvent["kind"]): Promise<ReplicaEvent> {
+    for (let i = 0; i < 1000; i++) {
+      const found = this.core.events.find((event) => event.kind === kind);
+      if (found !== undefined) return found;
+      await turn();
+    }
+    throw new Error(`No ${kind} event; got ${this.core.kinds().join(", ")}`);
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+function mutation(decree: number, value: number): Mutation {
+  const body = encodeBody([], [{ key: KEY, value: new Uint8Array([value]) }]);
+  return { ballot: 1, decree, lastCommitted: decree - 1, timestampUs: decree, body };
+}
+
+const FETCH = { kind: "fetchImage", from: "r2", signature: 5, ballot: 1 } as const;
+
+function ballotRecord(token: number): ReplicaEffect {
+  return { kind: "append", token, record: { kind: "ballot", ballot: 2, reconcileEnd: 4 } };
+}
+
+Deno.test("ReplicaDriver performs events raised by effects after the step, in order", () => {
+  const world = new World();
+  const order: string[] = [];
+  const token = {
+    deadline: 0,
+    peer: "",
+    fail: () => {},
+    reply: () => {
+      world.driver.deliver({ kind: "flush" });
+      order.push("reply");
+    },
+  };
+  world.core.script = (event) => {
+    order.push(event.kind);
+    if (event.kind !== "tick") return [];
+    const reply = { kind: "reply", token, error: Err.OK, decree: 1, result: undefined } as const;
+    return [reply, reply];
+  };
+  world.driver.deliver({ kind: "tick" });
+  assert.deepEqual(order, ["tick", "reply", "reply", "flush", "flush"]);
+});
+
+Deno.test("ReplicaDriver writes mutations in one batch and reports the last decree", async () => {
+  const world = new World();
+  world.do({ kind: "apply", mutations: [mutation(1, 11), mutation(2, 12)] });
+  assert.deepEqual(await world.until("applied"), { kind: "applied", decree: 2 });
+  assert.deepEqual(world.store.engine.get(KEY), new Uint8Array([12]));
+});
+
+Deno.test("ReplicaDriver reports an apply that the engine or the bytes refuse", async () => {
+  const broken = new World();
+  broken.do({ kind: "apply", mutations: [{ ...mutation(1, 1), body: new Uint8Array([0, 99]) }] });
+  await broken.until("applyFailed");
+  const closed = new World();
+  await closed.store.engine.close();
+  closed.do({ kind: "apply", mutations: [mutation(1, 1)] });
+  await closed.until("applyFailed");
+});
+
+Deno.test("ReplicaDriver finds the quiescent moment between two applies", async () => {
+  const world = new World();
+  let decree = 0;
+  world.core.script = (event) => {
+    if (event.kind === "applied") world.core.applied = event.decree;
+    const more = event.kind === "tick" || event.kind === "applied";
+    if (!more || decree === 50) return [];
+    decree++;
+    return [{ kind: "apply", mutations: [mutation(decree, decree)] }];
+  };
+  world.driver.deliver({ kind: "tick" });
+  const seen: [number, number | undefined][] = [];
+  await new Promise<void>((resolve) => {
+    world.driver.whenQuiescent(() => {
+      seen.push([world.core.applied, world.store.engine.get(KEY)?.[0]]);
+      resolve();
+    });
+  });
+  assert.equal(seen.length, 1);
+  assert.equal(seen[0]![0], seen[0]![1]);
+  assert.ok(seen[0]![0] >= 1 && seen[0]![0] < 50, "The moment came while applies went on");
+});
+
+Deno.test("ReplicaDriver installs an image: manifest first, then the switch", async () => {
+  const world = new World();
+  world.do(FETCH);
+  const installed = await world.until("imageInstalled");
+  assert.deepEqual(installed, {
+    kind: "imageInstalled",
+    signature: 5,
+    decree: 9,
+    sessions: new Uint8Array([1]),
+  });
+  assert.deepEqual(world.store.calls, ["stage", "commit 1 9", "activate"]);
+});
+
+Deno.test("ReplicaDriver withholds durability of a promise made while the generation changes", async () => {
+  const world = new World();
+  let open = () => {};
+  world.store.gate = new Promise((resolve) => open = resolve);
+  world.do(FETCH);
+  while (!world.store.calls.includes("commit 1 9")) await turn();
+  world.core.ballot = 2;
+  world.do(ballotRecord(1));
+  world.driver.onDurable(1);
+  assert.ok(!world.core.kinds().includes("appended"), "The old generation is not read any more");
+  open();
+  await world.until("imageInstalled");
+  const [, again] = world.appended;
+  assert.equal(again?.record.generation, 2);
+  assert.equal(again?.record.kind, RecordKind.BALLOT);
+  assert.ok(!world.core.kinds().includes("appended"));
+  world.driver.onDurable(again!.token);
+  assert.ok(world.core.kinds().includes("appended"));
+});
+
+Deno.test("ReplicaDriver goes back to the old generation when the copy is cancelled late", async () => {
+  const world = new World();
+  let open = () => {};
+  world.store.gate = new Promise((resolve) => open = resolve);
+  world.do(FETCH);
+  while (!world.store.calls.includes("commit 1 9")) await turn();
+  world.do(ballotRecord(1), { kind: "cancelFetch" });
+  world.driver.onDurable(1);
+  open();
+  await world.until("appended");
+  assert.deepEqual(world.store.calls, ["stage", "commit 1 9", "revert 1", "discard"]);
+  assert.equal(world.store.generation, 1);
+  assert.ok(!world.core.kinds().includes("imageInstalled"));
+});
+
+Deno.test("ReplicaDriver reports a failed copy, but not of one that was cancelled", async () => {
+  const failed = new World();
+  failed.image = () => Promise.reject(new Error("source gone"));
+  failed.do(FETCH);
+  const event = await failed.until("fetchFailed");
+  assert.deepEqual(event, {
+    kind: "fetchFailed",
+    signature: 5,
+    local: false,
+    reason: "source gone",
+  });
+  assert.deepEqual(failed.store.calls, ["stage", "discard"]);
+  const cancelled = new World();
+  cancelled.image = () => Promise.reject(new Error("source gone"));
+  cancelled.do(FETCH, { kind: "cancelFetch" });
+  while (!cancelled.store.calls.includes("discard")) await turn();
+  await turn();
+  assert.ok(!cancelled.core.kinds().includes("fetchFailed"));
+});
+
+Deno.test("ReplicaDriver closes after running work is done and answers nothing any more", async () => {
+  const world = new World();
+  world.do({ kind: "apply", mutations: [mutation(1, 1)] }, {
+    kind: "close",
+    reason: "Removed",
+    damaged: false,
+  });
+  assert.deepEqual(world.finished, [{ reason: "Removed", damaged: false }]);
+  assert.equal(world.driver.engine, undefined);
+  await world.driver.stop();
+  assert.deepEqual(world.store.calls, ["close"]);
+  world.driver.deliver({ kind: "tick" });
+  assert.deepEqual(world.core.kinds(), ["tick"]);
+});
+
+Deno.test("ReplicaDriver keeps the data when its core throws", () => {
+  const world = new World();
+  world.core.script = () => {
+    throw new Error("a bug");
+  };
+  world.driver.deliver({ kind: "tick" });
+  assert.deepEqual(world.finished, [{ reason: "Internal error", damaged: false }]);
+});
+
+Deno.test("ReplicaDriver refuses a write that waited behind the end of the replica", () => {
+  const world = new World();
+  const failed: number[] = [];
+  const call = {
+    deadline: 0,
+    peer: "",
+    reply: () => {},
+    fail: (code: number) => failed.push(code),
+  };
+  const request = {
+    token: call,
+    op: { kind: "empty" },
+    session: 0,
+    sequence: 0,
+    answeredBelow: 0,
+    bytes: 0,
+  } as const;
+  const early = { ...call, reply: () => world.driver.deliver({ kind: "write", request }) };
+  world.do(
+    { kind: "reply", token: early, error: Err.OK, decree: 1, result: undefined },
+    { kind: "close", reason: "Removed", damaged: false },
+  );
+  assert.deepEqual(failed, [Err.INVALID_STATE]);
+});
