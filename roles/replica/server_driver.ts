@@ -1,0 +1,233 @@
+// The control part of a replica server: runs ServerCore, talks to meta in its name and tells the shards what
+// meta said. Invariant: the lease in shared memory moves only when the core says so, before anything that
+// depends on it. Rules: docs/protocol.md, "Beacons" (meta.md §3, §4).
+
+import type { Clock } from "../../src/base/clock.ts";
+import { Err, errorName } from "../../src/base/errors.ts";
+import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { Logger } from "../../src/observe/logger.ts";
+import {
+  ServerCore,
+  type ServerEffect,
+  type ServerEvent,
+  type ServerSettings,
+} from "../../src/replication/server.ts";
+import type { RpcClient } from "../../src/rpc/contract.ts";
+import { Beacon, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
+import type { ReplicaReport } from "../../src/schema/types.ts";
+import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+
+/** What the control part is made from. */
+export interface ServerDriverOptions {
+  readonly node: NodeId;
+  readonly incarnation: number;
+  readonly metas: readonly string[];
+  readonly settings: ServerSettings;
+  readonly client: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly lease: LeaseGate;
+  /** Ports of the shards' listeners, in the order of the shards. */
+  readonly shardPorts: readonly number[];
+  readonly httpPort: number;
+  readonly labels: ReadonlyMap<string, string>;
+  /** Sends a command to a shard. */
+  readonly command: (shard: number, command: ShardCommand) => void;
+}
+
+/** A config change is asked again by its replica after a second; a late answer is matched by its attempt. */
+const UPDATE_CONFIG_TIMEOUT_MS = 3000;
+
+/** A config sync that waits for the reports of the shards. */
+interface Collection {
+  readonly request: number;
+  readonly attempt: number;
+  readonly to: string;
+  missing: number;
+  readonly replicas: ReplicaReport[];
+}
+
+/** See the file comment. */
+export class ServerDriver {
+  readonly #options: ServerDriverOptions;
+  readonly #core: ServerCore;
+  readonly #queue: ServerEvent[] = [];
+  readonly #effects: ServerEffect[] = [];
+  #stepping = false;
+  #stopped = false;
+  #collection: Collection | undefined = undefined;
+  #requests = 0;
+
+  constructor(options: ServerDriverOptions) {
+    this.#options = options;
+    const { node, metas, settings } = options;
+    this.#core = new ServerCore({ self: node, metas, settings });
+  }
+
+  /** Contact with meta, for health pages and logs. */
+  get state(): ServerCore["state"] {
+    return this.#core.state;
+  }
+
+  /** Where meta's leader is believed to be. */
+  get leader(): string {
+    return this.#core.leader;
+  }
+
+  /** Time passes; at least every `lookaheadMs`. */
+  tick(): void {
+    this.#deliver({ kind: "tick" });
+  }
+
+  /** No beacon is sent any more; the lease runs out by itself. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Takes a message of a shard. */
+  onReport(report: ShardReport): void {
+    switch (report.kind) {
+      case "updateConfig":
+        return this.#updateConfig(report);
+      case "requestConfigSync":
+        return this.#deliver({ kind: "requestConfigSync" });
+      case "proposal":
+        return this.#deliver({ kind: "proposal", proposal: report.proposal });
+      case "reports":
+        return this.#onReports(report);
+    }
+  }
+
+  #deliver(event: ServerEvent): void {
+    if (this.#stopped) return;
+    this.#queue.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let i = 0; i < this.#queue.length; i++) {
+        this.#effects.length = 0;
+        this.#core.step(this.#queue[i]!, this.#options.clock.now(), this.#effects);
+        for (const effect of this.#effects) this.#perform(effect);
+      }
+    } finally {
+      this.#queue.length = 0;
+      this.#stepping = false;
+    }
+  }
+
+  #perform(effect: ServerEffect): void {
+    switch (effect.kind) {
+      case "beacon":
+        return this.#beacon(effect);
+      case "configSync":
+        return this.#collect(effect.to, effect.attempt);
+      case "lease":
+        return this.#options.lease.set(effect.deadlineMono, effect.deadlineWall);
+      case "contact":
+      case "nodes":
+      case "tables":
+        return this.#toAll(effect);
+      case "config":
+      case "missing":
+        return this.#toShard(effect.config.partition, effect);
+      case "proposal":
+        return this.#toShard(effect.proposal.config.partition, effect);
+      case "closeReplica":
+      case "garbage":
+        return this.#toShard(effect.partition, effect);
+      case "note":
+        return this.#note(effect);
+    }
+  }
+
+  #toShard(partition: PartitionId, command: ShardCommand): void {
+    this.#options.command(partition % this.#options.shardPorts.length, command);
+  }
+
+  #toAll(command: ShardCommand): void {
+    for (let i = 0; i < this.#options.shardPorts.length; i++) this.#options.command(i, command);
+  }
+
+  #beacon({ to, attempt, sentAt }: Extract<ServerEffect, { kind: "beacon" }>): void {
+    const { client, node, incarnation, shardPorts, httpPort, labels, settings } = this.#options;
+    const request = {
+      node,
+      incarnation,
+      sentAt,
+      shardPorts: [...shardPorts],
+      httpPort,
+      labels: new Map(labels),
+    };
+    client.start(to, Beacon, request, settings.beaconTimeoutMs, (error, reply) => {
+      this.#deliver({ kind: "beaconReply", attempt, error, reply });
+    });
+  }
+
+  #collect(to: string, attempt: number): void {
+    const request = ++this.#requests;
+    const missing = this.#options.shardPorts.length;
+    this.#collection = { request, attempt, to, missing, replicas: [] };
+    this.#toAll({ kind: "collect", request });
+  }
+
+  #onReports({ request, replicas }: Extract<ShardReport, { kind: "reports" }>): void {
+    const collection = this.#collection;
+    if (collection?.request !== request) return;
+    for (const report of replicas) collection.replicas.push(report);
+    if (--collection.missing > 0) return;
+    this.#collection = undefined;
+    const { client, node, incarnation, settings } = this.#options;
+    const { to, attempt, replicas: reported } = collection;
+    const primaries = reported.filter((report) => report.status === "primary").length;
+    const stats = {
+      replicas: reported.length,
+      primaries,
+      diskTotalBytes: 0,
+      diskFreeBytes: 0,
+      draining: false,
+    };
+    const body = { node, incarnation, replicas: reported, stats };
+    client.start(to, ConfigSync, body, settings.configSyncTimeoutMs, (error, answer) => {
+      this.#deliver({ kind: "syncReply", attempt, error, reported, answer });
+    });
+  }
+
+  #updateConfig(report: Extract<ShardReport, { kind: "updateConfig" }>): void {
+    if (this.#stopped) return;
+    const { client, node: from, incarnation } = this.#options;
+    const { partition, attempt, change, node, config } = report;
+    const request = { change, node, from, incarnation, config };
+    client.start(
+      this.#core.leader,
+      UpdateConfig,
+      request,
+      UPDATE_CONFIG_TIMEOUT_MS,
+      (error, answer) => {
+        const result = error === Err.OK && answer !== undefined ? answer.error : error;
+        this.#toShard(partition, {
+          kind: "configReply",
+          partition,
+          attempt,
+          error: result,
+          config: answer?.config,
+        });
+      },
+    );
+  }
+
+  #note({ event, details }: Extract<ServerEffect, { kind: "note" }>): void {
+    const { logger } = this.#options;
+    switch (event) {
+      case "contact":
+        return logger.info("Contact with meta changed", details);
+      case "leader":
+        return logger.info("Meta leader found", details);
+      case "notAllowed":
+        return logger.warn("Meta does not admit this server", details);
+      case "syncFailed":
+        return logger.warn("Config sync failed", {
+          error: errorName(Number(details["error"])),
+        });
+    }
+  }
+}
