@@ -1,0 +1,64 @@
+// The one executable: `pegasus <role> [flags]`, or `--role=<role>`. Finds the role, hands it the rest of
+// the words and ends with its exit code: 0 done, 1 failed, 2 wrong usage. Roles are loaded when they are
+// run, by literal imports, so that a shell does not wait for the storage engine to load.
+
+import { suggestion } from "../src/config/suggest.ts";
+
+/** A role of the executable. */
+interface Role {
+  readonly brief: string;
+  /** @returns The exit code, or `undefined` if the process goes on until a signal. */
+  readonly run: (args: string[]) => Promise<number | undefined>;
+}
+
+const ROLES: Readonly<Record<string, Role>> = {
+  onebox: {
+    brief: "Run a whole cluster on this machine",
+    run: async (args) => (await import("./onebox/main_onebox.ts")).runOnebox(args),
+  },
+};
+
+/** Version of this program; equal to the one in deno.json (checked by a test). */
+export const VERSION = "0.1.0";
+
+/** Runs the program. @returns The exit code, or `undefined` if the process goes on. */
+export async function main(args: readonly string[]): Promise<number | undefined> {
+  const [first = "", ...others] = args;
+  if (first === "--help" || first === "-h" || first === "") {
+    console.log(programHelp());
+    return first === "" ? 2 : 0;
+  }
+  if (first === "--version") {
+    console.log(`pegasus ${VERSION} (deno ${Deno.version.deno}, ${Deno.build.target})`);
+    return 0;
+  }
+  const flagged = first === "--role" ? others.shift() : /^--role=(.*)$/.exec(first)?.[1];
+  const name = flagged ?? first;
+  const role = Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
+  if (role !== undefined) return await role.run(others);
+  const known = Object.keys(ROLES);
+  const what = name.startsWith("-")
+    ? `Unknown flag "${name}" before the role`
+    : `Unknown role "${name}"`;
+  console.error(`${what}${suggestion(name, known) || `: expected one of ${known.join(", ")}`}`);
+  return 2;
+}
+
+function programHelp(): string {
+  return [
+    "pegasus: a distributed, strongly consistent key-value store",
+    "",
+    "Usage: pegasus <role> [flags]",
+    "",
+    "Roles:",
+    ...Object.entries(ROLES).map(([name, { brief }]) => `  ${name.padEnd(10)} ${brief}`),
+    "",
+    "pegasus <role> --help    flags of a role",
+    "pegasus --version        version",
+  ].join("\n");
+}
+
+if (import.meta.main) {
+  const code = await main(Deno.args);
+  if (code !== undefined) Deno.exit(code);
+}

@@ -1,0 +1,185 @@
+// The servers of one directory as real processes on this machine: start, stop, kill. The onebox commands
+// and the cluster tests drive it. Invariant: the state file names every process started here before anyone
+// waits for it, so that no server is ever left behind unknown.
+
+import { isRunning, launch, outputFrom, pathsOf, signal, waitFor } from "./processes.ts";
+import { type OneboxState, readState, type ServerEntry, writeState } from "./state.ts";
+
+/** Time in which a server has to listen, and to end after SIGTERM. */
+const START_MS = 30_000;
+const STOP_MS = 20_000;
+const OUTPUT_TAIL_LINES = 15;
+
+/** How the servers of a cluster run. */
+export interface LocalClusterOptions {
+  /** Absolute path. */
+  readonly dir: string;
+  readonly cluster: string;
+  /** Further flags by role. */
+  readonly flags?: { readonly meta?: readonly string[]; readonly replica?: readonly string[] };
+}
+
+/** See the file comment. */
+export class LocalCluster {
+  readonly dir: string;
+  readonly cluster: string;
+  readonly #flags: { readonly meta: readonly string[]; readonly replica: readonly string[] };
+
+  /** @param options Where and how. The state file has to exist, or `plan` has to be called first. */
+  constructor(options: LocalClusterOptions) {
+    this.dir = options.dir;
+    this.cluster = options.cluster;
+    this.#flags = { meta: options.flags?.meta ?? [], replica: options.flags?.replica ?? [] };
+  }
+
+  /** Writes down the servers there will be. */
+  plan(servers: readonly ServerEntry[]): void {
+    writeState(this.dir, { version: 1, servers });
+  }
+
+  /** The newest state: other commands change it too. */
+  get state(): OneboxState {
+    return readState(this.dir) ?? { version: 1, servers: [] };
+  }
+
+  /** Addresses of the meta servers. */
+  get metas(): string[] {
+    return this.state.servers.filter(({ role }) => role === "meta").map(({ address }) => address);
+  }
+
+  /** Addresses of the replica servers. */
+  get replicas(): string[] {
+    return this.state.servers.filter(({ role }) => role === "replica").map((entry) =>
+      entry.address
+    );
+  }
+
+  /** The server of a name. @throws {Error} If there is none. */
+  entry(name: string): ServerEntry {
+    const { servers } = this.state;
+    const found = servers.find((server) => server.name === name);
+    if (found !== undefined) return found;
+    const names = servers.map((server) => server.name).join(", ");
+    throw new Error(`There is no server "${name}": expected one of ${names || "none"}`);
+  }
+
+  isRunning(entry: ServerEntry): boolean {
+    return isRunning(entry.pid, pathsOf(this.dir, entry.name).dataDir);
+  }
+
+  /** Names of the servers that run, in order. */
+  running(): string[] {
+    return this.state.servers.filter((entry) => this.isRunning(entry)).map(({ name }) => name);
+  }
+
+  /** Starts all servers that do not run: meta servers first, then the replica servers together. */
+  async startAll(): Promise<void> {
+    for (const role of ["meta", "replica"] as const) {
+      const idle = this.state.servers.filter((entry) =>
+        entry.role === role && !this.isRunning(entry)
+      );
+      checkPorts(idle);
+      await Promise.all(idle.map(({ name }) => this.start(name)));
+    }
+  }
+
+  /**
+   * Starts one server and waits until it listens.
+   *
+   * @throws {Error} If it runs already, or ends or does not listen in time; with its last output.
+   */
+  async start(name: string): Promise<void> {
+    const entry = this.entry(name);
+    if (this.isRunning(entry)) throw new Error(`"${name}" runs already (pid ${entry.pid})`);
+    const paths = pathsOf(this.dir, name);
+    const flags = [
+      `--cluster=${this.cluster}`,
+      `--listen=${entry.address}`,
+      `--data-dir=${paths.dataDir}`,
+      ...(entry.role === "replica" ? [`--meta=${this.metas.join(",")}`] : []),
+      ...this.#flags[entry.role],
+    ];
+    const { pid, outputStart } = await launch(paths, [entry.role, ...flags]);
+    this.#update(name, { pid });
+    let address: string | undefined;
+    let gone = false;
+    await waitFor(() => {
+      address = readyAddress(outputFrom(paths, outputStart));
+      gone = address === undefined && !isRunning(pid, paths.dataDir);
+      return address !== undefined || gone;
+    }, START_MS);
+    if (address !== undefined) {
+      this.#update(name, { address });
+      return;
+    }
+    signal(pid, paths.dataDir, "SIGKILL");
+    this.#update(name, { pid: 0 });
+    const last = outputFrom(paths, outputStart).trimEnd().split("\n").slice(-OUTPUT_TAIL_LINES);
+    const what = gone ? "ended while starting" : `did not listen within ${START_MS / 1000} s`;
+    throw new Error(`"${name}" ${what}; the end of ${paths.outputFile}:\n${last.join("\n")}`);
+  }
+
+  /** Ends one server: politely, and after a while without asking. @returns False if it did not run. */
+  async stop(name: string): Promise<boolean> {
+    return await this.#end(name, "SIGTERM");
+  }
+
+  /** Ends one server at once, as a crash would. @returns False if it did not run. */
+  async kill(name: string): Promise<boolean> {
+    return await this.#end(name, "SIGKILL");
+  }
+
+  /** Stops everything, replica servers first: they hand over and say good-bye to meta. */
+  async stopAll(): Promise<void> {
+    for (const role of ["replica", "meta"] as const) {
+      const some = this.state.servers.filter((entry) => entry.role === role);
+      await Promise.all(some.map(({ name }) => this.stop(name)));
+    }
+  }
+
+  /** Ends everything at once. */
+  async killAll(): Promise<void> {
+    await Promise.all(this.state.servers.map(({ name }) => this.kill(name)));
+  }
+
+  async #end(name: string, first: "SIGTERM" | "SIGKILL"): Promise<boolean> {
+    const { pid } = this.entry(name);
+    const { dataDir } = pathsOf(this.dir, name);
+    // The state first: whoever supervises must see that this end was wanted.
+    this.#update(name, { pid: 0 });
+    if (!signal(pid, dataDir, first)) return false;
+    const isGone = () => !isRunning(pid, dataDir);
+    if (!(await waitFor(isGone, STOP_MS))) {
+      signal(pid, dataDir, "SIGKILL");
+      await waitFor(isGone, STOP_MS);
+    }
+    return true;
+  }
+
+  #update(name: string, change: Partial<Pick<ServerEntry, "pid" | "address">>): void {
+    const { servers } = this.state;
+    this.plan(servers.map((entry) => entry.name === name ? { ...entry, ...change } : entry));
+  }
+}
+
+/** The address in the line a server prints when it listens; `undefined` before. */
+export function readyAddress(output: string): string | undefined {
+  const text = /^pegasus \w+ ready at (\S+)$/m.exec(output)?.[1];
+  return text ?? /^\{"ready":"\w+","address":"([^"]+)"\}$/m.exec(output)?.[1];
+}
+
+/** @throws {Error} If somebody else listens on one of the addresses. */
+function checkPorts(servers: readonly ServerEntry[]): void {
+  for (const { name, address } of servers) {
+    const [hostname, port] = address.split(":");
+    try {
+      Deno.listen({ hostname: hostname!, port: Number(port) }).close();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      throw new Error(
+        `Cannot start "${name}": ${address} is in use; stop what listens there, or choose another ` +
+          `--dir and --port-base`,
+      );
+    }
+  }
+}

@@ -1,0 +1,317 @@
+// `pegasus onebox`: a whole cluster on this machine, for trying out and for development. Real processes,
+// the same as in production; their data survives stop and start. docs/ARCHITECTURE.md tells what runs.
+
+import { type AnySetting, bool, int, type Parsed, text } from "../../src/config/field.ts";
+import { readFlags } from "../../src/config/flags.ts";
+import { flagLines } from "../../src/config/help.ts";
+import { suggestion } from "../../src/config/suggest.ts";
+import { LocalCluster } from "./local_cluster.ts";
+import { pathsOf } from "./processes.ts";
+import { Probe } from "./probe.ts";
+import { nameOf, planServers, readState } from "./state.ts";
+import { runForeground } from "./supervise.ts";
+
+const FLAGS = {
+  dir: text({ default: ".onebox", pattern: /./, expected: "a path", doc: "Where everything is" }),
+  replicas: int({ default: 3, min: 1, max: 20, doc: "Replica servers" }),
+  metas: int({ default: 1, min: 1, max: 1, doc: "Meta servers" }),
+  "port-base": int({
+    default: 34601,
+    min: 0,
+    max: 65_000,
+    doc: "Port of the first meta server; replica servers from 200 above; 0 = free ports",
+  }),
+  config: text({ default: "", doc: "TOML file with settings for all servers" }),
+  detach: bool({ default: false, doc: "Start in the background" }),
+  json: bool({ default: false, doc: "Print data as JSON" }),
+} as const;
+
+interface Options {
+  readonly dir: string;
+  readonly replicas: number;
+  readonly metas: number;
+  readonly portBase: number;
+  readonly config: string;
+  readonly detach: boolean;
+  readonly json: boolean;
+  /** Flags that were written, not defaults. */
+  readonly given: ReadonlySet<string>;
+}
+
+interface Command {
+  readonly brief: string;
+  /** Words it takes: "<n>" or "". */
+  readonly argument: string;
+  readonly run: (options: Options, argument: string) => Promise<number>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  start: { brief: "Start and stay; Ctrl-C stops all (default)", argument: "", run: start },
+  stop: { brief: "Stop all servers; the data stays", argument: "", run: stop },
+  status: { brief: "Servers, and what meta says of them", argument: "", run: status },
+  list: { brief: "Servers, their addresses and processes", argument: "", run: list },
+  kill: { brief: "Kill a server as a crash would: 2 or r2, m1", argument: "<n>", run: kill },
+  "start-one": { brief: "Start a server that does not run", argument: "<n>", run: startOne },
+  clear: { brief: "Remove all data of a stopped onebox", argument: "", run: clear },
+};
+
+/** Table every onebox has. */
+const TABLE = { name: "temp", partitionCount: 8 };
+const CLUSTER = "onebox";
+const READY_MS = 60_000;
+
+/** Runs a onebox command. @returns The exit code: 0 done, 1 failed, 2 wrong usage. */
+export async function runOnebox(args: readonly string[]): Promise<number> {
+  const flags = readFlags(new Map<string, AnySetting>(Object.entries(FLAGS)), args);
+  if (flags.help) {
+    console.log(oneboxHelp());
+    return 0;
+  }
+  const [name = "start", argument = "", ...rest] = flags.words;
+  const problems = [...flags.problems];
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    const hint = suggestion(name, Object.keys(COMMANDS)) || "; see --help";
+    problems.push(`Unknown onebox command "${name}"${hint}`);
+  } else if (command.argument !== "" && argument === "") {
+    problems.push(`"${name}" needs the server: write onebox ${name} 2`);
+  } else if (rest.length > 0 || (command.argument === "" && argument !== "")) {
+    problems.push(`Unexpected word "${command.argument === "" ? argument : rest[0]}"; see --help`);
+  }
+  const options = readOptions(flags.given, problems);
+  if (problems.length > 0 || command === undefined) {
+    for (const problem of problems) console.error(problem);
+    return 2;
+  }
+  try {
+    return await command.run(options, argument);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return 1;
+  }
+}
+
+function oneboxHelp(): string {
+  const commands = Object.entries(COMMANDS).map(([name, { brief, argument }]) =>
+    `  ${`${name} ${argument}`.padEnd(20)} ${brief}`
+  );
+  return [
+    "Runs a whole cluster on this machine",
+    "",
+    "Usage: pegasus onebox [command] [flags]",
+    "",
+    "Commands:",
+    ...commands,
+    "",
+    "Flags:",
+    ...flagLines(Object.entries<AnySetting>(FLAGS)),
+  ].join("\n");
+}
+
+function readOptions(given: ReadonlyMap<string, string>, problems: string[]): Options {
+  const values: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries<AnySetting>(FLAGS)) {
+    const written = given.get(name);
+    const parsed: Parsed<unknown> = written === undefined
+      ? { ok: true, value: field.default }
+      : field.parse(written);
+    if (parsed.ok) values[name] = parsed.value;
+    else problems.push(`Bad value of --${name}: got "${written}", expected ${parsed.expected}`);
+  }
+  const { dir, replicas, metas, config, detach, json } = values;
+  const options = { dir, replicas, metas, portBase: values["port-base"], config, detach, json };
+  return { ...options, dir: absolute(String(dir)), given: new Set(given.keys()) } as Options;
+}
+
+function absolute(path: string): string {
+  return path.startsWith("/") ? path : `${Deno.cwd()}/${path}`.replace(/\/\.?$/, "");
+}
+
+function clusterAt(options: Options): LocalCluster {
+  const flags = options.config === "" ? [] : [`--config=${absolute(options.config)}`];
+  return new LocalCluster({
+    dir: options.dir,
+    cluster: CLUSTER,
+    flags: { meta: flags, replica: flags },
+  });
+}
+
+/** The cluster of an existing onebox. @throws {Error} If there is none. */
+function existing(options: Options): LocalCluster {
+  if (readState(options.dir) !== undefined) return clusterAt(options);
+  throw new Error(`There is no onebox in "${options.dir}": start one with "onebox start"`);
+}
+
+async function start(options: Options): Promise<number> {
+  const cluster = clusterAt(options);
+  const running = cluster.running();
+  if (running.length > 0) {
+    throw new Error(
+      `A onebox runs in "${options.dir}" (${running.join(", ")}): use "onebox status", "onebox ` +
+        `start-one" or "onebox stop"`,
+    );
+  }
+  preparePlan(cluster, options);
+  const foreground = options.detach ? undefined : runForeground(cluster);
+  try {
+    await bringUp(cluster, options);
+  } catch (error) {
+    await cluster.stopAll();
+    if (foreground?.isInterrupted() === true) return 0;
+    throw error;
+  }
+  return foreground === undefined ? 0 : await foreground.untilStopped();
+}
+
+/** Plans the servers: new ones, or those of the directory and as many more as asked for. */
+function preparePlan(cluster: LocalCluster, options: Options): void {
+  const old = cluster.state.servers;
+  const fresh = planServers(options.metas, options.replicas, options.portBase);
+  if (old.length === 0) return cluster.plan(fresh);
+  const count = old.filter(({ role }) => role === "replica").length;
+  if (options.given.has("replicas") && options.replicas < count) {
+    throw new Error(
+      `The onebox in "${options.dir}" has ${count} replica servers with data: leave out ` +
+        `--replicas, or begin anew with "onebox clear"`,
+    );
+  }
+  if (options.given.has("port-base")) {
+    throw new Error(
+      `The onebox in "${options.dir}" keeps its addresses: leave out --port-base, or begin anew ` +
+        `with "onebox clear"`,
+    );
+  }
+  const more = options.given.has("replicas") ? options.replicas - count : 0;
+  const base = Number(old.find(({ role }) => role === "meta")?.address.split(":")[1] ?? 0);
+  const known = new Set(old.map(({ name }) => name));
+  const added = planServers(0, count + more, base).filter(({ name }) => !known.has(name));
+  cluster.plan([...old.map((entry) => ({ ...entry, pid: 0 })), ...added]);
+}
+
+async function bringUp(cluster: LocalCluster, options: Options): Promise<void> {
+  const began = performance.now();
+  await cluster.startAll();
+  const nodes = cluster.replicas.length;
+  const members = Math.min(3, nodes);
+  const probe = new Probe(CLUSTER, cluster.metas);
+  try {
+    if (!(await probe.waitForNodes(nodes, READY_MS))) {
+      throw new Error(`The servers do not find each other; their logs are in "${options.dir}"`);
+    }
+    await probe.createTable(TABLE.name, TABLE.partitionCount, members);
+    if (!(await probe.waitForTable(TABLE.name, members, READY_MS))) {
+      throw new Error(`Table "${TABLE.name}" does not serve; see the logs in "${options.dir}"`);
+    }
+  } finally {
+    await probe.close();
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  if (options.json) console.log(JSON.stringify(describe(cluster)));
+  else console.log(greeting(cluster, options, seconds));
+}
+
+function greeting(cluster: LocalCluster, options: Options, seconds: string): string {
+  const metas = cluster.metas.join(",");
+  const flag = metas === "127.0.0.1:34601" ? "" : ` --meta ${metas}`;
+  return [
+    `The cluster serves (${seconds} s): meta ${metas}, replica servers ${
+      cluster.replicas.join(", ")
+    }`,
+    `Table "${TABLE.name}" has ${TABLE.partitionCount} partitions. Data and logs: ${options.dir}`,
+    "",
+    "Connect from another terminal:",
+    `  deno task shell${flag}`,
+    `  deno task shell${flag} -e "use ${TABLE.name}; set h s v; get h s"`,
+    "",
+    options.detach ? "Stop it: deno task onebox stop" : "Ctrl-C stops it; the data stays.",
+  ].join("\n");
+}
+
+async function stop(options: Options): Promise<number> {
+  const cluster = existing(options);
+  const running = cluster.running();
+  await cluster.stopAll();
+  console.log(running.length === 0 ? "Nothing was running" : `Stopped ${running.join(", ")}`);
+  return 0;
+}
+
+function describe(cluster: LocalCluster) {
+  return cluster.state.servers.map((entry) => ({
+    name: entry.name,
+    role: entry.role,
+    address: entry.address,
+    pid: entry.pid,
+    state: cluster.isRunning(entry) ? "running" : entry.pid === 0 ? "stopped" : "dead",
+    log: pathsOf(cluster.dir, entry.name).outputFile,
+  }));
+}
+
+function list(options: Options): Promise<number> {
+  const servers = describe(existing(options));
+  if (options.json) console.log(JSON.stringify(servers));
+  else for (const line of table(servers)) console.log(line);
+  return Promise.resolve(0);
+}
+
+function table(servers: ReturnType<typeof describe>): string[] {
+  return servers.map(({ name, role, address, pid, state }) =>
+    [name.padEnd(4), role.padEnd(8), address.padEnd(22), String(pid || "-").padEnd(8), state].join(
+      " ",
+    )
+  );
+}
+
+/** Exit code 0 only if every server runs and meta sees all replica servers alive. */
+async function status(options: Options): Promise<number> {
+  const cluster = existing(options);
+  const servers = describe(cluster);
+  const probe = new Probe(CLUSTER, cluster.metas);
+  const view = await probe.look().catch((error: Error) => error).finally(() => probe.close());
+  if (options.json) {
+    const seen = view instanceof Error ? { error: view.message } : view;
+    console.log(JSON.stringify({ servers, cluster: seen }));
+  } else {
+    for (const line of table(servers)) console.log(line);
+    if (view instanceof Error) console.log(`meta does not answer: ${view.message}`);
+    else {
+      console.log(`meta sees ${view.nodesAlive} of ${view.nodesKnown} replica servers alive`);
+      for (const { name, partitionCount, healthy } of view.tables) {
+        console.log(`table ${name}: ${healthy} of ${partitionCount} partitions healthy`);
+      }
+    }
+  }
+  const isWhole = servers.every(({ state }) => state === "running") &&
+    !(view instanceof Error) && view.nodesAlive >= cluster.replicas.length;
+  return isWhole ? 0 : 1;
+}
+
+async function kill(options: Options, argument: string): Promise<number> {
+  const cluster = existing(options);
+  const { name, pid } = cluster.entry(nameOf(argument));
+  if (!(await cluster.kill(name))) throw new Error(`"${name}" does not run`);
+  console.log(`Killed ${name} (pid ${pid})`);
+  return 0;
+}
+
+async function startOne(options: Options, argument: string): Promise<number> {
+  const cluster = existing(options);
+  const name = nameOf(argument);
+  await cluster.start(name);
+  const { address, pid } = cluster.entry(name);
+  console.log(`Started ${name} at ${address} (pid ${pid})`);
+  return 0;
+}
+
+function clear(options: Options): Promise<number> {
+  const cluster = existing(options);
+  const running = cluster.running();
+  if (running.length > 0) {
+    throw new Error(`Stop the onebox first: ${running.join(", ")} still run`);
+  }
+  for (const { name } of cluster.state.servers) {
+    Deno.removeSync(`${options.dir}/${name}`, { recursive: true });
+  }
+  Deno.removeSync(`${options.dir}/onebox.json`);
+  console.log(`Removed the onebox in "${options.dir}"`);
+  return Promise.resolve(0);
+}

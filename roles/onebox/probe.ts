@@ -1,0 +1,105 @@
+// What a onebox asks its cluster: is everybody there, and does a table serve? Used after a start and by
+// `status`; tests use the same waits.
+
+import { systemClock } from "../../src/base/clock.ts";
+import { Err, StoreError } from "../../src/base/errors.ts";
+import { MetaClient } from "../../src/client/meta_client.ts";
+import type { RpcClient } from "../../src/rpc/contract.ts";
+import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
+import { CreateTable, ListNodes, ListTables, QueryConfig } from "../../src/schema/meta_rpc.ts";
+import { waitFor } from "./processes.ts";
+
+/** One look at the cluster. */
+export interface ClusterView {
+  readonly nodesAlive: number;
+  readonly nodesKnown: number;
+  readonly tables: readonly {
+    readonly name: string;
+    readonly partitionCount: number;
+    readonly healthy: number;
+  }[];
+}
+
+const CALL_MS = 2000;
+
+/** Questions to the meta servers of one cluster. Close it always. */
+export class Probe {
+  readonly #rpc: RpcClient;
+  readonly #meta: MetaClient;
+
+  /** @param metas Addresses of the meta servers. */
+  constructor(cluster: string, metas: readonly string[]) {
+    this.#rpc = new TcpRpcClient({ identity: { cluster, node: "", role: "onebox" } });
+    this.#meta = new MetaClient(this.#rpc, metas, systemClock, () => {});
+  }
+
+  /** Servers and tables as meta sees them. @throws {StoreError} If no meta server answers. */
+  async look(): Promise<ClusterView> {
+    const options = { timeoutMs: CALL_MS, isRead: true };
+    const { nodes } = await this.#meta.call(ListNodes, {}, options);
+    const { tables, health } = await this.#meta.call(ListTables, { status: "available" }, options);
+    return {
+      nodesAlive: nodes.filter(({ alive }) => alive).length,
+      nodesKnown: nodes.length,
+      tables: tables.map(({ tableId, name, partitionCount }) => ({
+        name,
+        partitionCount,
+        healthy: health.find((entry) => entry.tableId === tableId)?.healthy ?? 0,
+      })),
+    };
+  }
+
+  /** Waits until `count` replica servers are alive. @returns False after `timeoutMs`. */
+  waitForNodes(count: number, timeoutMs: number): Promise<boolean> {
+    return waitFor(() => tolerant(async () => (await this.look()).nodesAlive >= count), timeoutMs);
+  }
+
+  /** Creates a table unless it exists. @throws {StoreError} If meta refuses. */
+  async createTable(name: string, partitionCount: number, replicas: number): Promise<void> {
+    try {
+      await this.#meta.call(CreateTable, {
+        name,
+        partitionCount,
+        maxReplicaCount: replicas,
+        envs: new Map(),
+        successIfExists: true,
+      }, { timeoutMs: CALL_MS * 5 });
+    } catch (error) {
+      // It exists with other options: somebody made it to their own liking.
+      if (!(error instanceof StoreError) || error.code !== Err.APP_EXIST) throw error;
+    }
+  }
+
+  /**
+   * Waits until every partition of a table has a primary and at least `members` members.
+   *
+   * @returns False after `timeoutMs`.
+   */
+  waitForTable(name: string, members: number, timeoutMs: number): Promise<boolean> {
+    const isWhole = async () => {
+      const request = { table: name, indices: [] };
+      const options = { timeoutMs: CALL_MS, isRead: true };
+      const { partitions } = await this.#meta.call(QueryConfig, request, options);
+      return partitions.length > 0 &&
+        partitions.every(({ primary, secondaries }) =>
+          primary !== "" && 1 + secondaries.length >= members
+        );
+    };
+    return waitFor(() => tolerant(isWhole), timeoutMs);
+  }
+
+  async close(): Promise<void> {
+    this.#meta.close();
+    await this.#rpc.close();
+  }
+}
+
+/** False while the cluster cannot be asked; a waiting loop asks again. */
+async function tolerant(question: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return await question();
+  } catch (error) {
+    if (error instanceof StoreError) return false;
+    throw error;
+  }
+}

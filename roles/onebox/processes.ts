@@ -1,0 +1,125 @@
+// Servers of a onebox as processes of their own: in a session of their own, so that Ctrl-C in the
+// terminal reaches only the one who supervises, and with their output in a file, so that they outlive the
+// command that started them. Invariant: a signal is sent only to a process that is known to be ours, by
+// the data directory in its command line; a process id that the system gave to somebody else is "gone".
+
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+
+/** Where a server keeps its things, below the directory of the onebox. */
+export interface ServerPaths {
+  readonly dataDir: string;
+  readonly outputFile: string;
+}
+
+/** Paths of the server `name`. `dir` is absolute. */
+export function pathsOf(dir: string, name: string): ServerPaths {
+  return { dataDir: `${dir}/${name}/data`, outputFile: `${dir}/${name}/log/server.log` };
+}
+
+// What a server may do. No --allow-run: only the onebox starts processes.
+const PERMISSIONS = [
+  "--no-prompt",
+  "--allow-read",
+  "--allow-write",
+  "--allow-net",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-ffi",
+];
+
+/** The command that runs this same program in another role, from sources or compiled. */
+function selfCommand(): { command: string; args: string[] } {
+  const command = Deno.execPath();
+  if (Deno.build.standalone) return { command, args: [] };
+  const main = new URL("../main.ts", import.meta.url);
+  return { command, args: ["run", "--quiet", ...PERMISSIONS, main.pathname] };
+}
+
+/**
+ * Starts a server and lets it run.
+ *
+ * @param args Role and flags; one of them must be `--data-dir=` and the server's data directory.
+ * @returns Its process id, and the length of the output file before it started.
+ * @throws {Error} If the process cannot be made.
+ */
+export async function launch(
+  paths: ServerPaths,
+  args: readonly string[],
+): Promise<{ pid: number; outputStart: number }> {
+  Deno.mkdirSync(paths.dataDir, { recursive: true });
+  Deno.mkdirSync(paths.outputFile.replace(/\/[^/]*$/, ""), { recursive: true });
+  const output = Deno.openSync(paths.outputFile, { append: true, create: true });
+  const outputStart = output.statSync().size;
+  output.close();
+  const descriptor = openSync(paths.outputFile, "a");
+  try {
+    const self = selfCommand();
+    const child = spawn(self.command, [...self.args, ...args], {
+      detached: true,
+      stdio: ["ignore", descriptor, descriptor],
+      env: { ...Deno.env.toObject(), NO_COLOR: "1" },
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", reject);
+    });
+    child.unref();
+    return { pid: child.pid!, outputStart };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Whether `pid` runs and is the server that owns `dataDir`. A process that ended but was not reaped does not. */
+export function isRunning(pid: number, dataDir: string): boolean {
+  return pid > 0 && commandLine(pid).includes(`--data-dir=${dataDir}`);
+}
+
+function commandLine(pid: number): string[] {
+  if (Deno.build.os === "linux") {
+    try {
+      return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+    } catch {
+      return [];
+    }
+  }
+  const listed = new Deno.Command("ps", { args: ["-o", "command=", "-p", String(pid)] });
+  return new TextDecoder().decode(listed.outputSync().stdout).trim().split(" ");
+}
+
+/** Sends a signal if the process is still ours. @returns Whether it was sent. */
+export function signal(pid: number, dataDir: string, name: Deno.Signal): boolean {
+  if (!isRunning(pid, dataDir)) return false;
+  try {
+    Deno.kill(pid, name);
+    return true;
+  } catch (error) {
+    // It ended between the look and the signal.
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Output of a server after `start`. */
+export function outputFrom(paths: ServerPaths, start: number): string {
+  try {
+    return new TextDecoder().decode(Deno.readFileSync(paths.outputFile).subarray(start));
+  } catch {
+    return "";
+  }
+}
+
+/** Asks `condition` until it holds. @returns False when `timeoutMs` passed first. */
+export async function waitFor(
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs: number,
+  pauseMs = 25,
+): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() >= end) return false;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+  return true;
+}

@@ -1,0 +1,92 @@
+// What a onebox remembers between commands: `onebox.json` in its directory names the servers, their
+// addresses and processes. Written beside and renamed over, so that a reader never sees half of it. The
+// process id alone proves nothing, it may be somebody else's by now: see isRunning() in processes.ts.
+
+/** One server of a onebox. */
+export interface ServerEntry {
+  /** "m1", "m2", ... for meta servers, "r1", "r2", ... for replica servers. */
+  readonly name: string;
+  readonly role: "meta" | "replica";
+  /** Where it listens; port 0 until its first start told the port. Its identity: kept across restarts. */
+  readonly address: string;
+  /** Process id while it should be running; 0 after it was stopped or killed on request. */
+  readonly pid: number;
+}
+
+/** Content of the state file. */
+export interface OneboxState {
+  readonly version: 1;
+  readonly servers: readonly ServerEntry[];
+}
+
+const FILE = "onebox.json";
+
+/** Reads the state of `dir`; `undefined` if there is none. @throws {Error} If the file is not a state file. */
+export function readState(dir: string): OneboxState | undefined {
+  const path = `${dir}/${FILE}`;
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  const state = parseState(text);
+  if (state !== undefined) return state;
+  throw new Error(
+    `Cannot read "${path}": expected the state of a onebox; remove the directory to begin anew`,
+  );
+}
+
+/** The state a text holds; `undefined` if it holds none. */
+export function parseState(text: string): OneboxState | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const state = value as Partial<OneboxState> | null;
+  if (typeof state !== "object" || state?.version !== 1 || !Array.isArray(state.servers)) {
+    return undefined;
+  }
+  return state.servers.every(isEntry) ? { version: 1, servers: state.servers } : undefined;
+}
+
+function isEntry(value: unknown): value is ServerEntry {
+  const entry = value as Partial<ServerEntry> | null;
+  return typeof entry === "object" && entry !== null &&
+    /^[mr][1-9]\d*$/.test(String(entry.name)) &&
+    (entry.role === "meta" || entry.role === "replica") &&
+    /:\d+$/.test(String(entry.address)) && Number.isSafeInteger(entry.pid) && entry.pid! >= 0;
+}
+
+/** Replaces the state of `dir`. */
+export function writeState(dir: string, state: OneboxState): void {
+  Deno.mkdirSync(dir, { recursive: true });
+  const temporary = `${dir}/${FILE}.${Deno.pid}`;
+  Deno.writeTextFileSync(temporary, JSON.stringify(state, undefined, 2) + "\n");
+  Deno.renameSync(temporary, `${dir}/${FILE}`);
+}
+
+/** The servers of a new onebox. `portBase` 0 lets the kernel choose the ports. */
+export function planServers(metas: number, replicas: number, portBase: number): ServerEntry[] {
+  const address = (port: number) => `127.0.0.1:${portBase === 0 ? 0 : port}`;
+  const servers: ServerEntry[] = [];
+  for (let i = 0; i < metas; i++) {
+    servers.push({ name: `m${i + 1}`, role: "meta", address: address(portBase + i), pid: 0 });
+  }
+  for (let i = 0; i < replicas; i++) {
+    const port = portBase + REPLICA_PORT_OFFSET + i;
+    servers.push({ name: `r${i + 1}`, role: "replica", address: address(port), pid: 0 });
+  }
+  return servers;
+}
+
+/** Replica servers listen so far above the meta servers: 34601 and 34801. */
+export const REPLICA_PORT_OFFSET = 200;
+
+/** The name a user meant: "r2", "m1", or "2" for "r2". */
+export function nameOf(word: string): string {
+  return /^\d+$/.test(word) ? `r${word}` : word;
+}

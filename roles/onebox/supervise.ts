@@ -1,0 +1,73 @@
+// A onebox in the foreground: tells when a server dies, does not restart it (that is for whoever tries
+// out a failure), and stops everything on Ctrl-C.
+
+import type { LocalCluster } from "./local_cluster.ts";
+import { pathsOf } from "./processes.ts";
+
+const LOOK_MS = 200;
+
+/** A onebox that stays with its terminal. */
+export interface Foreground {
+  /** Whether Ctrl-C came. */
+  isInterrupted(): boolean;
+  /** Watches until Ctrl-C, or until another command stopped everything. @returns The exit code. */
+  untilStopped(): Promise<number>;
+}
+
+/** Takes over SIGINT and SIGTERM. A second signal kills the servers instead of waiting for them. */
+export function runForeground(cluster: LocalCluster): Foreground {
+  let interrupts = 0;
+  const interrupted = Promise.withResolvers<void>();
+  const onSignal = () => {
+    interrupts++;
+    interrupted.resolve();
+    // The servers run in sessions of their own and have not seen the signal.
+    const ended = interrupts === 1 ? cluster.stopAll() : cluster.killAll();
+    if (interrupts === 1) console.log("\nStopping; press Ctrl-C again to kill");
+    else ended.finally(() => Deno.exit(130));
+  };
+  Deno.addSignalListener("SIGINT", onSignal);
+  Deno.addSignalListener("SIGTERM", onSignal);
+  return {
+    isInterrupted: () => interrupts > 0,
+    untilStopped: async () => {
+      await watch(cluster, interrupted.promise, () => interrupts > 0);
+      if (interrupts > 0) await cluster.stopAll();
+      Deno.removeSignalListener("SIGINT", onSignal);
+      Deno.removeSignalListener("SIGTERM", onSignal);
+      console.log("Stopped; the data stays");
+      return 0;
+    },
+  };
+}
+
+async function watch(
+  cluster: LocalCluster,
+  interrupted: Promise<void>,
+  isInterrupted: () => boolean,
+): Promise<void> {
+  const seen = new Map<string, string>();
+  for (;;) {
+    const { servers } = cluster.state;
+    if (isInterrupted() || servers.every(({ pid }) => pid === 0)) return;
+    for (const entry of servers) {
+      const { name, pid } = entry;
+      const now = pid === 0 ? "stopped" : cluster.isRunning(entry) ? "running" : `died ${pid}`;
+      const before = seen.get(name);
+      seen.set(name, now);
+      if (before === undefined ? !now.startsWith("died") : before === now) continue;
+      if (now === "running") console.log(`${name} runs again (pid ${pid})`);
+      else if (now === "stopped") console.log(`${name} was stopped or killed by a command`);
+      else {
+        const { outputFile } = pathsOf(cluster.dir, name);
+        console.error(
+          `${name} died (pid ${pid}); its log: ${outputFile}; start it: onebox start-one ${name}`,
+        );
+      }
+    }
+    const pause = Promise.withResolvers<void>();
+    const timer = setTimeout(pause.resolve, LOOK_MS);
+    await Promise.race([pause.promise, interrupted]);
+    clearTimeout(timer);
+  }
+}

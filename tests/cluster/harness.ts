@@ -1,0 +1,175 @@
+// A real cluster for a test: processes on kernel-chosen ports, everything in a temporary directory, failure
+// detection fast enough for tests and slow enough for a busy machine. Built on the onebox, so that what
+// people run is what is tested. A failed test keeps the directory with the servers' logs and names it.
+
+import { LocalCluster } from "../../roles/onebox/local_cluster.ts";
+import { pathsOf, waitFor } from "../../roles/onebox/processes.ts";
+import { Probe } from "../../roles/onebox/probe.ts";
+import { planServers } from "../../roles/onebox/state.ts";
+
+/** What kind of cluster. */
+export interface ClusterOptions {
+  /** @default 3 */
+  readonly replicas?: number;
+  /** Settings beside or instead of {@link TEST_SETTINGS}, by their keys in the file. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Settings of test clusters. A dead server is noticed after 2.5 s. */
+export const TEST_SETTINGS: Readonly<Record<string, string | number | boolean>> = {
+  "beacon-interval": "250ms",
+  "beacon-timeout": "400ms",
+  "lease": "2s",
+  "lease-safety": "100ms",
+  "grace": "2500ms",
+  "failure-check": "100ms",
+  "cure-interval": "200ms",
+  "config-sync-interval": "1s",
+  "replica-assign-delay": "2s",
+  "log-level": "debug",
+};
+
+const WAIT_MS = 60_000;
+
+/** A running cluster; names are m1, r1, r2, ... */
+export class TestCluster {
+  readonly #local: LocalCluster;
+  readonly #probe: Probe;
+
+  constructor(local: LocalCluster) {
+    this.#local = local;
+    this.#probe = new Probe(local.cluster, local.metas);
+  }
+
+  /** Directory of everything: "<dir>/r1/log/server.log" is the output of r1. */
+  get dir(): string {
+    return this.#local.dir;
+  }
+
+  /** Name of the cluster. */
+  get cluster(): string {
+    return this.#local.cluster;
+  }
+
+  /** Addresses of the meta servers. */
+  get metas(): string[] {
+    return this.#local.metas;
+  }
+
+  /** Questions to meta. */
+  get probe(): Probe {
+    return this.#probe;
+  }
+
+  /** host:port of a server. */
+  addressOf(name: string): string {
+    return this.#local.entry(name).address;
+  }
+
+  /** Process id of a server, 0 if it was stopped. */
+  pidOf(name: string): number {
+    return this.#local.entry(name).pid;
+  }
+
+  /** Output of a server since it was made. */
+  outputOf(name: string): string {
+    return Deno.readTextFileSync(pathsOf(this.dir, name).outputFile);
+  }
+
+  running(): string[] {
+    return this.#local.running();
+  }
+
+  /** SIGKILL, as a crash. */
+  async kill(name: string): Promise<void> {
+    if (!(await this.#local.kill(name))) throw new Error(`"${name}" does not run`);
+  }
+
+  /** SIGTERM, and waits until the process is gone. */
+  async stop(name: string): Promise<void> {
+    if (!(await this.#local.stop(name))) throw new Error(`"${name}" does not run`);
+  }
+
+  /** Starts a server again: same directory, same address. */
+  start(name: string): Promise<void> {
+    return this.#local.start(name);
+  }
+
+  /** Starts all servers that do not run. */
+  startAll(): Promise<void> {
+    return this.#local.startAll();
+  }
+
+  /** SIGKILL to everything. */
+  killAll(): Promise<void> {
+    return this.#local.killAll();
+  }
+
+  /** SIGTERM to everything, replica servers first. */
+  stopAll(): Promise<void> {
+    return this.#local.stopAll();
+  }
+
+  /** Waits until meta sees `count` replica servers alive. @throws {Error} After a minute. */
+  async waitForNodes(count: number): Promise<void> {
+    if (await this.#probe.waitForNodes(count, WAIT_MS)) return;
+    throw new Error(`Meta does not see ${count} replica servers`);
+  }
+
+  /** Waits until meta sees exactly `count` replica servers alive. @throws {Error} After a minute. */
+  async waitForExactly(count: number): Promise<void> {
+    const isSo = async () => (await this.#probe.look()).nodesAlive === count;
+    if (await waitFor(isSo, WAIT_MS)) return;
+    throw new Error(`Meta does not see exactly ${count} replica servers`);
+  }
+
+  /** Creates a table and waits until it serves with all members. */
+  async createTable(name: string, partitionCount: number, replicas: number): Promise<void> {
+    await this.#probe.createTable(name, partitionCount, replicas);
+    await this.waitForTable(name, replicas);
+  }
+
+  /** Waits until every partition has a primary and `members` members. @throws {Error} After a minute. */
+  async waitForTable(name: string, members: number): Promise<void> {
+    if (await this.#probe.waitForTable(name, members, WAIT_MS)) return;
+    throw new Error(`Table "${name}" does not get ${members} members in every partition`);
+  }
+
+  /** Gives up the questions to meta; the processes go on. */
+  close(): Promise<void> {
+    return this.#probe.close();
+  }
+}
+
+/**
+ * Starts a cluster, runs `story`, ends the cluster and removes its directory. If the story or the end of a
+ * server fails, everything is killed, the directory stays, and the error names it.
+ */
+export async function withCluster(
+  options: ClusterOptions,
+  story: (cluster: TestCluster) => Promise<void>,
+): Promise<void> {
+  const dir = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "pegasus-cluster-" }));
+  const config = `${dir}/pegasus.toml`;
+  const settings = { ...TEST_SETTINGS, ...options.settings };
+  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+  Deno.writeTextFileSync(config, lines.join("\n") + "\n");
+  const flags = [`--config=${config}`];
+  const local = new LocalCluster({ dir, cluster: "test", flags: { meta: flags, replica: flags } });
+  local.plan(planServers(1, options.replicas ?? 3, 0));
+  let cluster: TestCluster | undefined;
+  try {
+    await local.startAll();
+    cluster = new TestCluster(local);
+    await cluster.waitForNodes(options.replicas ?? 3);
+    await story(cluster);
+    await local.stopAll();
+  } catch (cause) {
+    await local.killAll();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`${reason}\nThe servers' logs are below ${dir}`, { cause });
+  } finally {
+    await cluster?.close();
+  }
+  Deno.removeSync(dir, { recursive: true });
+}
