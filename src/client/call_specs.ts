@@ -25,8 +25,8 @@ function resultOf<T>(field: Field<T>, answer: WriteAnswer, name: string): T {
 }
 
 function checkOutcome(answer: WriteAnswer): CheckOutcome {
-  const { passed, checkValue } = resultOf(rpc.checkResult, answer, "checkResult");
-  return { passed, value: copyOf(checkValue) };
+  const { passed, checkExists, checkValue } = resultOf(rpc.checkResult, answer, "checkResult");
+  return { passed, value: checkExists === true ? copyOf(checkValue ?? EMPTY) : undefined };
 }
 
 /** Rows by sort key, copied. */

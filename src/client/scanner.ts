@@ -27,8 +27,12 @@ export class Scan implements AsyncIterable<TableRow> {
   readonly #options: ScanOptions;
   readonly #plan: (partitionCount: number) => ScanPart[];
   readonly #parallel: number;
+  readonly #isWholeTable: boolean;
 
-  /** @param plan The parts to read, once the partition count is known. */
+  /**
+   * @param plan The parts to read, once the partition count is known.
+   * @param parallel Parts read at the same time; 0 = the plan is one part that follows a hash key.
+   */
   constructor(
     executor: Executor,
     state: TableState,
@@ -41,6 +45,7 @@ export class Scan implements AsyncIterable<TableRow> {
     this.#options = options;
     this.#plan = plan;
     this.#parallel = Math.max(1, parallel);
+    this.#isWholeTable = parallel > 0;
   }
 
   /** Row by row. @throws {StoreError} */
@@ -86,8 +91,10 @@ export class Scan implements AsyncIterable<TableRow> {
   }
 
   async #open(countOnly: boolean): Promise<PartReader[]> {
-    // Fresh routes: parts belong to one shape of the table, and an old one would fail the scan.
-    const { tableId, partitionCount } = await this.#state.resolver.reload();
+    // Parts of the whole table belong to one shape of it, and an old shape would fail the scan: ask meta.
+    const { resolver } = this.#state;
+    const map = this.#isWholeTable ? await resolver.reload() : await resolver.load();
+    const { tableId, partitionCount } = map;
     return this.#plan(partitionCount).filter((part) => !isEmptyPart(part)).map((part) => {
       const pin = part.index === undefined
         ? undefined

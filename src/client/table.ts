@@ -298,7 +298,7 @@ export class Table {
   /** Rows of one hash key, in order, without an upper limit. */
   scan(hashKey: Data, options: SortKeyRange & ScanOptions = {}): Scan {
     const key = toGroupKey(hashKey);
-    return new Scan(this.#executor, this.#state, options, () => [hashScanPart(key, options)], 1);
+    return new Scan(this.#executor, this.#state, options, () => [hashScanPart(key, options)], 0);
   }
 
   /** All rows of the table, partition by partition, several partitions at a time; in no overall order. */
@@ -308,7 +308,7 @@ export class Table {
       this.#state,
       options,
       (partitionCount) => fullScanParts(partitionCount, options),
-      options.parallel ?? 4,
+      Math.max(1, options.parallel ?? 4),
     );
   }
 

@@ -1,0 +1,200 @@
+// Administration: tables, nodes and the cluster, as asked of the meta leader. A change whose fate is unknown is
+// reported as such (StoreError.outcome) and never silently repeated. See docs/client.md, "Administration".
+
+import type { Clock } from "../base/clock.ts";
+import { Err, StoreError } from "../base/errors.ts";
+import type { TableId } from "../base/ids.ts";
+import * as rpc from "../schema/meta_rpc.ts";
+import type { RequestOf, ResponseOf, Rpc } from "../schema/rpc.ts";
+import type { ConfigChange, TableInfo, TableStatus } from "../schema/types.ts";
+import { type MetaClient, pause } from "./meta_client.ts";
+import type { RpcClient } from "../rpc/contract.ts";
+import { readyCount, type RouteAnswer, updateRoutes } from "./route_map.ts";
+
+/** How often a table that is being created is looked at, ms. */
+const POLL_MS = 100;
+const CREATE_MS = 60_000;
+
+/** Options of {@link Admin.createTable}. */
+export interface CreateTableOptions {
+  /** @default 8 */
+  readonly partitionCount?: number;
+  /** @default 3 */
+  readonly replicaCount?: number;
+  /** Table environment variables. */
+  readonly envs?: Readonly<Record<string, string>>;
+  /** Fail if the table exists, even with the same options. @default false */
+  readonly failIfExists?: boolean;
+  /** Time for all partitions to get a primary. @default 60000 */
+  readonly timeoutMs?: number;
+  /** Hears how many of how many partitions are ready, whenever it changes. */
+  readonly onProgress?: (ready: number, total: number) => void;
+}
+
+/** Health of a table's partitions; see docs/client.md. */
+export type TableHealth = ResponseOf<typeof rpc.ListTables>["health"][number];
+
+/** What the cluster says about itself. */
+export type ClusterDescription = ResponseOf<typeof rpc.ClusterInfo>;
+
+/** The administration of a cluster: `cluster.admin`. All methods throw {@link StoreError}. */
+export class Admin {
+  readonly #meta: MetaClient;
+  readonly #rpc: RpcClient;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+
+  constructor(meta: MetaClient, rpcClient: RpcClient, clock: Clock, timeoutMs: number) {
+    this.#meta = meta;
+    this.#rpc = rpcClient;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Address of the meta leader as far as known. */
+  get leader(): string {
+    return this.#meta.leader;
+  }
+
+  /** Creates a table and waits until every partition has a primary. @returns The table's id */
+  async createTable(name: string, options: CreateTableOptions = {}): Promise<TableId> {
+    const deadline = this.#clock.now().mono + (options.timeoutMs ?? CREATE_MS);
+    const partitionCount = options.partitionCount ?? 8;
+    const { tableId } = await this.#change(rpc.CreateTable, {
+      name,
+      partitionCount,
+      maxReplicaCount: options.replicaCount ?? 3,
+      envs: new Map(Object.entries(options.envs ?? {})),
+      successIfExists: options.failIfExists !== true,
+    });
+    let known = -1;
+    for (;;) {
+      const ready = await this.#readyPartitions(name);
+      if (ready !== known) options.onProgress?.(ready, partitionCount);
+      known = ready;
+      if (ready >= partitionCount) return tableId;
+      if (this.#clock.now().mono >= deadline) {
+        throw new StoreError(
+          Err.TIMEOUT,
+          `Table "${name}" was created, but only ${ready} of ${partitionCount} partitions have a ` +
+            `primary so far; check with "nodes" that enough servers are alive`,
+        );
+      }
+      await pause(POLL_MS);
+    }
+  }
+
+  async #readyPartitions(name: string): Promise<number> {
+    try {
+      return readyCount(updateRoutes(undefined, await this.tableConfig(name)));
+    } catch (error) {
+      const isEarly = error instanceof StoreError && error.code === Err.BUSY_CREATING;
+      if (isEarly) return 0;
+      throw error;
+    }
+  }
+
+  /**
+   * Drops a table; it can be recalled until its data is removed.
+   *
+   * @param options `reserveSeconds`: how long the data stays, 0 = the cluster's default.
+   * @returns Unix seconds at which the data goes.
+   */
+  async dropTable(
+    name: string,
+    options: { readonly reserveSeconds?: number; readonly ignoreMissing?: boolean } = {},
+  ): Promise<number> {
+    const { expiresAt } = await this.#change(rpc.DropTable, {
+      name,
+      reserveSeconds: options.reserveSeconds ?? 0,
+      successIfNotExists: options.ignoreMissing ?? false,
+    });
+    return expiresAt;
+  }
+
+  /** Brings a dropped table back. `newName` absent = its old name. */
+  async recallTable(tableId: TableId, newName = ""): Promise<TableInfo> {
+    return (await this.#change(rpc.RecallTable, { tableId, newName })).table;
+  }
+
+  async renameTable(oldName: string, newName: string): Promise<void> {
+    await this.#change(rpc.RenameTable, { oldName, newName });
+  }
+
+  /** Tables, those of one status if given, and the health of their partitions. */
+  async listTables(
+    status?: TableStatus,
+  ): Promise<{ tables: TableInfo[]; health: Map<TableId, TableHealth> }> {
+    const { tables, health } = await this.#ask(rpc.ListTables, { status });
+    return { tables, health: new Map(health.map((row) => [row.tableId, row])) };
+  }
+
+  /** Configuration of every partition of a table. */
+  tableConfig(name: string): Promise<RouteAnswer> {
+    return this.#ask(rpc.QueryConfig, { table: name, indices: [] });
+  }
+
+  /** Changes table environment variables. @returns All of them afterwards */
+  async updateEnvs(
+    table: string,
+    change:
+      | { readonly set: Readonly<Record<string, string>> }
+      | { readonly delete: readonly string[] }
+      | { readonly clear: readonly string[] },
+  ): Promise<Map<string, string>> {
+    const none = new Map<string, string>();
+    const request: RequestOf<typeof rpc.UpdateTableEnvs> = "set" in change
+      ? { table, action: "set", set: new Map(Object.entries(change.set)), keys: [] }
+      : "delete" in change
+      ? { table, action: "delete", set: none, keys: [...change.delete] }
+      : { table, action: "clear", set: none, keys: [...change.clear] };
+    return (await this.#change(rpc.UpdateTableEnvs, request)).envs;
+  }
+
+  /** @returns The replica count before the change */
+  async setReplicaCount(table: string, maxReplicaCount: number): Promise<number> {
+    return (await this.#change(rpc.SetMaxReplicaCount, { table, maxReplicaCount })).previous;
+  }
+
+  async listNodes(): Promise<rpc.NodeInfo[]> {
+    return (await this.#ask(rpc.ListNodes, {})).nodes;
+  }
+
+  clusterInfo(): Promise<ClusterDescription> {
+    return this.#ask(rpc.ClusterInfo, {});
+  }
+
+  /** How much meta may do by itself. */
+  async metaLevel(): Promise<rpc.FunctionLevel> {
+    return (await this.#ask(rpc.ControlMeta, { level: undefined })).level;
+  }
+
+  /** @returns The level before the change */
+  async setMetaLevel(level: rpc.FunctionLevel): Promise<rpc.FunctionLevel> {
+    return (await this.#change(rpc.ControlMeta, { level })).previous;
+  }
+
+  /** An operator's own configuration change of one partition. */
+  async propose(
+    partition: number,
+    change: ConfigChange,
+    nodes: { readonly target: string; readonly node: string; readonly force?: boolean },
+  ): Promise<void> {
+    const { target, node, force = false } = nodes;
+    await this.#change(rpc.Propose, { partition, change, target, node, force });
+  }
+
+  /** Runs a maintenance command on one server and returns what it printed. */
+  async remoteCommand(address: string, command: string, args: readonly string[]): Promise<string> {
+    const request = { command, args: [...args] };
+    return (await this.#rpc.call(address, rpc.RemoteCommand, request, this.#timeoutMs)).output;
+  }
+
+  #ask<Q, A>(declared: Rpc<Q, A>, request: Q): Promise<A> {
+    return this.#meta.call(declared, request, { timeoutMs: this.#timeoutMs, isRead: true });
+  }
+
+  #change<Q, A>(declared: Rpc<Q, A>, request: Q): Promise<A> {
+    return this.#meta.call(declared, request, { timeoutMs: this.#timeoutMs });
+  }
+}
