@@ -6,27 +6,28 @@ import { BLOCK_HEAD_BYTES, putRecord, recordBytes, sealBlock, viewOf } from "./l
 import type { LogRecord } from "./log.ts";
 
 const BLOCK_BODY_BYTES_MAX = 1024 * 1024;
-const CAPACITY_START_BYTES = 256 * 1024;
-/** A buffer that one burst blew up beyond this is given back after the burst. */
-const CAPACITY_KEEP_BYTES = 8 * 1024 * 1024;
+/** A buffer that one burst grew beyond this many times its start is given back after the burst. */
+const GROWTH_KEPT = 32;
 
 /** Queue of encoded blocks. */
 export class BlockBuffer {
-  #bytes = new Uint8Array(CAPACITY_START_BYTES);
-  #view = viewOf(this.#bytes);
+  readonly #startBytes: number;
+  #bytes: Uint8Array;
+  #view: DataView;
   /** Offsets of the blocks; the last one is still growing. */
   readonly #blocks: number[] = [];
   #size = 0;
-  #records = 0;
+
+  /** @param startBytes First capacity; small where thousands of logs have one. */
+  constructor(startBytes: number) {
+    this.#startBytes = startBytes;
+    this.#bytes = new Uint8Array(startBytes);
+    this.#view = viewOf(this.#bytes);
+  }
 
   /** Bytes queued, block heads included. */
   get size(): number {
     return this.#size;
-  }
-
-  /** Records queued. */
-  get records(): number {
-    return this.#records;
   }
 
   /** Queues a record. */
@@ -42,7 +43,6 @@ export class BlockBuffer {
     }
     putRecord(this.#bytes, this.#view, this.#size, record);
     this.#size += length;
-    this.#records++;
   }
 
   /**
@@ -64,8 +64,7 @@ export class BlockBuffer {
   clear(): void {
     this.#blocks.length = 0;
     this.#size = 0;
-    this.#records = 0;
-    if (this.#bytes.length > CAPACITY_KEEP_BYTES) this.#resize(CAPACITY_START_BYTES);
+    if (this.#bytes.length > GROWTH_KEPT * this.#startBytes) this.#resize(this.#startBytes);
   }
 
   #reserve(bytes: number): void {

@@ -85,7 +85,7 @@ class GroupLog implements SharedLog {
   readonly #fsync: boolean;
   readonly #segmentBytes: number;
   /** Everything appended and not yet written. */
-  readonly #queue = new BlockBuffer();
+  readonly #queue = new BlockBuffer(256 * 1024);
   /** Oldest first; never the current one. */
   readonly #old: OldSegment[];
   #current: OpenSegment | undefined;
