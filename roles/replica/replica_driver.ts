@@ -16,6 +16,7 @@ import { applyOps } from "../../storage/apply.ts";
 import { type Engine, EngineError } from "../../storage/engine.ts";
 import type { LogRecord } from "../../storage/log.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
+import { ScanContexts } from "./scans.ts";
 
 /** What a driver runs: `ReplicaCore`, or a fake of a test. */
 export type ReplicaMachine =
@@ -35,6 +36,8 @@ export type WriteCall = IncomingCall<{ decree: number; result: Uint8Array | unde
 export interface ReplicaDriverHost {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** 32 random bits. */
+  chance(): number;
   /** Appends to the shared log; `onDurable(token)` is called when it is durable. */
   append(driver: ReplicaDriver, token: number, record: LogRecord): void;
   send(to: NodeId, message: PeerMessage): void;
@@ -50,6 +53,8 @@ export interface ReplicaDriverHost {
     effect: Extract<ReplicaEffect, { kind: "updateConfig" }>,
   ): void;
   requestConfigSync(): void;
+  /** Gives up what reads the engine from outside the driver: images for learners. */
+  release(driver: ReplicaDriver): Promise<void>;
   /** The core is finished: the replica leaves the serving map now, and its store is closed. */
   onFinished(driver: ReplicaDriver, reason: string, damaged: boolean): void;
 }
@@ -71,6 +76,8 @@ export class ReplicaDriver {
   touched = false;
   /** Set when the replica heard something since the last tick. */
   busy = true;
+  /** Open scans of the current engine. */
+  scans: ScanContexts;
   /** Approximate bytes of the engine, as last measured. */
   bytes = 0;
 
@@ -97,6 +104,7 @@ export class ReplicaDriver {
     this.partition = options.core.partition;
     this.store = options.store;
     this.#host = options.host;
+    this.scans = new ScanContexts(this.#host.chance());
   }
 
   /** The engine to read from; `undefined` while it is replaced or closed. */
@@ -179,6 +187,7 @@ export class ReplicaDriver {
     if (this.#pull !== undefined) this.#pull.cancelled = true;
     while (this.#running.size > 0) await Promise.all(this.#running);
     this.#takeQuiescent();
+    await this.#releaseEngine();
     await this.store.close();
   }
 
@@ -312,14 +321,15 @@ export class ReplicaDriver {
     await staged.commit(this.core.ballot, decree);
     if (pull.cancelled || this.#closed) {
       await staged.revert(this.core.ballot);
-      this.#release();
+      this.#releaseHeld();
       return false;
     }
     // From here to the end without a pause: nothing can be cancelled in between.
-    staged.activate();
+    staged.activate(this.#releaseEngine());
+    this.scans = new ScanContexts(this.#host.chance());
     this.bytes = 0;
     if (this.#lastToken === token) {
-      this.#release();
+      this.#releaseHeld();
       return true;
     }
     // Its token lies between the core's: it confirms everything that was appended until now.
@@ -331,7 +341,11 @@ export class ReplicaDriver {
     return true;
   }
 
-  #release(): void {
+  async #releaseEngine(): Promise<void> {
+    await Promise.all([this.scans.close(), this.#host.release(this)]);
+  }
+
+  #releaseHeld(): void {
     const token = this.#heldToken;
     this.#holdBelow = 0;
     this.#heldToken = 0;
@@ -339,7 +353,7 @@ export class ReplicaDriver {
   }
 
   #onFetchFailed(pull: Pull, error: unknown): void {
-    this.#release();
+    this.#releaseHeld();
     if (pull.cancelled) return;
     const local = error instanceof EngineError || error instanceof FilesError;
     const reason = error instanceof Error ? error.message : String(error);

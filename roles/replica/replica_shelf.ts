@@ -17,8 +17,6 @@ export interface ShelfOptions {
   readonly build: (opened: OpenedReplica) => ReplicaDriver;
   /** Called when it is in its place, before it hears anything else. */
   readonly opened: (driver: ReplicaDriver) => void;
-  /** Called before a replica closes: contexts that hold its engine must go. */
-  readonly release: (driver: ReplicaDriver) => void;
   /** The set of stored replicas changed: meta should know. */
   readonly onChange: () => void;
 }
@@ -94,7 +92,7 @@ export class ReplicaShelf {
     if (damaged) logger.error("Replica is damaged and closed", details);
     else logger.info("Replica closed", details);
     const report: ReplicaReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
-    const closing = this.#stop(driver).then(() => {
+    const closing = driver.stop().then(() => {
       if (damaged) stores.moveAside(partition, "err");
       else this.#closed.set(partition, report);
     }).catch((error) => {
@@ -137,7 +135,7 @@ export class ReplicaShelf {
   /** Closes everything; resolves when the last engine is closed. */
   async closeAll(): Promise<void> {
     this.#stopping = true;
-    const stops = [...this.#open.values()].map((driver) => this.#stop(driver));
+    const stops = [...this.#open.values()].map((driver) => driver.stop());
     this.#open.clear();
     await Promise.all([...stops, ...this.#closing.values()]);
   }
@@ -154,10 +152,5 @@ export class ReplicaShelf {
     const driver = this.add(opened);
     for (const event of events) driver.deliver(event);
     this.#options.onChange();
-  }
-
-  async #stop(driver: ReplicaDriver): Promise<void> {
-    this.#options.release(driver);
-    await driver.stop();
   }
 }

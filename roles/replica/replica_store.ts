@@ -46,8 +46,11 @@ export interface StagedGeneration {
   readonly engine: Engine;
   /** Makes the manifest name it. Its engine must have been flushed. */
   commit(ballot: Ballot, durable: Decree): Promise<void>;
-  /** After `commit`: switches over, synchronously; the old generation is closed and removed later. */
-  activate(): void;
+  /**
+   * After `commit`: switches over, synchronously. The old generation is closed and removed later, but not
+   * before `released` resolves: nobody reads its engine then.
+   */
+  activate(released: Promise<void>): void;
   /** After `commit`: back to the old generation, with the ballot of now. */
   revert(ballot: Ballot): Promise<void>;
   /** Before `commit` or after `revert`: forgets it. */

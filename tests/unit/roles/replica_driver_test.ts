@@ -118,6 +118,9 @@ class FakeStore implements ReplicaStore {
 class World implements ReplicaDriverHost {
   readonly clock = systemClock;
   readonly logger = SILENT;
+  chance(): number {
+    return 1;
+  }
   readonly core = new FakeCore();
   readonly store = new FakeStore();
   readonly driver = new ReplicaDriver({ core: this.core, store: this.store, host: this });
@@ -138,6 +141,7 @@ class World implements ReplicaDriverHost {
   async pullLog(): Promise<void> {}
   updateConfig(): void {}
   requestConfigSync(): void {}
+  async release(): Promise<void> {}
   onFinished(_driver: ReplicaDriver, reason: string, damaged: boolean): void {
     this.finished.push({ reason, damaged });
   }
