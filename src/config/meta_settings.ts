@@ -1,6 +1,6 @@
 // Settings of meta servers. settings.ts joins all groups and explains names.
 
-import { choice, duration, hostPort, text } from "./field.ts";
+import { choice, duration, hostPort, int, text } from "./field.ts";
 import { group } from "./group.ts";
 
 /** Addresses and directories. */
@@ -36,6 +36,42 @@ export const PLACEMENT = group("Placement", ["meta"], {
     min: "0",
     max: "1d",
     doc: "A lost secondary is expected back for so long before another server gets its place",
+  }),
+  proposalGiveUpMs: duration({
+    default: "10s",
+    min: "100ms",
+    max: "1d",
+    doc: "A proposal that brought nothing for so long makes another server preferred",
+  }),
+  addSecondaryMax: int({
+    default: 20,
+    min: 1,
+    max: 10_000,
+    doc: "Replicas one server may be receiving at the same time",
+  }),
+  alivePercentMin: int({
+    default: 50,
+    min: 0,
+    max: 100,
+    doc: "Percent of the known servers that must be alive; fewer freeze the cluster",
+  }),
+  partitionCountMax: int({
+    default: 1024,
+    min: 1,
+    max: 65_535,
+    doc: "Most partitions a table may be created with",
+  }),
+  dropReserveMs: duration({
+    default: "7d",
+    min: "0",
+    max: "3650d",
+    doc: "The data of a dropped table is kept for so long, unless the drop says otherwise",
+  }),
+  storeBatch: int({
+    default: 100,
+    min: 1,
+    max: 1000,
+    doc: "Partitions written to the coordination store in one group while a table is made",
   }),
   functionLevel: choice(["stopped", "blind", "freezed", "steady", "lively"], {
     default: "steady",

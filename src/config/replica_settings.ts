@@ -203,19 +203,22 @@ export const LOGS = group("Write-ahead logs", ["replica"], {
 /** LevelDB, one per replica (docs/storage_layout.md). */
 export const ENGINE = group("Storage engine", ["replica"], {
   writeBufferBytes: bytes({
-    default: "16MiB",
+    default: "4MiB",
     min: "64KiB",
     max: "1GiB",
-    doc: "Writes of one replica kept in memory before they go to a sorted file",
+    doc: "Writes of one replica kept in memory before they go to a table file; up to two are held",
   }),
-  blockCacheBytes: bytes({
-    default: "32MiB",
-    min: "0B",
+  cacheBytes: bytes({
+    default: "8MiB",
+    min: "64KiB",
     max: "64GiB",
     doc: "Cache of uncompressed blocks, per replica",
   }),
-  compression: bool({
-    default: true,
-    doc: "Compress sorted files",
+  openFilesMax: int({
+    default: 256,
+    min: 16,
+    max: 100_000,
+    doc: "Table files kept open, per replica",
   }),
-});
+  compression: bool({ default: true, doc: "Compress blocks with Snappy" }),
+}, "engine");

@@ -7,6 +7,7 @@ import { configPage, roleHelp } from "../../../src/config/help.ts";
 import { defaultSettings, loadSettings } from "../../../src/config/load.ts";
 import { declaredSettings } from "../../../src/config/settings.ts";
 import { nearest } from "../../../src/config/suggest.ts";
+import { META_DEFAULTS } from "../../../src/placement/io.ts";
 import { SERVER_DEFAULTS } from "../../../src/replication/server.ts";
 import type { ReplicaSettings } from "../../../src/replication/io.ts";
 import { RPC_DEFAULTS } from "../../../src/rpc/contract.ts";
@@ -36,11 +37,14 @@ Deno.test("Settings of the cores equal the defaults the cores declare", () => {
   const replication: ReplicaSettings = settings.replication;
   assert.equal(replication.prepareTimeoutMs, 3000);
   assert.deepEqual(settings.rpc, RPC_DEFAULTS);
-  const { beaconIntervalMs, leaseMs } = settings.detector;
+  const { beaconIntervalMs, leaseMs, graceMs } = settings.detector;
   assert.deepEqual(
     { ...SERVER_DEFAULTS, ...settings.contact, beaconIntervalMs, leaseMs },
     SERVER_DEFAULTS,
   );
+  const { dropReserveMs, ...placement } = settings.placement;
+  const dropReserveSeconds = dropReserveMs / 1000;
+  assert.deepEqual({ ...placement, leaseMs, graceMs, dropReserveSeconds }, META_DEFAULTS);
 });
 
 Deno.test("loadSettings() puts flags above the file and the file above defaults", () => {
