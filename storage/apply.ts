@@ -79,10 +79,15 @@ export function readApplied(source: RowSource): Decree {
 
 /** The row of the exactly-once window as of `decree`. */
 export function sessionsOp(decree: Decree, image: Uint8Array): BatchOp {
+  return { type: "put", key: SESSIONS_KEY, value: sessionsValue(decree, image) };
+}
+
+/** The value of that row. */
+export function sessionsValue(decree: Decree, image: Uint8Array): Uint8Array {
   const value = new Uint8Array(8 + image.length);
   putU64(value, decree);
   value.set(image, 8);
-  return { type: "put", key: SESSIONS_KEY, value };
+  return value;
 }
 
 /** The exactly-once window of the last checkpoint; decree 0 and no bytes for a new replica. @throws {EngineError} */

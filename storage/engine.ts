@@ -26,7 +26,7 @@ export type Entry = readonly [key: Uint8Array, value: Uint8Array];
 export interface EngineIterator {
   /**
    * Up to `count` next entries; fewer at the end, or when `bytesMax` bytes of keys and values are
-   * reached (at least one entry is returned while there is one); none when exhausted.
+   * reached (at least one entry while there is one; up to 64 KiB more than asked for); none when exhausted.
    */
   next(count: number, bytesMax?: number): Promise<Entry[]>;
   close(): Promise<void>;
