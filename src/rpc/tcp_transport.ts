@@ -80,7 +80,10 @@ class TcpWire implements Wire {
 
   open(events: WireEvents): void {
     this.#events = events;
-    this.#socket.on("data", (chunk: Uint8Array) => this.#events?.onData(chunk));
+    this.#socket.on("data", (chunk: Uint8Array) => {
+      // A Buffer's views are Buffers, whose slice() does not copy: nothing above may meet one.
+      this.#events?.onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    });
   }
 
   write(bytes: Uint8Array, done: () => void): void {
