@@ -1,0 +1,83 @@
+// Results for people and for programs, and the comparison of two result files.
+
+import type { Latency, RunResult } from "./runner.ts";
+
+/** A result with everything needed to repeat it. */
+export interface Report extends RunResult {
+  readonly target: string;
+  readonly workload: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly machine: Readonly<Record<string, unknown>>;
+  /** ISO date. */
+  readonly at: string;
+}
+
+/** The machine a number was measured on. */
+export function describeMachine(): Record<string, unknown> {
+  let cpu = "unknown";
+  try {
+    cpu = /model name\s*:\s*(.*)/.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? cpu;
+  } catch {
+    // Not Linux: the rest still tells something.
+  }
+  return {
+    cpu,
+    cores: navigator.hardwareConcurrency,
+    memoryGiB: Math.round(Deno.systemMemoryInfo().total / 2 ** 30),
+    deno: Deno.version.deno,
+    target: Deno.build.target,
+  };
+}
+
+/** One result as text. */
+export function renderReport(report: Report): string {
+  const rows = [
+    ["operation", "count", "mean", "p50", "p90", "p99", "p999", "max"],
+    ...Object.entries(report.byOperation).map(([name, own]) => latencyRow(name, own)),
+  ];
+  if (Object.keys(report.byOperation).length > 1) rows.push(latencyRow("all", report.latency));
+  const lines = [
+    `${report.target}, workload ${report.workload}: ${format(report.throughput)} operations/s` +
+    (report.rowsPerSecond > report.throughput * 1.01
+      ? ` (${format(report.rowsPerSecond)} rows/s)`
+      : "") +
+    `, ${report.operations} in ${report.seconds.toFixed(2)} s, ${report.errors} errors`,
+    "latency in microseconds:",
+    ...columns(rows),
+    ...report.errorSamples.map((sample) => `error: ${sample}`),
+  ];
+  return lines.join("\n");
+}
+
+/** Two results side by side: the second against the first. */
+export function renderComparison(before: Report, after: Report): string {
+  const row = (name: string, a: number, b: number) => [
+    name,
+    format(a),
+    format(b),
+    a === 0 ? "-" : `${(b / a).toFixed(2)}x`,
+  ];
+  const keys = ["p50", "p90", "p99", "p999", "max"] as const;
+  return columns([
+    ["", `${before.target} ${before.workload}`, `${after.target} ${after.workload}`, "ratio"],
+    row("operations/s", before.throughput, after.throughput),
+    ...keys.map((key) => row(`${key} us`, before.latency[key], after.latency[key])),
+    row("errors", before.errors, after.errors),
+  ]).join("\n");
+}
+
+function latencyRow(name: string, own: Latency): string[] {
+  const { count, mean, p50, p90, p99, p999, max } = own;
+  return [name, ...[count, mean, p50, p90, p99, p999, max].map(format)];
+}
+
+function format(value: number): string {
+  return value >= 100 ? String(Math.round(value)) : String(Math.round(value * 100) / 100);
+}
+
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows.map((row) =>
+    row.map((cell, i) => i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)).join("  ")
+  );
+}

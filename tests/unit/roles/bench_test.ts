@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { Prng } from "../../../src/base/prng.ts";
+import { makeDistribution } from "../../../roles/bench/distribution.ts";
+import { Runner } from "../../../roles/bench/runner.ts";
+import { type Target, WORKLOADS } from "../../../roles/bench/workload.ts";
+
+function counts(name: "uniform" | "zipfian" | "latest", records: number, draws: number): number[] {
+  const distribution = makeDistribution(name, () => records, new Prng("test"));
+  const seen = new Array<number>(records).fill(0);
+  for (let i = 0; i < draws; i++) {
+    const record = distribution.next();
+    assert(Number.isInteger(record) && record >= 0 && record < records, `${record}`);
+    seen[record]!++;
+  }
+  return seen;
+}
+
+Deno.test("makeDistribution uniform touches every record about equally", () => {
+  const seen = counts("uniform", 100, 100_000);
+  assert(Math.min(...seen) > 800 && Math.max(...seen) < 1200, `${Math.min(...seen)}`);
+});
+
+Deno.test("makeDistribution zipfian gives the hottest record its share", () => {
+  const seen = counts("zipfian", 1000, 100_000).sort((a, b) => b - a);
+  // Share of rank 1 at theta 0.99 over 1000 records: 1 / zeta = 12.9 %.
+  assert(seen[0]! > 12_000 && seen[0]! < 16_000, `${seen[0]}`);
+});
+
+Deno.test("makeDistribution latest prefers the newest record", () => {
+  const seen = counts("latest", 1000, 10_000);
+  assert.equal(seen.indexOf(Math.max(...seen)), 999);
+});
+
+class CountingTarget implements Target {
+  readonly name = "counting";
+  readonly calls: Record<string, number> = {};
+  outstanding = 0;
+  outstandingMax = 0;
+  fail = false;
+
+  async #call(name: string): Promise<number> {
+    this.calls[name] = (this.calls[name] ?? 0) + 1;
+    this.outstandingMax = Math.max(this.outstandingMax, ++this.outstanding);
+    await Promise.resolve();
+    this.outstanding--;
+    if (this.fail) throw new Error("refused");
+    return 100;
+  }
+  get = () => this.#call("get");
+  set = () => this.#call("set");
+  readModifyWrite = () => this.#call("readModifyWrite");
+  scan = () => this.#call("scan");
+  multiSet = () => this.#call("multiSet");
+  multiGet = () => this.#call("multiGet");
+  incr = () => this.#call("incr");
+  del = () => this.#call("del");
+  close = () => Promise.resolve();
+}
+
+function runner(
+  target: Target,
+  workload: string,
+  change: Partial<{ rate: number; warmUp: number }> = {},
+) {
+  return new Runner(target, {
+    workload: WORKLOADS[workload]!,
+    distribution: "uniform",
+    records: 100,
+    operations: 1000,
+    concurrency: 8,
+    rate: 0,
+    warmUp: 0,
+    durationMs: 0,
+    seed: "1",
+    ...change,
+  });
+}
+
+Deno.test("Runner keeps the mix and the number of operations outstanding", async () => {
+  const target = new CountingTarget();
+  const result = await runner(target, "b").run(() => {});
+  assert.equal(result.operations, 1000);
+  assert.equal(target.outstandingMax, 8);
+  assert(target.calls["get"]! > 900 && target.calls["set"]! > 20, JSON.stringify(target.calls));
+});
+
+Deno.test("Runner counts rows of operations on many", async () => {
+  const result = await runner(new CountingTarget(), "multi_set").run(() => {});
+  assert.equal(Math.round(result.rowsPerSecond / result.throughput), 100);
+});
+
+Deno.test("Runner leaves the warm-up out", async () => {
+  const result = await runner(new CountingTarget(), "get", { warmUp: 400 }).run(() => {});
+  assert.equal(result.operations, 600);
+});
+
+Deno.test("Runner counts failures apart and shows a sample", async () => {
+  const target = new CountingTarget();
+  target.fail = true;
+  const result = await runner(target, "get").run(() => {});
+  assert.equal(result.errors, 1000);
+  assert.equal(result.operations, 0);
+  assert.deepEqual(result.errorSamples, ["Error: refused"]);
+});
+
+Deno.test("Runner starts operations at the given rate in an open loop", async () => {
+  const result = await runner(new CountingTarget(), "get", { rate: 1_000_000 }).run(() => {});
+  assert.equal(result.operations, 1000);
+});
