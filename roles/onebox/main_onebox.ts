@@ -309,7 +309,12 @@ function clear(options: Options): Promise<number> {
     throw new Error(`Stop the onebox first: ${running.join(", ")} still run`);
   }
   for (const { name } of cluster.state.servers) {
-    Deno.removeSync(`${options.dir}/${name}`, { recursive: true });
+    try {
+      Deno.removeSync(`${options.dir}/${name}`, { recursive: true });
+    } catch (error) {
+      // A server that was never started has no directory.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
   Deno.removeSync(`${options.dir}/onebox.json`);
   console.log(`Removed the onebox in "${options.dir}"`);

@@ -28,6 +28,9 @@ const PERMISSIONS = [
   "--allow-ffi",
 ];
 
+/** Time in which a new process must show its command line; it takes about a millisecond. */
+const APPEAR_MS = 5000;
+
 /** The command that runs this same program in another role, from sources or compiled. */
 function selfCommand(): { command: string; args: string[] } {
   const command = Deno.execPath();
@@ -60,12 +63,17 @@ export async function launch(
       stdio: ["ignore", descriptor, descriptor],
       env: { ...Deno.env.toObject(), NO_COLOR: "1" },
     });
+    let hasExited = false;
+    child.once("exit", () => hasExited = true);
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);
     });
+    const pid = child.pid!;
+    // For a moment a new process has no command line yet, and would pass for somebody else's.
+    await waitFor(() => hasExited || isRunning(pid, paths.dataDir), APPEAR_MS, 5);
     child.unref();
-    return { pid: child.pid!, outputStart };
+    return { pid, outputStart };
   } finally {
     closeSync(descriptor);
   }
@@ -76,16 +84,14 @@ export function isRunning(pid: number, dataDir: string): boolean {
   return pid > 0 && commandLine(pid).includes(`--data-dir=${dataDir}`);
 }
 
+// Deno itself reads /proc only for processes that may do everything, hence the two small programs (2 ms).
 function commandLine(pid: number): string[] {
-  if (Deno.build.os === "linux") {
-    try {
-      return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
-    } catch {
-      return [];
-    }
-  }
-  const listed = new Deno.Command("ps", { args: ["-o", "command=", "-p", String(pid)] });
-  return new TextDecoder().decode(listed.outputSync().stdout).trim().split(" ");
+  const isLinux = Deno.build.os === "linux";
+  const command = isLinux
+    ? new Deno.Command("cat", { args: [`/proc/${pid}/cmdline`] })
+    : new Deno.Command("ps", { args: ["-o", "command=", "-p", String(pid)] });
+  const text = new TextDecoder().decode(command.outputSync().stdout);
+  return isLinux ? text.split("\0") : text.trim().split(" ");
 }
 
 /** Sends a signal if the process is still ours. @returns Whether it was sent. */

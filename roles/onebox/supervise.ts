@@ -4,7 +4,8 @@
 import type { LocalCluster } from "./local_cluster.ts";
 import { pathsOf } from "./processes.ts";
 
-const LOOK_MS = 200;
+// One look costs 2 ms per server.
+const LOOK_MS = 500;
 
 /** A onebox that stays with its terminal. */
 export interface Foreground {
