@@ -16,6 +16,10 @@ const ROLES: Readonly<Record<string, Role>> = {
     brief: "Run a whole cluster on this machine",
     run: async (args) => (await import("./onebox/main_onebox.ts")).runOnebox(args),
   },
+  bench: {
+    brief: "Load a cluster and measure it",
+    run: async (args) => (await import("./bench/main_bench.ts")).runBench(args),
+  },
 };
 
 /** Version of this program; equal to the one in deno.json (checked by a test). */
