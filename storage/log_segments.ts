@@ -4,7 +4,12 @@
 
 import type { FileHandle, Files } from "../src/base/files.ts";
 import { parentOf } from "./durable_dir.ts";
-import { encodeSegmentHead, type SegmentHead, SegmentKind } from "./log_format.ts";
+import {
+  decodeSegmentHead,
+  encodeSegmentHead,
+  type SegmentHead,
+  SegmentKind,
+} from "./log_format.ts";
 import { type LogVisitor, readSegment } from "./log_reader.ts";
 
 const PREFIX = "log.";
@@ -39,6 +44,26 @@ export function listSegments(files: Files, dir: string): number[] {
     if (match !== null) indexes.push(Number(match[1]));
   }
   return indexes.sort((a, b) => a - b);
+}
+
+/**
+ * Head of a segment without reading the rest; `undefined` if it is not valid.
+ *
+ * @throws {FilesError}
+ * @throws {LogFormatError} If it is of a newer format.
+ */
+export function readSegmentHead(files: Files, path: string): SegmentHead | undefined {
+  const file = files.open(path, "read");
+  try {
+    const start = new Uint8Array(64);
+    if (file.read(start, 0) < start.length) return undefined;
+    const headBytes = new DataView(start.buffer).getUint32(12, true);
+    const bytes = new Uint8Array(Math.min(headBytes, file.size()));
+    file.read(bytes, 0);
+    return decodeSegmentHead(bytes, path)?.head;
+  } finally {
+    file.close();
+  }
 }
 
 export interface ReadLogOptions {

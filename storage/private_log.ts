@@ -299,17 +299,23 @@ class ReplicaLog implements PrivateLog {
   }
 
   async collect(durable: Decree, reserveBytes: number): Promise<number> {
-    let count = 0;
+    if (this.#segments.length < 2) return 0;
+    // The newest segment stays, also after a restart: its head says which sequence comes next. So it must be on
+    // stable storage before an older one goes, or a power loss could leave nothing at all.
+    await this.sync();
+    const oldest = this.#segments.slice(0, -1);
     let total = this.bytes;
-    // The newest segment stays, also after a restart: its head says which sequence comes next.
-    while (this.#segments.length > 1) {
-      const oldest = this.#segments[0]!;
-      if (oldest.index.maxDecree > durable || total - oldest.bytes < reserveBytes) break;
+    let count = 0;
+    for (const segment of oldest) {
+      if (segment.index.maxDecree > durable || total - segment.bytes < reserveBytes) break;
+      if (this.#segments[0] !== segment) break;
       this.#segments.shift();
-      while ((this.#ballots[0]?.sequence ?? Infinity) <= oldest.lastSequence) this.#ballots.shift();
-      total -= oldest.bytes;
+      while ((this.#ballots[0]?.sequence ?? Infinity) <= segment.lastSequence) {
+        this.#ballots.shift();
+      }
+      total -= segment.bytes;
       count++;
-      await removeSegment(this.#files, oldest.path);
+      await removeSegment(this.#files, segment.path);
     }
     return count;
   }

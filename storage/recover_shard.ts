@@ -1,0 +1,230 @@
+// Opens everything a shard owns after a start: its replicas' private logs, then all shared logs that can hold
+// records of them. Invariant: when it returns, the private logs hold on stable storage whatever any shared log
+// of an earlier start held for this shard, so that nothing depends on those any more, and records of this
+// start follow without a gap. docs/log_format.md, "Replay".
+
+import { type Files, FilesError } from "../src/base/files.ts";
+import { formatPartition, type PartitionId } from "../src/base/ids.ts";
+import { SegmentKind, type TableEntry } from "./log_format.ts";
+import type { LogVisitor } from "./log_reader.ts";
+import { listSegments, readLog, readSegmentHead, segmentPath } from "./log_segments.ts";
+import type { LogDamage, LogRecord, PrivateLog, SharedLog } from "./log.ts";
+import { openPrivateLog } from "./private_log.ts";
+import { type RecoveryResult, ReplicaRecovery } from "./recovery.ts";
+import { LayoutError, listReplicas, ReplicaDir, replicasDir, sharedLogDir } from "./replica_dir.ts";
+import { openSharedLog } from "./shared_log.ts";
+
+export interface RecoverShardOptions {
+  readonly files: Files;
+  readonly dataDir: string;
+  /** Where shared logs are; the data directory unless they have their own disk. */
+  readonly logDir: string;
+  readonly shard: number;
+  readonly shardCount: number;
+  readonly incarnation: number;
+  readonly fsync: "group" | "none";
+  readonly sharedSegmentBytes?: number;
+  readonly privateSegmentBytes?: number;
+}
+
+/** A replica that is ready to be opened. */
+export interface RecoveredReplica {
+  readonly dir: ReplicaDir;
+  readonly privateLog: PrivateLog;
+  readonly recovery: RecoveryResult;
+}
+
+/** A replica that must be moved aside and learned again. Nothing of it is open. */
+export interface CondemnedReplica {
+  readonly partition: PartitionId;
+  readonly reason: string;
+}
+
+export interface RecoveredShard {
+  readonly sharedLog: SharedLog;
+  readonly replicas: RecoveredReplica[];
+  readonly condemned: CondemnedReplica[];
+  /** For the server's log and metrics. */
+  readonly damage: LogDamage[];
+}
+
+interface Opening {
+  readonly dir: ReplicaDir;
+  readonly log: PrivateLog;
+  readonly recovery: ReplicaRecovery;
+}
+
+/** The shard of a partition. */
+export function shardOf(partition: PartitionId, shardCount: number): number {
+  return partition % shardCount;
+}
+
+/**
+ * Recovers one shard. Until every shard of the process has done so, no shared log may be collected: with another
+ * number of shards than before, one shard's old segments hold records of another one.
+ *
+ * @throws {FilesError} If the shared log cannot be opened.
+ * @throws {LayoutError} `newer`, and {LogFormatError}: a newer program wrote here.
+ */
+export async function recoverShard(options: RecoverShardOptions): Promise<RecoveredShard> {
+  const { files, dataDir } = options;
+  const condemned: CondemnedReplica[] = [];
+  const openings = new Map<PartitionId, Opening>();
+  removeUnborn(options);
+  for (const partition of listReplicas(files, dataDir)) {
+    if (shardOf(partition, options.shardCount) !== options.shard) continue;
+    const opening = await openReplica(options, partition, condemned);
+    if (opening !== undefined) openings.set(partition, opening);
+  }
+  const damage: LogDamage[] = [];
+  const sharedLog = await readSharedLogs(options, openings, damage);
+  const replicas: RecoveredReplica[] = [];
+  for (const [partition, opening] of openings) {
+    const recovered = await finish(opening);
+    if (typeof recovered === "string") condemned.push({ partition, reason: recovered });
+    else replicas.push(recovered);
+  }
+  return { sharedLog, replicas, condemned, damage };
+}
+
+/** Removes shared logs of shards that no longer exist. Only after all shards have recovered. */
+export async function removeForeignSharedLogs(
+  files: Files,
+  logDir: string,
+  shardCount: number,
+): Promise<number> {
+  const foreign = listSharedLogs(files, logDir).filter((shard) => shard >= shardCount);
+  for (const shard of foreign) files.remove(sharedLogDir(logDir, shard));
+  if (foreign.length > 0) await files.syncDir(logDir);
+  return foreign.length;
+}
+
+/** Directories that a crash left while they were created or removed. */
+function removeUnborn({ files, dataDir, shard, shardCount }: RecoverShardOptions): void {
+  for (const name of files.list(replicasDir(dataDir))) {
+    const match = /^(\d+)\.(\d+)\.new$/.exec(name);
+    if (match === null) continue;
+    const partition = Number(match[1]) * 65536 + Number(match[2]);
+    if (shardOf(partition, shardCount) === shard) files.remove(`${replicasDir(dataDir)}/${name}`);
+  }
+}
+
+async function openReplica(
+  options: RecoverShardOptions,
+  partition: PartitionId,
+  condemned: CondemnedReplica[],
+): Promise<Opening | undefined> {
+  const { files, dataDir, privateSegmentBytes } = options;
+  try {
+    const dir = ReplicaDir.open(files, dataDir, partition);
+    const recovery = new ReplicaRecovery(dir.manifest);
+    const opened = await openPrivateLog({
+      files,
+      dir: dir.logPath,
+      generation: dir.manifest.generation,
+      ...(privateSegmentBytes === undefined ? {} : { segmentBytes: privateSegmentBytes }),
+    }, (record) => recovery.privateRecord(record));
+    recovery.privateEnd(opened);
+    return { dir, log: opened.log, recovery };
+  } catch (error) {
+    const lost = (error instanceof LayoutError && error.kind === "unreadable") ||
+      error instanceof FilesError;
+    if (!lost) throw error;
+    condemned.push({ partition, reason: error.message });
+    return undefined;
+  }
+}
+
+async function readSharedLogs(
+  options: RecoverShardOptions,
+  openings: ReadonlyMap<PartitionId, Opening>,
+  damage: LogDamage[],
+): Promise<SharedLog> {
+  const { files, logDir, shard, sharedSegmentBytes } = options;
+  const onRecord = (record: LogRecord) => {
+    const opening = openings.get(record.partition);
+    if (opening?.recovery.sharedRecord(record)) opening.log.append(record);
+  };
+  const observer: Pick<LogVisitor, "segment" | "damage"> = {
+    segment(head) {
+      for (const { dir, recovery } of openings.values()) {
+        recovery.sharedTable(sequenceIn(head.table, dir));
+      }
+    },
+    damage(found) {
+      damage.push(found);
+      for (const { recovery } of openings.values()) recovery.sharedDamage(found);
+    },
+  };
+  const end = () => {
+    for (const { recovery } of openings.values()) recovery.sharedEnd();
+  };
+  for (const other of listSharedLogs(files, logDir)) {
+    const dir = sharedLogDir(logDir, other);
+    if (other === shard || !concernsOthers(options, dir)) continue;
+    await readLog({ files, dir, kind: SegmentKind.SHARED, repair: false }, {
+      ...observer,
+      block: (records) => records.forEach(onRecord),
+    });
+    end();
+  }
+  const { log } = await openSharedLog({
+    files,
+    dir: sharedLogDir(logDir, shard),
+    incarnation: options.incarnation,
+    fsync: options.fsync,
+    shardCount: options.shardCount,
+    observer,
+    ...(sharedSegmentBytes === undefined ? {} : { segmentBytes: sharedSegmentBytes }),
+  }, onRecord);
+  end();
+  return log;
+}
+
+/**
+ * Whether a log of another shard can hold records of this one: only if it was written with another number of
+ * shards. Segments of this very start are the other shard's own business.
+ */
+function concernsOthers(options: RecoverShardOptions, dir: string): boolean {
+  const { files, shardCount, incarnation } = options;
+  for (const index of listSegments(files, dir)) {
+    const head = readSegmentHead(files, segmentPath(dir, index));
+    if (head?.owner === incarnation) continue;
+    if (head?.shardCount !== shardCount) return true;
+  }
+  return false;
+}
+
+function listSharedLogs(files: Files, logDir: string): number[] {
+  const shards: number[] = [];
+  for (const name of files.list(logDir)) {
+    const match = /^shared\.(\d{1,4})$/.exec(name);
+    if (match !== null) shards.push(Number(match[1]));
+  }
+  return shards;
+}
+
+function sequenceIn(table: readonly TableEntry[], { manifest }: ReplicaDir): number {
+  for (const { partition, generation, sequence } of table) {
+    if (partition === manifest.partition && generation === manifest.generation) return sequence;
+  }
+  return 0;
+}
+
+async function finish(opening: Opening): Promise<RecoveredReplica | string> {
+  const { dir, log, recovery } = opening;
+  const result = recovery.result();
+  try {
+    // Records of the shared log that were appended here, and whatever only the page cache held.
+    if (result.condemned === undefined) {
+      await log.sync();
+      return { dir, privateLog: log, recovery: result };
+    }
+    await log.close();
+    return result.condemned;
+  } catch (error) {
+    if (!(error instanceof FilesError)) throw error;
+    await log.close();
+    return `The private log of ${formatPartition(dir.manifest.partition)}: ${error.message}`;
+  }
+}
