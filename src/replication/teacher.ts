@@ -183,6 +183,9 @@ export function onLearnCompletion(s: ReplicaState, message: LearnCompletionMessa
 
 function promote(s: ReplicaState, learner: Learner): void {
   if (s.reconfiguration !== undefined || !s.connected || s.closing) return;
+  // Before reconciliation has ended, writes acknowledged in an earlier reign may be above the commit point:
+  // a member that lacks them could be made primary next (I3, I8).
+  if (s.list.committed < s.primary!.readableFrom) return;
   const config = withSecondary(s.config, learner.node);
   reconfigure(s, "UPGRADE_TO_SECONDARY", learner.node, config);
 }
