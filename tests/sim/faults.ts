@@ -1,0 +1,173 @@
+// What goes wrong in a run: each kind of fault has its own mean pause and its own stream of chance, and ends
+// by itself after a while. `heal` ends everything at once for the last phase of a run.
+
+import type { NodeId } from "../../src/base/ids.ts";
+import type { Prng } from "../../src/base/prng.ts";
+import { between, logUniform } from "./chance.ts";
+import type { Env } from "./env.ts";
+import type { CrashKind } from "./model_disk.ts";
+import type { Machine } from "./sim_server.ts";
+import type { FaultRates } from "./swarm.ts";
+
+/** What faults need of meta: both the scripted one and the real ones. */
+export interface MetaSide {
+  /** A meta server dies and comes back, or the store misbehaves. */
+  crashOne(chance: Prng): void;
+  disturbStore(chance: Prng): void;
+  /** An operator's or balancer's wish that nobody needs. */
+  disturb(): void;
+}
+
+/** See the file comment. */
+export class Faults {
+  readonly #env: Env;
+  readonly #machines: readonly Machine[];
+  readonly #meta: MetaSide;
+  readonly #everybody: readonly NodeId[];
+  readonly #cuts: [NodeId, NodeId][] = [];
+  readonly #stopped = new Map<Machine, object>();
+
+  constructor(env: Env, machines: readonly Machine[], meta: MetaSide, clients: readonly NodeId[]) {
+    this.#env = env;
+    this.#machines = machines;
+    this.#meta = meta;
+    this.#everybody = [...machines.map((machine) => machine.id), ...env.metas, ...clients];
+    this.#every("crashMs", (chance) => this.#crash(chance, chance.pick(machines), "process"));
+    this.#every("powerLossMs", (chance) => this.#crash(chance, chance.pick(machines), "power"));
+    this.#every("blackoutMs", (chance) => this.#blackout(chance));
+    this.#every("pauseMs", (chance) => this.#pause(chance, false));
+    this.#every("suspendMs", (chance) => this.#pause(chance, true));
+    this.#every("cutMs", (chance) => this.#cut(chance));
+    this.#every("partitionMs", (chance) => this.#partition(chance));
+    this.#every("clogMs", (chance) => this.#clog(chance));
+    this.#every("clockStepMs", (chance) => this.#stepClock(chance));
+    this.#every("fsyncErrorMs", (chance) => this.#failFsync(chance));
+    this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
+    this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
+    this.#every("adminMs", () => meta.disturb());
+  }
+
+  #every(kind: keyof FaultRates, act: (chance: Prng) => void): void {
+    const mean = this.#env.swarm.faults[kind];
+    if (mean === 0) return;
+    const chance = this.#env.chance.stream(`fault ${kind}`);
+    const again = () => {
+      this.#env.scheduler.after(mean * between(chance, 0.1, 1.9), kind, undefined, () => {
+        if (this.#env.healed) return;
+        this.#env.coverage.hit(`fault.${kind}`);
+        this.#env.trace.add(this.#env.scheduler.now, "", `fault ${kind}`, undefined);
+        act(chance);
+        again();
+      });
+    };
+    again();
+  }
+
+  /** Runs `undo` after `ms`, or at the end of faults. */
+  #later(ms: number, undo: () => void): void {
+    this.#env.scheduler.after(ms, "fault ends", undefined, undo);
+  }
+
+  #crash(chance: Prng, machine: Machine, kind: CrashKind): void {
+    this.#resume(machine);
+    machine.crash(kind);
+    // Also longer than any grace period.
+    this.#later(logUniform(chance, 5, 20_000), () => machine.start());
+  }
+
+  #blackout(chance: Prng): void {
+    for (const machine of this.#machines) {
+      if (chance.chance(0.9)) {
+        this.#crash(chance, machine, chance.chance(0.5) ? "power" : "process");
+      }
+    }
+  }
+
+  /** SIGSTOP, or with `suspend` a virtual machine that sleeps: then the monotonic clock stops as well. */
+  #pause(chance: Prng, suspend: boolean): void {
+    const machine = chance.pick(this.#machines);
+    const { process } = machine;
+    if (process === undefined || this.#stopped.has(machine)) return;
+    this.#stopped.set(machine, process);
+    this.#env.scheduler.hold(process);
+    if (suspend) machine.clock.suspend();
+    const shuffled = chance.chance(0.5);
+    this.#later(logUniform(chance, 20, 8000), () => {
+      if (this.#stopped.get(machine) === process) {
+        this.#resume(machine, shuffled ? chance : undefined);
+      }
+    });
+  }
+
+  #resume(machine: Machine, shuffle?: Prng): void {
+    const process = this.#stopped.get(machine);
+    if (process === undefined) return;
+    this.#stopped.delete(machine);
+    machine.clock.wake();
+    this.#env.scheduler.release(process, shuffle);
+  }
+
+  #cut(chance: Prng): void {
+    const from = chance.pick(this.#everybody);
+    const to = chance.pick(this.#everybody);
+    if (from === to) return;
+    const pairs: [NodeId, NodeId][] = [[from, to]];
+    if (chance.chance(0.4)) pairs.push([to, from]);
+    this.#cutPairs(pairs, logUniform(chance, 100, 10_000));
+  }
+
+  #partition(chance: Prng): void {
+    const side = new Set(this.#everybody.filter(() => chance.chance(0.5)));
+    const oneWay = chance.chance(0.3);
+    const pairs: [NodeId, NodeId][] = [];
+    for (const from of this.#everybody) {
+      for (const to of this.#everybody) {
+        if (from === to || side.has(from) === side.has(to)) continue;
+        if (!oneWay || side.has(from)) pairs.push([from, to]);
+      }
+    }
+    this.#cutPairs(pairs, logUniform(chance, 200, 10_000));
+  }
+
+  #cutPairs(pairs: readonly [NodeId, NodeId][], forMs: number): void {
+    for (const pair of pairs) {
+      this.#env.network.setCut(pair[0], pair[1], true);
+      this.#cuts.push([pair[0], pair[1]]);
+    }
+    this.#later(forMs, () => {
+      for (const [from, to] of pairs) this.#env.network.setCut(from, to, false);
+    });
+  }
+
+  #clog(chance: Prng): void {
+    const until = this.#env.scheduler.now + logUniform(chance, 50, 3000);
+    this.#env.network.clog(chance.pick(this.#everybody), chance.pick(this.#everybody), until);
+  }
+
+  #stepClock(chance: Prng): void {
+    const size = logUniform(chance, 100, 10_000_000);
+    chance.pick(this.#machines).clock.step(chance.chance(0.5) ? size : -size);
+  }
+
+  /** The shared log is poisoned; somebody restarts the server later, with what the disk really holds. */
+  #failFsync(chance: Prng): void {
+    const machine = chance.pick(this.#machines);
+    const { process } = machine;
+    if (process === undefined || this.#stopped.has(machine)) return;
+    process.poison();
+    this.#later(logUniform(chance, 50, 5000), () => {
+      if (machine.process === process) this.#crash(chance, machine, "power");
+    });
+  }
+
+  /** Ends all faults: everybody runs, every link works. */
+  heal(): void {
+    for (const machine of this.#machines) {
+      this.#resume(machine);
+      // A server whose log is poisoned is restarted by its operator.
+      if (machine.disk.poisoned) machine.crash("power");
+      machine.start();
+    }
+    this.#env.network.heal();
+  }
+}

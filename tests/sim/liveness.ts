@@ -1,0 +1,54 @@
+// What must be true some time after all faults have ended: every partition has its full membership, all
+// members are equal, and nobody is stuck half-way.
+
+import { formatPartition } from "../../src/base/ids.ts";
+import type { PartitionConfig } from "../../src/schema/types.ts";
+import type { Env } from "./env.ts";
+import type { Machine } from "./sim_server.ts";
+import { membersOf } from "./watch_config.ts";
+
+/** @returns What is not well yet; undefined if everything is. */
+export function missingHealth(
+  env: Env,
+  machines: readonly Machine[],
+  configs: readonly PartitionConfig[],
+): unknown {
+  for (const config of configs) {
+    const problem = missingOf(env, machines, config);
+    if (problem !== undefined) {
+      return { partition: formatPartition(config.partition), problem, config };
+    }
+  }
+  return undefined;
+}
+
+function missingOf(env: Env, machines: readonly Machine[], config: PartitionConfig): unknown {
+  const members = membersOf(config);
+  const wanted = Math.min(env.swarm.replicaCount, env.swarm.servers);
+  if (config.primary === "" || members.length !== wanted) return "membership";
+  const ghost = env.watch.ghost(config.partition);
+  for (const machine of machines) {
+    const replica = machine.process?.replicas.get(config.partition);
+    if (!members.includes(machine.id)) {
+      if (replica?.core.status === "learner") return { node: machine.id, status: "learner" };
+      continue;
+    }
+    if (replica === undefined) return { node: machine.id, replica: "absent" };
+    const { core } = replica;
+    const status = machine.id === config.primary ? "primary" : "secondary";
+    if (core.status !== status || core.ballot !== config.ballot) {
+      return {
+        node: machine.id,
+        status: core.status,
+        transient: core.transient,
+        ballot: core.ballot,
+      };
+    }
+    if (status === "primary" && !core.readable) return { node: machine.id, readable: false };
+    // Equality is only meaningful between decrees that both have; lag is normal while clients write.
+    if (ghost.committedMax - core.committed > 100) {
+      return { node: machine.id, committed: core.committed, newest: ghost.committedMax };
+    }
+  }
+  return undefined;
+}

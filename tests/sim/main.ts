@@ -1,0 +1,119 @@
+// deno task sim: runs seeds and prints what they reached; on a violation what replays it.
+//
+//   --seeds N    how many seeds (default 50)     --first N   number of the first one (default 1)
+//   --seed S     one seed, by name               --trace     with --seed: every event
+//   --minutes M  until the time is over instead of a number of seeds
+
+import { Coverage } from "./coverage.ts";
+import { formatEntry } from "./trace.ts";
+import { type RunResult, runSeed } from "./world.ts";
+
+interface Flags {
+  seeds: number;
+  first: number;
+  seed: string | undefined;
+  minutes: number | undefined;
+  trace: boolean;
+  keepGoing: boolean;
+}
+
+function parseFlags(args: readonly string[]): Flags {
+  const flags: Flags = {
+    seeds: 50,
+    first: 1,
+    seed: undefined,
+    minutes: undefined,
+    trace: false,
+    keepGoing: false,
+  };
+  for (let i = 0; i < args.length; i++) {
+    const value = args[i + 1] ?? "";
+    switch (args[i]) {
+      case "--seeds":
+        flags.seeds = Number(value);
+        i++;
+        break;
+      case "--first":
+        flags.first = Number(value);
+        i++;
+        break;
+      case "--seed":
+        flags.seed = value;
+        i++;
+        break;
+      case "--minutes":
+        flags.minutes = Number(value);
+        i++;
+        break;
+      case "--trace":
+        flags.trace = true;
+        break;
+      case "--keep-going":
+        flags.keepGoing = true;
+        break;
+      default:
+        console.error(`Unknown flag "${args[i]}"`);
+        Deno.exit(2);
+    }
+  }
+  return flags;
+}
+
+function main(): void {
+  const flags = parseFlags(Deno.args);
+  if (flags.seed !== undefined) {
+    const result = runSeed({
+      seed: flags.seed,
+      ...(flags.trace ? { onTrace: (entry) => console.log(formatEntry(entry)) } : {}),
+    });
+    report(result);
+    Deno.exit(result.failure === undefined ? 0 : 1);
+  }
+  const total = new Coverage();
+  const started = performance.now();
+  const failed: RunResult[] = [];
+  let seeds = 0;
+  let events = 0;
+  let operations = 0;
+  for (let number = flags.first;; number++) {
+    const passedMs = performance.now() - started;
+    if (flags.minutes === undefined ? seeds >= flags.seeds : passedMs > flags.minutes * 60_000) {
+      break;
+    }
+    const result = runSeed({ seed: String(number) });
+    seeds++;
+    events += result.events;
+    operations += result.operations;
+    total.add(result.coverage);
+    if (result.failure !== undefined) {
+      failed.push(result);
+      if (!flags.keepGoing) {
+        report(result);
+        break;
+      }
+      console.log(`seed ${result.seed}: ${result.failure.message.slice(0, 300)}`);
+    }
+  }
+  const seconds = (performance.now() - started) / 1000;
+  for (const [name, count] of total.entries()) console.log(`${name.padEnd(28)} ${count}`);
+  console.log(
+    `${seeds} seeds, ${events} events, ${operations} operations, ` +
+      `${Math.round(events / seconds)} events/s, ${failed.length} failed`,
+  );
+  Deno.exit(failed.length === 0 ? 0 : 1);
+}
+
+function report(result: RunResult): void {
+  const { failure } = result;
+  if (failure === undefined) {
+    console.log(`seed ${result.seed}: ok, hash ${result.hash}, ${result.events} events`);
+    return;
+  }
+  for (const line of result.tail(200)) console.log(line);
+  console.log(JSON.stringify(result.swarm));
+  console.log(failure.stack);
+  console.log(`seed ${result.seed}: ${failure.rule} at event ${result.events}`);
+  console.log(`Replay: npx -y deno@2.9.6 task sim --seed ${result.seed} --trace`);
+}
+
+main();

@@ -1,0 +1,366 @@
+// Simulated clients. A raw client makes one attempt per operation; a library client drives the production
+// state machine of src/client/operation.ts with its retries and exactly-once sessions, and what is recorded
+// is the logical operation. Ghost writes are only visible with the latter: a timed-out attempt of a raw
+// client may legally take effect any time later.
+
+import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { adviceOf, Err } from "../../src/base/errors.ts";
+import { NOBODY, type NodeId, type PartitionId, partitionId } from "../../src/base/ids.ts";
+import type { Prng } from "../../src/base/prng.ts";
+import {
+  type Action,
+  attemptMs,
+  Operation,
+  type OperationEvent,
+  step,
+} from "../../src/client/operation.ts";
+import { type RouteMap, updateRoutes } from "../../src/client/route_map.ts";
+import {
+  CHECK_TYPES,
+  CheckAndSet,
+  checkResult,
+  Get,
+  Incr,
+  incrResult,
+  MultiPut,
+  OpenSession,
+  Put,
+  Remove,
+} from "../../src/schema/client_rpc.ts";
+import { decode } from "../../src/schema/codec.ts";
+import { QueryConfig } from "../../src/schema/meta_rpc.ts";
+import type { AnyRpc } from "../../src/schema/rpc.ts";
+import type { Env } from "./env.ts";
+import { type ModelOp, type Operation as Recorded, show } from "./linearizability.ts";
+import { rowKey } from "./sim_requests.ts";
+import { SimRpc } from "./rpc.ts";
+
+interface Session {
+  readonly id: number;
+  next: number;
+  readonly open: Set<number>;
+}
+
+/** One logical operation under way. */
+interface Running {
+  readonly machine: Operation;
+  readonly hashKey: string;
+  readonly op: ModelOp;
+  readonly partition: PartitionId;
+  readonly invoke: number;
+  readonly isRaw: boolean;
+  session: Session | undefined;
+  sequence: number;
+}
+
+/** Histories longer than this are not searched in reasonable time: keys are replaced by fresh ones. */
+const OPERATIONS_PER_KEY = 150;
+
+/** The few hash keys everybody works on. */
+export class HotKeys {
+  readonly #keys: { name: string; uses: number }[] = [];
+  #next = 0;
+
+  constructor(count: number) {
+    for (let i = 0; i < count; i++) this.#keys.push(this.#fresh());
+  }
+
+  pick(chance: Prng): string {
+    const at = chance.below(this.#keys.length);
+    const key = this.#keys[at]!;
+    if (++key.uses > OPERATIONS_PER_KEY) this.#keys[at] = this.#fresh();
+    return key.name;
+  }
+
+  #fresh(): { name: string; uses: number } {
+    return { name: `h${this.#next++}`, uses: 0 };
+  }
+}
+
+/** See the file comment. */
+export class SimClient {
+  readonly id: NodeId;
+  readonly #env: Env;
+  readonly #rpc: SimRpc;
+  readonly #number: number;
+  readonly #isRaw: boolean;
+  readonly #chance: Prng;
+  readonly #tableId: number;
+  readonly #keys: HotKeys;
+  #routes: RouteMap | undefined;
+  #meta: NodeId;
+  readonly #sessions = new Map<PartitionId, Session>();
+  #counter = 0;
+  #running = 0;
+  #stopped = false;
+  /** Finished operations by hash key; those proven not done are left out. */
+  readonly history: Map<string, Recorded[]>;
+
+  constructor(
+    env: Env,
+    number: number,
+    tableId: number,
+    history: Map<string, Recorded[]>,
+    keys: HotKeys,
+  ) {
+    this.#keys = keys;
+    this.id = `c${number}:1`;
+    this.#env = env;
+    this.#number = number;
+    this.#tableId = tableId;
+    this.history = history;
+    this.#chance = env.chance.stream(`client ${number}`);
+    this.#isRaw = this.#chance.float() >= env.swarm.load.library;
+    this.#meta = env.metas[0]!;
+    this.#rpc = new SimRpc(this, this.id, env.network, env.scheduler);
+    env.network.attach(this.id, this.#rpc);
+    for (let i = 0; i < env.swarm.load.outstanding; i++) this.#think();
+  }
+
+  /** Operations not yet finished. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Starts no new operations. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #think(): void {
+    const pause = this.#env.swarm.load.thinkMs * 2 * this.#chance.float();
+    this.#env.scheduler.after(pause, "think", this, () => {
+      if (!this.#stopped) this.start(this.#choose());
+    });
+  }
+
+  #choose(): { hashKey: string; op: ModelOp } {
+    const hashKey = this.#keys.pick(this.#chance);
+    const key = `s${this.#chance.below(2)}`;
+    const value = `${this.#number}.${++this.#counter}`;
+    const counter = "n";
+    const dice = this.#chance.below(100);
+    const op: ModelOp = dice < 30
+      ? { kind: "get", key }
+      : dice < 35
+      ? { kind: "get", key: counter }
+      : dice < 60
+      ? { kind: "put", rows: [[key, value]] }
+      : dice < 65
+      ? { kind: "remove", key }
+      : dice < 85
+      ? { kind: "cas", key, expected: this.#guess(hashKey, key), value }
+      : dice < 95
+      ? { kind: "incr", key: counter, by: 1 }
+      : { kind: "put", rows: [["s0", value], ["s1", value]] };
+    return { hashKey, op };
+  }
+
+  readonly #seen = new Map<string, string | undefined>();
+
+  /** What this client saw last: conditional writes should succeed sometimes. */
+  #guess(hashKey: string, key: string): string | undefined {
+    return this.#seen.get(`${hashKey}/${key}`);
+  }
+
+  /** Starts one operation. */
+  start({ hashKey, op }: { hashKey: string; op: ModelOp }): void {
+    this.#running++;
+    const { load, partitions } = this.#env.swarm;
+    const index = Number(hashKey.slice(1)) % partitions;
+    const kind = op.kind === "get" ? "read" : this.#isRaw ? "bare" : "once";
+    const { now } = this.#env.scheduler;
+    const running: Running = {
+      machine: new Operation(kind, now, load.timeoutMs),
+      hashKey,
+      op,
+      partition: partitionId(this.#tableId, index),
+      invoke: now,
+      isRaw: this.#isRaw,
+      session: undefined,
+      sequence: 0,
+    };
+    this.#advance(running, "start", 0);
+  }
+
+  #advance(running: Running, event: OperationEvent, value: number): void {
+    const { now } = this.#env.scheduler;
+    const action: Action = step(running.machine, event, value, now);
+    switch (action) {
+      case "route":
+        if (this.#primary(running.partition) !== NOBODY) {
+          return this.#advance(running, "route", running.partition);
+        }
+        return this.#query(running);
+      case "refresh":
+        if (running.isRaw && running.machine.attempts > 0) return this.#finish(running);
+        return this.#query(running);
+      case "session":
+        return this.#openSession(running);
+      case "send":
+        return this.#send(running);
+      case "wait":
+        if (running.isRaw && running.machine.attempts > 0) return this.#finish(running);
+        this.#env.scheduler.after(
+          running.machine.waitMs,
+          "backoff",
+          this,
+          () => this.#advance(running, "woke", 0),
+        );
+        return;
+      case "finish":
+        return this.#finish(running);
+    }
+  }
+
+  #primary(partition: PartitionId): NodeId {
+    return this.#routes?.routes.find((route) => route.partition === partition)?.primary ?? NOBODY;
+  }
+
+  #query(running: Running): void {
+    const request = { table: "t", indices: [] };
+    this.#rpc.start(this.#meta, QueryConfig, request, 300, (error, answer, detail) => {
+      if (error === Err.OK && answer !== undefined) {
+        for (const config of answer.partitions) this.#env.watch.configSeen(config);
+        this.#routes = updateRoutes(this.#routes, answer);
+        if (this.#primary(running.partition) !== NOBODY) {
+          return this.#advance(running, "route", running.partition);
+        }
+        return this.#advance(running, "noRoute", Err.INVALID_STATE);
+      }
+      const metas = this.#env.metas;
+      this.#meta = metas.includes(detail)
+        ? detail
+        : metas[(metas.indexOf(this.#meta) + 1) % metas.length]!;
+      this.#advance(running, "noRoute", error === 0 ? Err.INVALID_STATE : error);
+    });
+  }
+
+  #openSession(running: Running): void {
+    const { partition, machine } = running;
+    const current = this.#sessions.get(partition);
+    if (current !== undefined && current !== running.session) {
+      this.#take(running, current);
+      return this.#advance(running, "session", Err.OK);
+    }
+    const timeout = attemptMs(machine, this.#env.scheduler.now);
+    const to = this.#primary(partition);
+    this.#rpc.start(to, OpenSession, { partition }, timeout, (error, answer) => {
+      if (error === Err.OK && answer !== undefined) {
+        const session = { id: answer.decree, next: 1, open: new Set<number>() };
+        this.#sessions.set(partition, session);
+        this.#take(running, session);
+      }
+      this.#advance(running, "session", error);
+    });
+  }
+
+  #take(running: Running, session: Session): void {
+    running.session?.open.delete(running.sequence);
+    running.session = session;
+    running.sequence = session.next++;
+    session.open.add(running.sequence);
+    running.machine.hasSession = true;
+  }
+
+  #send(running: Running): void {
+    const { machine, partition } = running;
+    const { rpc, body } = this.#request(running);
+    const timeout = attemptMs(machine, this.#env.scheduler.now);
+    this.#rpc.start(this.#primary(partition), rpc, body, timeout, (error, answer) => {
+      if (error === Err.OK) this.#result = resultOf(running.op, answer);
+      this.#advance(running, "answer", error);
+    });
+  }
+
+  /** What the answer that is being processed said. */
+  #result = "";
+
+  #request(running: Running): { rpc: AnyRpc; body: unknown } {
+    const { op, partition, session, hashKey } = running;
+    const head = {
+      partition,
+      session: session?.id ?? 0,
+      sequence: session === undefined ? 0 : running.sequence,
+      answeredBelow: session === undefined ? 0 : Math.min(session.next, ...session.open),
+    };
+    switch (op.kind) {
+      case "get":
+        return { rpc: Get, body: { partition, stale: false, key: rowKey(hashKey, op.key) } };
+      case "put": {
+        const [[key, value]] = op.rows as [[string, string]];
+        if (op.rows.length === 1) {
+          const body = { ...head, key: rowKey(hashKey, key), value: utf8(value), expireTs: 0 };
+          return { rpc: Put, body };
+        }
+        const rows = op.rows.map(([sortKey, v]) => ({ sortKey: utf8(sortKey), value: utf8(v) }));
+        return { rpc: MultiPut, body: { ...head, hashKey: utf8(hashKey), rows, expireTs: 0 } };
+      }
+      case "remove":
+        return { rpc: Remove, body: { ...head, key: rowKey(hashKey, op.key) } };
+      case "incr": {
+        const increment = BigInt(op.by);
+        return {
+          rpc: Incr,
+          body: { ...head, key: rowKey(hashKey, op.key), increment, expireTs: 0 },
+        };
+      }
+      case "cas":
+        return {
+          rpc: CheckAndSet,
+          body: {
+            ...head,
+            hashKey: utf8(hashKey),
+            checkSortKey: utf8(op.key),
+            checkType: CHECK_TYPES.indexOf(op.expected === undefined ? "not_exist" : "bytes_equal"),
+            checkOperand: utf8(op.expected ?? ""),
+            returnCheckValue: true,
+            setSortKey: undefined,
+            setValue: utf8(op.value),
+            expireTs: 0,
+          },
+        };
+    }
+  }
+
+  #finish(running: Running): void {
+    this.#running--;
+    this.#think();
+    const { machine, op, hashKey } = running;
+    running.session?.open.delete(running.sequence);
+    const done = machine.error === Err.OK;
+    const unknown = machine.maybeDone || adviceOf(machine.error) === "unknownOutcome";
+    this.#env.coverage.hit(done ? "op.done" : unknown ? "op.unknown" : "op.notDone");
+    if (done && op.kind === "get") {
+      const value = this.#result === "-" ? undefined : this.#result.slice(1);
+      this.#seen.set(`${hashKey}/${op.key}`, value);
+    }
+    if (!done && (op.kind === "get" || !unknown)) return;
+    const list = this.history.get(hashKey) ?? [];
+    list.push({
+      client: this.#number,
+      op,
+      invoke: running.invoke,
+      return: this.#env.scheduler.now,
+      result: done ? this.#result : undefined,
+    });
+    this.history.set(hashKey, list);
+  }
+}
+
+/** The answer in the words of the model. */
+// deno-lint-ignore no-explicit-any
+function resultOf(op: ModelOp, answer: any): string {
+  switch (op.kind) {
+    case "get":
+      return show(answer.value && fromUtf8(answer.value));
+    case "incr":
+      return String(decode(incrResult, answer.result, "incr").newValue);
+    case "cas": {
+      const { passed, checkValue } = decode(checkResult, answer.result, "cas");
+      return passed ? "passed" : `failed ${show(checkValue && fromUtf8(checkValue))}`;
+    }
+    default:
+      return "ok";
+  }
+}

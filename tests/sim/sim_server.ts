@@ -1,0 +1,428 @@
+// One simulated replica server: a machine with clocks and a disk, and the process that runs on it. The
+// process drives the production ServerCore and ReplicaCores as roles/replica does; a crash drops the process
+// and applies the crash to the disk, a start recovers from what is left.
+
+import { Err } from "../../src/base/errors.ts";
+import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { Now } from "../../src/base/clock.ts";
+import type { Prng } from "../../src/base/prng.ts";
+import { ServerCore, type ServerEffect, type ServerEvent } from "../../src/replication/server.ts";
+import { Beacon, ConfigProposal, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
+import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
+import type { RequestOf } from "../../src/schema/rpc.ts";
+import type { PartitionConfig, ReplicaReport } from "../../src/schema/types.ts";
+import type { LogRecord } from "../../storage/log.ts";
+import { heavyTail, integerBetween } from "./chance.ts";
+import { NodeClock } from "./clocks.ts";
+import { type Env, WALL_START } from "./env.ts";
+import { type CrashKind, ReplicaFiles, ServerDisk } from "./model_disk.ts";
+import { recover } from "./recover.ts";
+import { SimRpc } from "./rpc.ts";
+import { handleRequests } from "./sim_requests.ts";
+import { SimReplica } from "./sim_replica.ts";
+
+/** What outlives a process. */
+export class Machine {
+  readonly id: NodeId;
+  readonly clock: NodeClock;
+  readonly disk: ServerDisk;
+  readonly #env: Env;
+  process: ServerProcess | undefined;
+
+  constructor(env: Env, id: NodeId) {
+    const draw = env.chance.stream(`machine ${id}`);
+    this.id = id;
+    this.#env = env;
+    this.clock = new NodeClock(
+      () => env.scheduler.now,
+      integerBetween(draw, 0, 1_000_000),
+      WALL_START + integerBetween(draw, -5000, 5000),
+    );
+    this.clock.setRate(1 + (draw.float() - 0.5) * 0.002);
+    this.disk = new ServerDisk(env.chance.stream(`disk ${id}`));
+  }
+
+  /** Starts the process. */
+  start(): void {
+    if (this.process !== undefined) return;
+    this.disk.incarnation++;
+    this.process = new ServerProcess(this.#env, this);
+  }
+
+  /** Ends the process, and with it everything that was only in memory. */
+  crash(kind: CrashKind): void {
+    const { process } = this;
+    if (process === undefined) return;
+    this.process = undefined;
+    process.die();
+    this.disk.crash(kind, this.#env.swarm.disk.fsync);
+    this.#env.watch.crashed(this.id);
+  }
+}
+
+/** One life of a replica server. */
+export class ServerProcess {
+  readonly id: NodeId;
+  readonly incarnation: number;
+  readonly rpc: SimRpc;
+  readonly diskChance: Prng;
+  readonly replicas = new Map<PartitionId, SimReplica>();
+  readonly #env: Env;
+  readonly #machine: Machine;
+  readonly #core: ServerCore;
+  #connected = false;
+  #deadlineMono = -Infinity;
+  #deadlineWall = -Infinity;
+  #images = 0;
+  /** Appends whose durability nobody has reported yet, oldest first. */
+  #pending: { position: number; replica: SimReplica; token: number }[] = [];
+  #syncing = false;
+  readonly #touched = new Set<SimReplica>();
+  #dead = false;
+
+  constructor(env: Env, machine: Machine) {
+    this.#env = env;
+    this.#machine = machine;
+    this.id = machine.id;
+    this.incarnation = machine.disk.incarnation;
+    this.diskChance = env.chance.stream(`disk speed ${machine.id}`);
+    this.rpc = new SimRpc(this, this.id, env.network, env.scheduler);
+    const { server } = env.swarm;
+    this.#core = new ServerCore({ self: this.id, metas: env.metas, settings: server });
+    for (const files of [...machine.disk.replicas.values()]) this.#open(files, true);
+    this.#handle();
+    env.network.attach(this.id, this.rpc);
+    this.#tick();
+    this.#syncPrivateLogs();
+  }
+
+  /** Both clocks of this machine. */
+  now(): Now {
+    return this.#machine.clock.now();
+  }
+
+  get disk(): ServerDisk {
+    return this.#machine.disk;
+  }
+
+  /** Where requests to meta go. */
+  get metaLeader(): NodeId {
+    return this.#core.leader;
+  }
+
+  /** Whether a client request would be served now, as far as the lease goes. */
+  get holdsLease(): boolean {
+    const now = this.now();
+    return now.mono < this.#deadlineMono && now.wall < this.#deadlineWall;
+  }
+
+  nextImage(): number {
+    return this.incarnation * 1000 + ++this.#images;
+  }
+
+  /** The process is gone. */
+  die(): void {
+    this.#dead = true;
+    for (const replica of this.replicas.values()) replica.closed = true;
+    this.#env.scheduler.cancelOwner(this);
+    this.#env.network.detach(this.id);
+  }
+
+  stepServer(event: ServerEvent): void {
+    if (this.#dead) return;
+    const out: ServerEffect[] = [];
+    this.#core.step(event, this.now(), out);
+    for (const effect of out) this.#perform(effect);
+  }
+
+  #perform(effect: ServerEffect): void {
+    switch (effect.kind) {
+      case "beacon":
+        return this.#beacon(effect);
+      case "configSync":
+        return this.#configSync(effect);
+      case "lease":
+        this.#deadlineMono = effect.deadlineMono;
+        this.#deadlineWall = effect.deadlineWall;
+        return;
+      case "contact":
+        this.#connected = effect.connected;
+        this.#env.coverage.hit(effect.connected ? "lease.gained" : "lease.lost");
+        for (const replica of [...this.replicas.values()]) {
+          replica.step({ kind: "metaContact", connected: effect.connected });
+        }
+        return;
+      case "config": {
+        const replica = this.replicas.get(effect.config.partition);
+        replica?.step({ kind: "config", config: effect.config });
+        return;
+      }
+      case "missing":
+        return this.#askToBeRemoved(effect.config);
+      case "proposal":
+        return this.#propose(effect.proposal);
+      case "closeReplica":
+      case "garbage": {
+        const replica = this.replicas.get(effect.partition);
+        if (replica !== undefined && replica.core.status !== "inactive") return;
+        this.#env.coverage.hit(`server.${effect.kind}`);
+        const keep = effect.kind === "closeReplica" ? "keep" : "garbage";
+        if (replica !== undefined) return this.closeReplica(replica, keep, effect.kind);
+        if (keep === "garbage") this.#forgetFiles(effect.partition);
+        return;
+      }
+      case "nodes":
+      case "tables":
+        return;
+      case "note":
+        return this.#env.coverage.hit(`server.${effect.event}`);
+    }
+  }
+
+  #beacon(effect: Extract<ServerEffect, { kind: "beacon" }>): void {
+    const { attempt, to, sentAt } = effect;
+    const request: RequestOf<typeof Beacon> = {
+      node: this.id,
+      incarnation: this.incarnation,
+      sentAt,
+      shardPorts: [],
+      httpPort: 0,
+      labels: new Map(),
+    };
+    this.rpc.start(
+      to,
+      Beacon,
+      request,
+      2000,
+      (error, reply) => this.stepServer({ kind: "beaconReply", attempt, error, reply }),
+    );
+  }
+
+  #configSync(effect: Extract<ServerEffect, { kind: "configSync" }>): void {
+    const { attempt, to } = effect;
+    const reported: ReplicaReport[] = [...this.replicas.values()].map((replica) => ({
+      ...replica.core.report(),
+      bytes: 0,
+    }));
+    const stats = {
+      replicas: this.replicas.size,
+      primaries: 0,
+      diskTotalBytes: 0,
+      diskFreeBytes: 0,
+      draining: false,
+    };
+    const request = {
+      node: this.id,
+      incarnation: this.incarnation,
+      replicas: reported,
+      stats,
+    };
+    this.rpc.start(to, ConfigSync, request, 2000, (error, answer) => {
+      for (const config of answer?.configs ?? []) this.#env.watch.configSeen(config);
+      this.stepServer({ kind: "syncReply", attempt, error, reported, answer });
+    });
+  }
+
+  /** Meta counts on a replica that is not here: it must find another one. */
+  #askToBeRemoved(config: PartitionConfig): void {
+    if (this.replicas.has(config.partition)) return;
+    this.#env.coverage.hit("server.missing");
+    const request: RequestOf<typeof UpdateConfig> = {
+      change: "DOWNGRADE_TO_INACTIVE",
+      node: this.id,
+      from: this.id,
+      incarnation: this.incarnation,
+      config: {
+        ...config,
+        ballot: config.ballot + 1,
+        primary: config.primary === this.id ? "" : config.primary,
+        secondaries: config.secondaries.filter((node) => node !== this.id),
+        lastDrops: [...config.lastDrops.filter((node) => node !== this.id), this.id].slice(-3),
+      },
+    };
+    this.rpc.start(this.metaLeader, UpdateConfig, request, 1000, () => {});
+  }
+
+  #propose(proposal: RequestOf<typeof ConfigProposal>): void {
+    const { change, node, config } = proposal;
+    const isNew = change === "ASSIGN_PRIMARY" && config.ballot === 0 && node === this.id;
+    const replica = this.#replica(config.partition) ??
+      (isNew ? this.#create(config.partition) : undefined);
+    replica?.step({ kind: "proposal", change, node, config });
+  }
+
+  #handle(): void {
+    const { rpc } = this;
+    for (const [kind, declaration] of Object.entries(PEER_RPC)) {
+      rpc.handle(declaration, (_from, body) => {
+        this.#onPeerMessage({ kind, body } as PeerMessage);
+      });
+    }
+    rpc.handle(ConfigProposal, (_from, body) => {
+      const proposal = body as RequestOf<typeof ConfigProposal>;
+      this.#env.watch.configSeen(proposal.config);
+      this.stepServer({ kind: "proposal", proposal });
+    });
+    rpc.handle(LearnFetch, (_from, body, responder) => {
+      const request = body as RequestOf<typeof LearnFetch>;
+      const replica = this.replicas.get(request.partition);
+      const signature = replica?.core.learnerSignature(request.from) ?? 0;
+      if (replica === undefined || signature !== request.signature) {
+        return responder.fail(Err.LEARN_SOURCE_LOST);
+      }
+      replica.images.serve(request, responder);
+    });
+    rpc.onPeerEvent = (node, event) => {
+      const kind = event === "down" ? "peerDown" : "peerReconnected";
+      for (const replica of [...this.replicas.values()]) replica.step({ kind, node });
+    };
+    handleRequests(this.#env, this);
+  }
+
+  #onPeerMessage(message: PeerMessage): void {
+    const { partition } = message.body;
+    let replica = this.#replica(partition);
+    if (
+      replica === undefined && message.kind === "groupCheck" && message.body.role === "learner"
+    ) replica = this.#create(partition);
+    if (replica === undefined) return;
+    replica.step({ kind: "message", message });
+    this.touch(replica);
+  }
+
+  /** Flushes the replica at the end of the current batch of input. */
+  touch(replica: SimReplica): void {
+    if (this.#touched.size === 0) {
+      const delay = this.diskChance.chance(0.5) ? 0 : this.diskChance.float();
+      this.#env.scheduler.after(delay, "flush", this, () => {
+        const touched = [...this.#touched];
+        this.#touched.clear();
+        for (const each of touched) each.step({ kind: "flush" });
+      });
+    }
+    this.#touched.add(replica);
+  }
+
+  /** The open replica; one that was closed with its data is opened again. */
+  #replica(partition: PartitionId): SimReplica | undefined {
+    const open = this.replicas.get(partition);
+    if (open !== undefined) return open;
+    const files = this.disk.replicas.get(partition);
+    // Not while its last records are still on their way to the disk: recovery counts them as durable.
+    if (files === undefined || !this.disk.isSettled(partition)) return undefined;
+    return this.#open(files, true);
+  }
+
+  #create(partition: PartitionId): SimReplica | undefined {
+    if (this.disk.poisoned) return undefined;
+    this.#env.coverage.hit("server.create");
+    const files = new ReplicaFiles(partition, this.disk.nextGeneration(partition));
+    this.disk.replicas.set(partition, files);
+    return this.#open(files, false);
+  }
+
+  #open(files: ReplicaFiles, existed: boolean): SimReplica | undefined {
+    const { state, lastSequence, condemned } = recover(files, this.disk.shared);
+    this.#env.watch.opened(
+      this.id,
+      files.partition,
+      state,
+      condemned,
+      files.manifest.generation,
+    );
+    if (condemned !== undefined) {
+      this.#env.coverage.hit("server.condemned");
+      this.#forgetFiles(files.partition);
+      return undefined;
+    }
+    const recovered = { ...state, existed };
+    const replica = new SimReplica(this.#env, this, files, recovered, lastSequence);
+    this.replicas.set(files.partition, replica);
+    if (this.#connected) replica.step({ kind: "metaContact", connected: true });
+    return replica;
+  }
+
+  /** Closes a replica: keeps its files, or sets them aside, where nobody looks again. */
+  closeReplica(replica: SimReplica, how: "keep" | "damaged" | "garbage", reason: string): void {
+    if (replica.closed) return;
+    this.#env.coverage.hit(`close.${how}`);
+    this.#env.trace.add(this.#env.scheduler.now, this.id, "close", { how, reason });
+    this.#env.watch.closed(replica, how, reason);
+    replica.closed = true;
+    this.replicas.delete(replica.partition);
+    if (how !== "keep") this.#forgetFiles(replica.partition);
+    this.stepServer({ kind: "requestConfigSync" });
+  }
+
+  #forgetFiles(partition: PartitionId): void {
+    this.disk.replicas.delete(partition);
+    this.#env.watch.forgotten(this.id, partition);
+  }
+
+  /** Queues a record in the shared log; `appended` comes with the group that contains it. */
+  appendShared(replica: SimReplica, record: LogRecord, token: number): void {
+    const position = this.disk.append(record);
+    this.#pending.push({ position, replica, token });
+    // All appends of one turn share a group.
+    if (!this.#syncing) this.#startSync();
+  }
+
+  #startSync(): void {
+    this.#syncing = true;
+    const { disk } = this;
+    const { swarm, scheduler } = this.#env;
+    scheduler.after(0.02, "log write", this, () => {
+      disk.writing = disk.end;
+      const target = disk.end;
+      const max = this.#env.healed ? 20 : swarm.disk.syncMaxMs;
+      const delay = heavyTail(this.diskChance, swarm.disk.syncTypicalMs, max);
+      scheduler.after(delay, "log sync", this, () => this.#synced(target));
+    });
+  }
+
+  #synced(target: number): void {
+    this.#syncing = false;
+    const { disk } = this;
+    if (disk.poisoned) return;
+    this.#env.watch.logDurable(this.id, disk.markDurable(target));
+    const tokens = new Map<SimReplica, number>();
+    let done = 0;
+    for (; done < this.#pending.length; done++) {
+      const { position, replica, token } = this.#pending[done]!;
+      if (position > target) break;
+      tokens.set(replica, token);
+    }
+    this.#pending = this.#pending.slice(done);
+    for (const [replica, token] of tokens) replica.step({ kind: "appended", token });
+    if (this.#pending.length > 0 && !this.#syncing) this.#startSync();
+  }
+
+  /** An fsync fails: the log is poisoned, every replica of this server is lost (R13). */
+  poison(): void {
+    this.disk.poisoned = true;
+    this.#env.coverage.hit("fault.fsync");
+    for (const replica of [...this.replicas.values()]) {
+      replica.step({ kind: "appendFailed", reason: "fsync failed" });
+    }
+  }
+
+  #syncPrivateLogs(): void {
+    const { disk } = this.#env.swarm;
+    this.#env.scheduler.after(disk.privateSyncMs, "private sync", this, () => {
+      for (const files of this.disk.replicas.values()) files.syncPrivate();
+      this.disk.collectShared();
+      this.#syncPrivateLogs();
+    });
+  }
+
+  #tick(): void {
+    this.#env.scheduler.after(this.#env.swarm.tickMs, "tick", this, () => {
+      this.#tick();
+      this.stepServer({ kind: "tick" });
+      for (const replica of [...this.replicas.values()]) {
+        replica.step({ kind: "tick" });
+        replica.step({ kind: "flush" });
+      }
+    });
+  }
+}

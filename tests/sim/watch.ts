@@ -1,0 +1,281 @@
+// The all-seeing judge of a run: it hears of every step, append, commit, read, answer and stored
+// configuration as it happens and throws a Violation when a rule of docs/protocol.md is broken. S1-S13 are
+// the rules' numbers in docs/testing.md, "Invariants". It never influences the run.
+
+import { adviceOf, Err } from "../../src/base/errors.ts";
+import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
+import type {
+  RecoveredState,
+  ReplicaEffect,
+  ReplicaEvent,
+  Translation,
+} from "../../src/replication/io.ts";
+import type { WriteOp } from "../../src/replication/write_op.ts";
+import { decodeMutation } from "../../src/schema/mutation.ts";
+import type { PartitionConfig } from "../../src/schema/types.ts";
+import type { LogRecord } from "../../storage/log.ts";
+import { Violation } from "./env.ts";
+import { checkConfigStep } from "./watch_config.ts";
+import { HeldLog } from "./watch_log.ts";
+import { PartitionGhost } from "./watch_partition.ts";
+import type { WriteCall } from "./sim_requests.ts";
+import type { SimReplica } from "./sim_replica.ts";
+import type { Machine } from "./sim_server.ts";
+
+/** See the file comment. */
+export class Watch {
+  readonly #ghosts = new Map<PartitionId, PartitionGhost>();
+  readonly #held = new Map<string, HeldLog>();
+  /** Translations of the step that is running. */
+  #translations: { timestampUs: number; op: WriteOp; translation: Translation }[] = [];
+  readonly #fsync: boolean;
+  readonly #count: (name: string) => void;
+  /** The servers, to look at the lease of one that is declared dead. */
+  machines: ReadonlyMap<NodeId, Machine> = new Map();
+
+  constructor(options: { fsync: boolean; count: (name: string) => void }) {
+    this.#fsync = options.fsync;
+    this.#count = options.count;
+  }
+
+  /** What is known of a partition. */
+  ghost(partition: PartitionId): PartitionGhost {
+    let ghost = this.#ghosts.get(partition);
+    if (ghost === undefined) this.#ghosts.set(partition, ghost = new PartitionGhost(this.#count));
+    return ghost;
+  }
+
+  get ghosts(): ReadonlyMap<PartitionId, PartitionGhost> {
+    return this.#ghosts;
+  }
+
+  #log(node: NodeId, partition: PartitionId): HeldLog {
+    const key = `${node} ${partition}`;
+    let log = this.#held.get(key);
+    if (log === undefined) this.#held.set(key, log = new HeldLog());
+    return log;
+  }
+
+  /** A primary translated a write; its mutation is among the effects of the running step. */
+  translated(
+    _partition: PartitionId,
+    op: WriteOp,
+    timestampUs: number,
+    translation: Translation,
+  ): void {
+    this.#translations.push({ timestampUs, op, translation });
+  }
+
+  /** A core took one event; `out` is what it wants done. */
+  stepped(replica: SimReplica, event: ReplicaEvent, out: readonly ReplicaEffect[]): void {
+    const ghost = this.ghost(replica.partition);
+    for (const effect of out) {
+      if (effect.kind === "append") this.#appended(ghost, replica, effect);
+      else if (effect.kind === "send") this.#sent(ghost, replica, effect);
+      else if (effect.kind === "apply") ghost.applying(replica, effect.mutations);
+    }
+    this.#translations = [];
+    ghost.statusSeen(replica);
+    this.#commitsSeen(ghost, replica);
+    if (event.kind === "applied") ghost.appliedSeen(replica);
+  }
+
+  #appended(
+    ghost: PartitionGhost,
+    replica: SimReplica,
+    effect: Extract<ReplicaEffect, { kind: "append" }>,
+  ): void {
+    if (effect.record.kind !== "mutation") return;
+    const mutation = decodeMutation(effect.record.payload)!;
+    const fresh = this.#translations.filter((t) => t.timestampUs === mutation.timestampUs);
+    ghost.proposed(replica, mutation, fresh);
+  }
+
+  #sent(
+    ghost: PartitionGhost,
+    replica: SimReplica,
+    effect: Extract<ReplicaEffect, { kind: "send" }>,
+  ): void {
+    const { message } = effect;
+    if (message.kind === "prepare") {
+      const mutation = decodeMutation(message.body.mutation)!;
+      if (mutation.ballot !== message.body.ballot) {
+        throw new Violation("S6", "A prepare names another ballot than its mutation", {
+          message: message.body.ballot,
+          mutation: mutation.ballot,
+        });
+      }
+      ghost.payloadSeen(mutation);
+    }
+    if (message.kind !== "prepareAck" || message.body.error !== Err.OK) return;
+    // S5: an ack is a promise that survives: ballot and mutations are durable, without a hole.
+    const { ballot, decree } = message.body;
+    // Nobody's safety rests on an ack of what this replica knows to be committed.
+    if (decree <= replica.core.committed) return;
+    const log = this.#log(replica.server.id, replica.partition);
+    const details = { node: replica.server.id, ballot, decree, log: log.describe() };
+    if (log.ballot < ballot) {
+      throw new Violation("S5", "Acknowledged under a ballot that is not durable", details);
+    }
+    for (let d = replica.core.committed + 1; d <= decree; d++) {
+      if (log.get(d)?.ballot !== ballot) {
+        throw new Violation("S5", `Acknowledged decree ${d}, which the log does not hold`, details);
+      }
+    }
+  }
+
+  #commitsSeen(ghost: PartitionGhost, replica: SimReplica): void {
+    const { core } = replica;
+    const from = replica.commitsChecked;
+    const to = core.committed;
+    if (to < from) {
+      throw new Violation("S4", "The commit point went back", {
+        node: replica.server.id,
+        from,
+        to,
+      });
+    }
+    for (let decree = from + 1; decree <= to; decree++) {
+      const own = this.#log(replica.server.id, replica.partition).get(decree);
+      const isFirst = ghost.committing(replica, decree, own?.payload);
+      if (isFirst) this.#checkMembersHold(ghost, replica, decree);
+    }
+    replica.commitsChecked = to;
+  }
+
+  /** S3: at its first commit, every member of the ballot's configuration holds the mutation durably. */
+  #checkMembersHold(ghost: PartitionGhost, replica: SimReplica, decree: number): void {
+    const { ballot } = replica.core;
+    const config = ghost.configs.get(ballot);
+    const payload = ghost.commits.get(decree)!.payload;
+    if (config === undefined) {
+      throw new Violation("S1", "A commit at a ballot that was never stored", { ballot, decree });
+    }
+    for (const node of [config.primary, ...config.secondaries]) {
+      const log = this.#log(node, replica.partition);
+      if (log.holds(decree, payload)) continue;
+      throw new Violation("S3", "Committed before every member holds it", {
+        partition: formatPartition(replica.partition),
+        decree,
+        ballot,
+        node,
+        log: log.describe(),
+      });
+    }
+  }
+
+  /** Records became durable on a server. */
+  logDurable(node: NodeId, records: readonly LogRecord[]): void {
+    for (const record of records) this.#log(node, record.partition).add(record);
+  }
+
+  /** A checkpoint is durable. */
+  checkpointed(replica: SimReplica, decree: number): void {
+    if (decree > replica.core.applied) {
+      throw new Violation("S12", "Durable is ahead of applied", { decree });
+    }
+  }
+
+  /** An image replaced a replica's state. */
+  installed(replica: SimReplica, decree: number): void {
+    this.#log(replica.server.id, replica.partition).reset(
+      decree,
+      replica.files.manifest.ballot,
+      replica.files.manifest.generation,
+    );
+    replica.commitsChecked = decree;
+    replica.engineAhead = decree;
+  }
+
+  /** S10: what a server opens from its disk, against what it had made durable. */
+  opened(
+    node: NodeId,
+    partition: PartitionId,
+    state: RecoveredState,
+    condemned: string | undefined,
+    generation: number,
+  ): void {
+    const log = this.#log(node, partition);
+    if (log.generation === 0) log.generation = generation;
+    if (condemned !== undefined) {
+      if (!this.#fsync) return;
+      throw new Violation("S12", `Durable state was lost: ${condemned}`, { node, partition });
+    }
+    if (this.#fsync) log.checkRecovered(node, state);
+    log.restore(state);
+  }
+
+  /** A process ended. */
+  crashed(_node: NodeId): void {
+    this.#count("crash");
+  }
+
+  /** A replica's files are gone. */
+  forgotten(node: NodeId, partition: PartitionId): void {
+    this.#held.delete(`${node} ${partition}`);
+  }
+
+  /** A replica closed. Only an injected fault may damage one. */
+  closed(replica: SimReplica, how: "keep" | "damaged" | "garbage", reason: string): void {
+    if (how !== "damaged" || replica.server.disk.poisoned) return;
+    throw new Violation("S14", "A replica condemned itself without a fault of its disk", {
+      node: replica.server.id,
+      partition: formatPartition(replica.partition),
+      reason,
+    });
+  }
+
+  /** Meta's store holds a new configuration. */
+  configStored(config: PartitionConfig, by: NodeId): void {
+    const ghost = this.ghost(config.partition);
+    const before = ghost.newestConfig;
+    const change = checkConfigStep(before, config);
+    ghost.stored(config);
+    if (change.promoted !== undefined && before !== undefined && before.primary !== "") {
+      // S11: who becomes a member holds everything the primary has committed.
+      const log = this.#log(change.promoted, config.partition);
+      for (let d = 1; d <= ghost.committedMax; d++) {
+        if (!log.holds(d, ghost.commits.get(d)!.payload)) {
+          throw new Violation("S11", "A learner was promoted with a hole", {
+            node: change.promoted,
+            decree: d,
+            log: log.describe(),
+          });
+        }
+      }
+    }
+    if (change.deposed !== undefined && by !== change.deposed) {
+      this.#checkDead(change.deposed, config);
+    }
+  }
+
+  /** S13: who is declared dead cannot serve any more. */
+  #checkDead(node: NodeId, config: PartitionConfig): void {
+    const process = this.machines.get(node)?.process;
+    if (process === undefined || !process.holdsLease) return;
+    const replica = process.replicas.get(config.partition);
+    throw new Violation("S13", "A primary was deposed while its lease holds", {
+      node,
+      ballot: config.ballot,
+      status: replica?.core.status,
+    });
+  }
+
+  /** S1: a configuration reached a server. */
+  configSeen(config: PartitionConfig | undefined): void {
+    if (config !== undefined) this.ghost(config.partition).configSeen(config);
+  }
+
+  /** A server answered a read. */
+  readServed(replica: SimReplica, key: string, value: Uint8Array | undefined): void {
+    this.ghost(replica.partition).readServed(replica, key, value);
+  }
+
+  /** A core answered a write. */
+  answered(replica: SimReplica, effect: Extract<ReplicaEffect, { kind: "reply" }>): void {
+    const { op } = effect.token as WriteCall;
+    const ghost = this.ghost(replica.partition);
+    if (effect.error === Err.OK) ghost.answeredOk(replica, effect.decree);
+    else if (adviceOf(effect.error) !== "unknownOutcome") ghost.answeredNotDone(op, effect.error);
+  }
+}

@@ -1,0 +1,175 @@
+// One run: builds the world of a seed, runs it with faults, heals it, waits until everything is well again,
+// and judges the histories. A broken rule ends it with a Violation.
+
+import type { NodeId } from "../../src/base/ids.ts";
+import { AssertionError } from "../../src/base/assert.ts";
+import { Chance } from "./chance.ts";
+import { Coverage } from "./coverage.ts";
+import { type Env, Violation } from "./env.ts";
+import { Faults } from "./faults.ts";
+import { checkLinearizable, type Operation } from "./linearizability.ts";
+import { missingHealth } from "./liveness.ts";
+import { Network } from "./network.ts";
+import { Scheduler } from "./scheduler.ts";
+import { ScriptedMeta, TABLE_ID } from "./scripted_meta.ts";
+import { HotKeys, SimClient } from "./sim_client.ts";
+import { Machine } from "./sim_server.ts";
+import { drawSwarm, type Swarm } from "./swarm.ts";
+import { Trace } from "./trace.ts";
+import { Watch } from "./watch.ts";
+
+/** How a run may be bent, for tests and replays. */
+export interface RunOptions {
+  readonly seed: string;
+  /** Overrides parts of what the seed draws. */
+  readonly adjust?: (swarm: Swarm) => Swarm;
+  readonly onTrace?: Trace["onEntry"];
+}
+
+/** Outcome of a run. */
+export interface RunResult {
+  readonly seed: string;
+  readonly hash: string;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly coverage: Coverage;
+  readonly swarm: Swarm;
+  /** undefined: everything is well. */
+  readonly failure: { rule: string; message: string; stack: string | undefined } | undefined;
+  /** The last things that happened, for people. */
+  readonly tail: (count: number) => string[];
+  readonly operations: number;
+}
+
+/** Runs one seed. */
+export function runSeed(options: RunOptions): RunResult {
+  const world = new World(options);
+  let failure: RunResult["failure"];
+  try {
+    world.run();
+  } catch (error) {
+    const rule = error instanceof Violation
+      ? error.rule
+      : error instanceof AssertionError
+      ? "assertion"
+      : "exception";
+    const { message, stack } = error as Error;
+    failure = { rule, message, stack };
+  }
+  return world.result(failure);
+}
+
+class World {
+  readonly #options: RunOptions;
+  readonly #env: Env;
+  readonly #machines: Machine[] = [];
+  readonly #clients: SimClient[] = [];
+  readonly #meta: ScriptedMeta;
+  readonly #faults: Faults;
+  readonly #history = new Map<string, Operation[]>();
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    const chance = new Chance(options.seed);
+    const drawn = drawSwarm(chance);
+    const swarm = options.adjust?.(drawn) ?? drawn;
+    const scheduler = new Scheduler(options.seed);
+    const coverage = new Coverage();
+    const count = (name: string) => coverage.hit(name);
+    const network = new Network(scheduler, chance, swarm.network, count);
+    const trace = new Trace();
+    trace.onEntry = options.onTrace;
+    const watch = new Watch({ fsync: swarm.disk.fsync, count });
+    const metas = ["m1:1"];
+    const healed = false;
+    this.#env = { swarm, scheduler, chance, trace, coverage, network, watch, metas, healed };
+    this.#meta = new ScriptedMeta(this.#env, metas[0]!);
+    const machines = new Map<NodeId, Machine>();
+    for (let i = 1; i <= swarm.servers; i++) {
+      const machine = new Machine(this.#env, `r${i}:1`);
+      this.#machines.push(machine);
+      machines.set(machine.id, machine);
+      machine.start();
+    }
+    watch.machines = machines;
+    const keys = new HotKeys(swarm.load.hashKeys);
+    for (let i = 1; i <= swarm.load.clients; i++) {
+      this.#clients.push(new SimClient(this.#env, i, TABLE_ID, this.#history, keys));
+    }
+    const clientIds = this.#clients.map((client) => client.id);
+    const meta = this.#meta;
+    const metaSide = { crashOne() {}, disturbStore() {}, disturb: () => meta.disturb() };
+    this.#faults = new Faults(this.#env, this.#machines, metaSide, clientIds);
+  }
+
+  run(): void {
+    const { scheduler, swarm } = this.#env;
+    while (scheduler.events < swarm.eventsMax) this.#next();
+    this.#env.healed = true;
+    this.#faults.heal();
+    this.#env.trace.add(scheduler.now, "", "healed", undefined);
+    const deadline = scheduler.now + 2 * swarm.graceMs + 120_000;
+    this.#runUntil(deadline, () => this.#missing());
+    for (const client of this.#clients) client.stop();
+    this.#runUntil(deadline, () => this.#missing() ?? this.#unanswered());
+    this.#judge();
+  }
+
+  #next(): void {
+    const planned = this.#env.scheduler.next();
+    if (planned === undefined) throw new Violation("liveness", "Nothing is planned any more", {});
+    const { now } = this.#env.scheduler;
+    if (planned.label !== "think") this.#env.trace.mix(now, planned.label);
+  }
+
+  /** Runs until nothing is missing. */
+  #runUntil(deadline: number, missing: () => unknown): void {
+    const { scheduler } = this.#env;
+    for (let checkAt = scheduler.now;;) {
+      if (scheduler.now >= checkAt) {
+        const what = missing();
+        if (what === undefined) return;
+        if (scheduler.now > deadline) {
+          throw new Violation("liveness", "Not healthy after all faults ended", what);
+        }
+        checkAt = scheduler.now + 100;
+      }
+      this.#next();
+    }
+  }
+
+  #missing(): unknown {
+    return missingHealth(this.#env, this.#machines, [...this.#meta.configs.values()]);
+  }
+
+  #unanswered(): unknown {
+    const running = this.#clients.filter((client) => client.running > 0).length;
+    return running === 0 ? undefined : { clientsWaiting: running };
+  }
+
+  #judge(): void {
+    for (const [hashKey, operations] of this.#history) {
+      const verdict = checkLinearizable(operations, 100_000);
+      if (verdict === "linearizable") continue;
+      if (verdict === "undecided") this.#env.coverage.hit("judge.undecided");
+      else throw new Violation("linearizability", `History of ${hashKey} has no order`, {});
+    }
+  }
+
+  result(failure: RunResult["failure"]): RunResult {
+    const { scheduler, coverage, trace, swarm } = this.#env;
+    let operations = 0;
+    for (const list of this.#history.values()) operations += list.length;
+    return {
+      seed: this.#options.seed,
+      hash: trace.hash,
+      events: scheduler.events,
+      virtualMs: scheduler.now,
+      coverage,
+      swarm,
+      failure,
+      tail: (count) => trace.tail(count),
+      operations,
+    };
+  }
+}
