@@ -92,11 +92,8 @@ export class ReplicaDriver {
   #pull: Pull | undefined = undefined;
   /** Callers who need a moment in which the engine stands exactly at the core's `applied`. */
   #quiescent: (() => void)[] = [];
-  /** Newest token of the core's appends. */
-  #lastToken = 0;
-  /** Durable tokens below this are withheld while a new generation is being committed; see #switch. */
-  #holdBelow = 0;
-  #heldToken = 0;
+  /** Events wait while a new generation is committed; see #install. */
+  #paused = false;
   readonly #running = new Set<Promise<void>>();
 
   constructor(options: { core: ReplicaMachine; store: ReplicaStore; host: ReplicaDriverHost }) {
@@ -120,7 +117,10 @@ export class ReplicaDriver {
   deliver(event: ReplicaEvent): void {
     if (this.#closed) return;
     this.#queue.push(event);
-    if (this.#stepping) return;
+    if (!this.#stepping && !this.#paused) this.#drain();
+  }
+
+  #drain(): void {
     this.#stepping = true;
     try {
       for (let i = 0; i < this.#queue.length; i++) {
@@ -139,8 +139,7 @@ export class ReplicaDriver {
 
   /** Every record appended with a token up to this one is durable. */
   onDurable(token: number): void {
-    if (token < this.#holdBelow) this.#heldToken = token;
-    else this.deliver({ kind: "appended", token });
+    this.deliver({ kind: "appended", token });
   }
 
   /**
@@ -194,7 +193,6 @@ export class ReplicaDriver {
   #perform(effect: ReplicaEffect): void {
     switch (effect.kind) {
       case "append":
-        this.#lastToken = effect.token;
         return this.#host.append(this, effect.token, this.store.append(effect.record));
       case "send":
         return this.#host.send(effect.to, effect.message);
@@ -295,10 +293,8 @@ export class ReplicaDriver {
       staged = await this.store.stage();
       const image = await this.#host.pullImage(pull, staged.engine);
       await staged.engine.flush();
-      if (await this.#switch(pull, staged, image.decree)) {
-        const { signature } = effect;
-        this.deliver({ kind: "imageInstalled", signature, ...image });
-        return;
+      if (!pull.cancelled && !this.#closed) {
+        return await this.#install(pull.signature, staged, image);
       }
       await staged.discard();
     } catch (error) {
@@ -308,52 +304,33 @@ export class ReplicaDriver {
   }
 
   /**
-   * Replaces engine and private log. The manifest is what a restart follows, so it is written first. Records
-   * that the core appends meanwhile go to the old generation, which that restart would not read: they are
-   * reported durable only after the new log holds the promise they made, the ballot (I6).
-   *
-   * @returns False if the copy was cancelled; the old generation is then in force again.
+   * Replaces engine and private log by the new generation. The core stands still until it is done: nothing can
+   * cancel the copy, and nothing is appended to a log that a restart would not read (I6). A manifest takes
+   * about a millisecond, and a learner in this phase has nothing urgent to do.
    */
-  async #switch(pull: Pull, staged: StagedGeneration, decree: number): Promise<boolean> {
-    if (pull.cancelled || this.#closed) return false;
-    const token = this.#lastToken;
-    this.#holdBelow = Infinity;
-    await staged.commit(this.core.ballot, decree);
-    if (pull.cancelled || this.#closed) {
-      await staged.revert(this.core.ballot);
-      this.#releaseHeld();
-      return false;
+  async #install(
+    signature: number,
+    staged: StagedGeneration,
+    image: { readonly decree: number; readonly sessions: Uint8Array },
+  ): Promise<void> {
+    this.#paused = true;
+    try {
+      await staged.commit(this.core.ballot, image.decree);
+      staged.activate(this.#releaseEngine());
+      this.scans = new ScanContexts(this.#host.chance());
+      this.bytes = 0;
+      this.#queue.unshift({ kind: "imageInstalled", signature, ...image });
+    } finally {
+      this.#paused = false;
+      if (!this.#closed) this.#drain();
     }
-    // From here to the end without a pause: nothing can be cancelled in between.
-    staged.activate(this.#releaseEngine());
-    this.scans = new ScanContexts(this.#host.chance());
-    this.bytes = 0;
-    if (this.#lastToken === token) {
-      this.#releaseHeld();
-      return true;
-    }
-    // Its token lies between the core's: it confirms everything that was appended until now.
-    const reconcileEnd = Number.MAX_SAFE_INTEGER;
-    const record = { kind: "ballot", ballot: this.core.ballot, reconcileEnd } as const;
-    this.#holdBelow = this.#lastToken + 0.5;
-    this.#heldToken = 0;
-    this.#host.append(this, this.#holdBelow, this.store.append(record));
-    return true;
   }
 
   async #releaseEngine(): Promise<void> {
     await Promise.all([this.scans.close(), this.#host.release(this)]);
   }
 
-  #releaseHeld(): void {
-    const token = this.#heldToken;
-    this.#holdBelow = 0;
-    this.#heldToken = 0;
-    if (token > 0) this.deliver({ kind: "appended", token });
-  }
-
   #onFetchFailed(pull: Pull, error: unknown): void {
-    this.#releaseHeld();
     if (pull.cancelled) return;
     const local = error instanceof EngineError || error instanceof FilesError;
     const reason = error instanceof Error ? error.message : String(error);

@@ -92,8 +92,8 @@ export class ReplicaShelf {
     if (damaged) logger.error("Replica is damaged and closed", details);
     else logger.info("Replica closed", details);
     const report: ReplicaReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
-    const closing = driver.stop().then(() => {
-      if (damaged) stores.moveAside(partition, "err");
+    const closing = driver.stop().then(async () => {
+      if (damaged) await stores.moveAside(partition, "err");
       else this.#closed.set(partition, report);
     }).catch((error) => {
       logger.error("Cannot close a replica", { ...details, error: String(error) });
@@ -112,9 +112,13 @@ export class ReplicaShelf {
       return;
     }
     if (this.#opening.has(partition) || !this.#closed.delete(partition)) return;
-    this.#options.stores.moveAside(partition, "gar");
+    const { stores, logger } = this.#options;
     const details = { partition: formatPartition(partition) };
-    this.#options.logger.info("Replica set aside as garbage", details);
+    const moving = stores.moveAside(partition, "gar").then(
+      () => logger.info("Replica set aside as garbage", details),
+      (error) => logger.error("Cannot set a replica aside", { ...details, error: String(error) }),
+    ).finally(() => this.#closing.delete(partition));
+    this.#closing.set(partition, moving);
   }
 
   /** Reports of everything stored. */

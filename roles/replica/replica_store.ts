@@ -51,9 +51,7 @@ export interface StagedGeneration {
    * before `released` resolves: nobody reads its engine then.
    */
   activate(released: Promise<void>): void;
-  /** After `commit`: back to the old generation, with the ballot of now. */
-  revert(ballot: Ballot): Promise<void>;
-  /** Before `commit` or after `revert`: forgets it. */
+  /** Instead of `activate`: forgets it, also after a failed `commit`. */
   discard(): Promise<void>;
 }
 
@@ -71,5 +69,5 @@ export interface ReplicaStores {
   /** One that was closed cleanly by this process; `undefined` if it is not stored or cannot be used. */
   reopen(partition: PartitionId): Promise<OpenedReplica | undefined>;
   /** Renames the directory of a closed replica: `err` = damaged, `gar` = meta has no use for it. */
-  moveAside(partition: PartitionId, reason: "err" | "gar"): void;
+  moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void>;
 }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { systemClock } from "../../../src/base/clock.ts";
 import { Err } from "../../../src/base/errors.ts";
+import { FilesError } from "../../../src/base/files.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { SILENT } from "../../../src/observe/logger.ts";
 import type { AppendRecord, ReplicaEffect, ReplicaEvent } from "../../../src/replication/io.ts";
@@ -100,9 +101,6 @@ class FakeStore implements ReplicaStore {
         this.engine = engine;
         this.generation++;
         this.sequence = 0;
-      },
-      revert: async (ballot) => {
-        this.calls.push(`revert ${ballot}`);
       },
       discard: async () => {
         this.calls.push("discard");
@@ -251,39 +249,44 @@ Deno.test("ReplicaDriver installs an image: manifest first, then the switch", as
   assert.deepEqual(world.store.calls, ["stage", "commit 1 9", "activate"]);
 });
 
-Deno.test("ReplicaDriver withholds durability of a promise made while the generation changes", async () => {
+Deno.test("ReplicaDriver lets its core stand still while the generation changes", async () => {
   const world = new World();
   let open = () => {};
   world.store.gate = new Promise((resolve) => open = resolve);
   world.do(FETCH);
   while (!world.store.calls.includes("commit 1 9")) await turn();
-  world.core.ballot = 2;
-  world.do(ballotRecord(1));
   world.driver.onDurable(1);
-  assert.ok(!world.core.kinds().includes("appended"), "The old generation is not read any more");
+  world.driver.deliver({ kind: "flush" });
+  assert.deepEqual(world.core.kinds(), ["tick"]);
   open();
-  await world.until("imageInstalled");
-  const [, again] = world.appended;
-  assert.equal(again?.record.generation, 2);
-  assert.equal(again?.record.kind, RecordKind.BALLOT);
-  assert.ok(!world.core.kinds().includes("appended"));
-  world.driver.onDurable(again!.token);
-  assert.ok(world.core.kinds().includes("appended"));
+  await world.until("flush");
+  assert.deepEqual(world.core.kinds(), ["tick", "imageInstalled", "appended", "flush"]);
+  world.do(ballotRecord(2));
+  assert.equal(world.appended[0]?.record.generation, 2);
 });
 
-Deno.test("ReplicaDriver goes back to the old generation when the copy is cancelled late", async () => {
+Deno.test("ReplicaDriver drops an image whose copy was cancelled", async () => {
   const world = new World();
-  let open = () => {};
-  world.store.gate = new Promise((resolve) => open = resolve);
+  let open: (image: { decree: number; sessions: Uint8Array }) => void = () => {};
+  world.image = () => new Promise((resolve) => open = resolve);
   world.do(FETCH);
-  while (!world.store.calls.includes("commit 1 9")) await turn();
-  world.do(ballotRecord(1), { kind: "cancelFetch" });
-  world.driver.onDurable(1);
-  open();
-  await world.until("appended");
-  assert.deepEqual(world.store.calls, ["stage", "commit 1 9", "revert 1", "discard"]);
-  assert.equal(world.store.generation, 1);
+  while (world.pulls.length === 0) await turn();
+  world.do({ kind: "cancelFetch" });
+  assert.equal(world.pulls[0]?.cancelled, true);
+  open({ decree: 9, sessions: new Uint8Array([1]) });
+  while (!world.store.calls.includes("discard")) await turn();
+  assert.deepEqual(world.store.calls, ["stage", "discard"]);
   assert.ok(!world.core.kinds().includes("imageInstalled"));
+});
+
+Deno.test("ReplicaDriver reports a manifest that cannot be written as its own failure", async () => {
+  const world = new World();
+  world.store.gate = Promise.reject(new FilesError("io", "disk gone"));
+  world.do(FETCH);
+  const failed = await world.until("fetchFailed");
+  assert.ok(failed.kind === "fetchFailed" && failed.local);
+  world.driver.deliver({ kind: "flush" });
+  assert.ok(world.core.kinds().includes("flush"));
 });
 
 Deno.test("ReplicaDriver reports a failed copy, but not of one that was cancelled", async () => {

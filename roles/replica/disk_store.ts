@@ -1,0 +1,213 @@
+// One replica on disk: its directory, engine and private log, as replica_store.ts describes them. Invariants:
+// manifests are written one after the other, and never claim a durable decree or a synced sequence that the
+// disk has not confirmed (R15); an old generation is removed only after nobody uses it.
+
+import type { Files } from "../../src/base/files.ts";
+import type { Ballot, Decree, PartitionId } from "../../src/base/ids.ts";
+import type { AppendRecord } from "../../src/replication/io.ts";
+import type { TableInfo } from "../../src/schema/types.ts";
+import { sessionsOp } from "../../storage/apply.ts";
+import { type Engine, META_KEY_PREFIX } from "../../storage/engine.ts";
+import { encodeBallot } from "../../storage/log_format.ts";
+import { type LogRecord, type PrivateLog, RecordKind } from "../../storage/log.ts";
+import { openPrivateLog } from "../../storage/private_log.ts";
+import type { GenerationSource, ReplicaDir } from "../../storage/replica_dir.ts";
+import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
+
+/** What all stores of a shard share. */
+export interface DiskStoreOptions {
+  readonly files: Files;
+  readonly dataDir: string;
+  readonly generations: GenerationSource;
+  readonly openEngine: (dir: string) => Promise<Engine>;
+  readonly privateSegmentBytes: number;
+  /** Private log kept for learners beyond what recovery needs, bytes. */
+  readonly privateReserveBytes: number;
+}
+
+/** What the manifest keeps of the table. */
+export interface StoredInfo {
+  readonly maxReplicaCount: number;
+  readonly tableName: string;
+}
+
+/** See the file comment. */
+export class DiskStore implements ReplicaStore {
+  readonly partition: PartitionId;
+  readonly #options: DiskStoreOptions;
+  readonly #dir: ReplicaDir;
+  #engine: Engine;
+  #log: PrivateLog;
+  #generation: number;
+  #table: TableInfo | undefined = undefined;
+  /** The manifest is changed by one caller at a time. */
+  #manifest: Promise<unknown> = Promise.resolve();
+  /** Removal of old generations. */
+  #cleanup: Promise<void> = Promise.resolve();
+
+  constructor(options: DiskStoreOptions, dir: ReplicaDir, engine: Engine, log: PrivateLog) {
+    this.#options = options;
+    this.#dir = dir;
+    this.#engine = engine;
+    this.#log = log;
+    this.partition = dir.manifest.partition;
+    this.#generation = dir.manifest.generation;
+  }
+
+  get engine(): Engine {
+    return this.#engine;
+  }
+
+  get firstDecree(): Decree {
+    return this.#log.firstDecree;
+  }
+
+  append(record: AppendRecord): LogRecord {
+    const isMutation = record.kind === "mutation";
+    const numbered: LogRecord = {
+      partition: this.partition,
+      generation: this.#generation,
+      sequence: this.#log.lastSequence + 1,
+      kind: isMutation ? RecordKind.MUTATION : RecordKind.BALLOT,
+      decree: isMutation ? record.decree : 0,
+      payload: isMutation ? record.payload : encodeBallot(record.ballot, record.reconcileEnd),
+    };
+    this.#log.append(numbered);
+    return numbered;
+  }
+
+  writeLog(): void {
+    this.#log.write();
+  }
+
+  async syncLog(): Promise<void> {
+    if (this.#log.lastSequence > this.#log.syncedSequence) await this.#log.sync();
+  }
+
+  covered(generation: number): number {
+    if (generation === this.#generation) return this.#log.syncedSequence;
+    return generation < this.#generation ? Infinity : 0;
+  }
+
+  readMutations(
+    first: Decree,
+    last: Decree,
+    bytesMax: number,
+  ): Promise<Uint8Array[] | undefined> {
+    return this.#log.readMutations(first, last, bytesMax);
+  }
+
+  async checkpoint(
+    at: { decree: Decree; ballot: Ballot; sessions: Uint8Array },
+  ): Promise<boolean> {
+    const generation = this.#generation;
+    const engine = this.#engine;
+    const log = this.#log;
+    await engine.write([sessionsOp(at.decree, at.sessions)]);
+    await engine.flush();
+    await log.sync();
+    const written = await this.#serially(async () => {
+      if (this.#generation !== generation) return false;
+      await this.#dir.update({
+        ballot: Math.max(at.ballot, this.#dir.manifest.ballot),
+        durable: at.decree,
+        syncedSequence: log.syncedSequence,
+        ...this.#description(),
+      });
+      return true;
+    });
+    if (written) await log.collect(at.decree, this.#options.privateReserveBytes);
+    return written;
+  }
+
+  describe(table: TableInfo): void {
+    this.#table = table;
+  }
+
+  async stage(): Promise<StagedGeneration> {
+    const { generations, openEngine, privateSegmentBytes, files } = this.#options;
+    const generation = generations.next();
+    const { enginePath, logPath } = await this.#dir.prepareGeneration(generation);
+    const engine = await openEngine(enginePath);
+    const { log } = await openPrivateLog(
+      { files, dir: logPath, generation, segmentBytes: privateSegmentBytes },
+      () => {},
+    );
+    return {
+      engine,
+      commit: (ballot, durable) =>
+        this.#serially(() => {
+          const stored = Math.max(ballot, this.#dir.manifest.ballot);
+          return this.#dir.commitGeneration(generation, { ballot: stored, durable });
+        }),
+      activate: (released) => {
+        const old = { engine: this.#engine, log: this.#log };
+        this.#engine = engine;
+        this.#log = log;
+        this.#generation = generation;
+        this.#cleanup = this.#remove(old, released);
+      },
+      discard: async () => {
+        await engine.close();
+        await log.close();
+        files.remove(enginePath);
+        files.remove(logPath);
+      },
+    };
+  }
+
+  measure(): Promise<number> {
+    return this.#engine.approximateSize(new Uint8Array(0), META_KEY_PREFIX);
+  }
+
+  async close(): Promise<void> {
+    await this.#cleanup;
+    await this.#manifest;
+    try {
+      if (!this.#log.poisoned) await this.syncLog();
+    } finally {
+      await this.#log.close();
+      await this.#engine.close();
+    }
+  }
+
+  async #remove(
+    old: { engine: Engine; log: PrivateLog },
+    released: Promise<void>,
+  ): Promise<void> {
+    const before = this.#cleanup;
+    try {
+      await before;
+      await released;
+      await old.engine.close();
+      await old.log.close();
+      // Only now: a second image may have been installed meanwhile, and then its predecessor goes next.
+      if (old.engine !== this.#engine) await this.#serially(() => this.#dir.dropOldGenerations());
+    } catch {
+      // What is left is removed with the next generation, or at the next start.
+    }
+  }
+
+  #description(): { tableName?: string; partitionCount?: number; info?: StoredInfo } {
+    const table = this.#table;
+    if (table === undefined) return {};
+    const { name: tableName, partitionCount, maxReplicaCount } = table;
+    return { tableName, partitionCount, info: { maxReplicaCount, tableName } };
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#manifest.then(work);
+    this.#manifest = done.catch(() => {
+      // Whoever asked for it knows.
+    });
+    return done;
+  }
+}
+
+/** Reads `info` of a manifest that may have been written by another version. */
+export function maxReplicaCountOf(info: unknown): number {
+  const count = typeof info === "object" && info !== null && "maxReplicaCount" in info
+    ? Number(info.maxReplicaCount)
+    : NaN;
+  return Number.isInteger(count) && count > 0 ? count : 3;
+}

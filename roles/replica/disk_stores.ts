@@ -1,0 +1,173 @@
+// Creates, finds and opens the replicas of a shard on disk. Invariant: what a core starts from is what the
+// engine certainly holds: replay begins at the durable decree, whatever the applied row says (R15.2), and a
+// replica whose engine knows of mutations that the logs do not hold is not used at all.
+
+import type { Decree, PartitionId } from "../../src/base/ids.ts";
+import type { Mutation } from "../../src/schema/mutation.ts";
+import type { TableInfo } from "../../src/schema/types.ts";
+import { applyOps, ensureFormat, readApplied, readSessions } from "../../storage/apply.ts";
+import type { Engine } from "../../storage/engine.ts";
+import type { PrivateLog } from "../../storage/log.ts";
+import { openPrivateLog } from "../../storage/private_log.ts";
+import { type RecoveryResult, ReplicaRecovery } from "../../storage/recovery.ts";
+import { moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
+import { DiskStore, type DiskStoreOptions, maxReplicaCountOf } from "./disk_store.ts";
+import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+
+/** Replicas a table has if nothing else is known. */
+const REPLICA_COUNT_UNKNOWN = 3;
+/** Mutations of one engine batch during replay. */
+const REPLAY_BATCH = 256;
+
+/** The stored replica must not be used: it is to be moved aside and learned again. */
+export class CondemnedError extends Error {
+  override readonly name = "CondemnedError";
+}
+
+/** See the file comment. */
+export class DiskStores implements ReplicaStores {
+  readonly #options: DiskStoreOptions;
+  /** Unix ms. */
+  readonly #wall: () => number;
+
+  constructor(options: DiskStoreOptions, wall: () => number) {
+    this.#options = options;
+    this.#wall = wall;
+  }
+
+  async create(partition: PartitionId, table: TableInfo | undefined): Promise<OpenedReplica> {
+    const { files, dataDir, generations } = this.#options;
+    const maxReplicaCount = table?.maxReplicaCount ?? REPLICA_COUNT_UNKNOWN;
+    const tableName = table?.name ?? "";
+    const dir = await ReplicaDir.create(files, dataDir, {
+      partition,
+      generation: generations.next(),
+      ballot: 0,
+      durable: 0,
+      syncedSequence: 0,
+      tableName,
+      partitionCount: table?.partitionCount ?? 0,
+      info: { maxReplicaCount, tableName },
+    });
+    const store = await this.#openNew(dir).catch(async (error) => {
+      await dir.remove();
+      throw error;
+    });
+    const recovered = {
+      ballot: 0,
+      applied: 0,
+      durable: 0,
+      committed: 0,
+      tail: [],
+      sessions: new Uint8Array(0),
+      existed: false,
+    };
+    return { store, recovered, maxReplicaCount };
+  }
+
+  async reopen(partition: PartitionId): Promise<OpenedReplica | undefined> {
+    const dir = ReplicaDir.open(this.#options.files, this.#options.dataDir, partition);
+    const recovery = new ReplicaRecovery(dir.manifest);
+    const opened = await this.#openLog(dir, recovery);
+    recovery.privateEnd(opened);
+    // Its log was synced when it was closed: the shared log has nothing to add.
+    try {
+      return await this.open(dir, opened.log, recovery.result());
+    } catch (error) {
+      if (!(error instanceof CondemnedError)) throw error;
+      await this.moveAside(partition, "err");
+      return undefined;
+    }
+  }
+
+  /**
+   * Opens a replica whose logs have been read. On failure everything is closed.
+   *
+   * @throws {CondemnedError} If it cannot be used.
+   * @throws {EngineError} If the engine does not open.
+   */
+  async open(
+    dir: ReplicaDir,
+    log: PrivateLog,
+    recovery: RecoveryResult,
+  ): Promise<OpenedReplica> {
+    let engine: Engine | undefined;
+    try {
+      if (recovery.condemned !== undefined) throw new CondemnedError(recovery.condemned);
+      await dir.dropOldGenerations();
+      engine = await this.#options.openEngine(dir.enginePath);
+      await ensureFormat(engine);
+      const recovered = await replay(engine, dir.manifest.durable, recovery);
+      const store = new DiskStore(this.#options, dir, engine, log);
+      return { store, recovered, maxReplicaCount: maxReplicaCountOf(dir.manifest.info) };
+    } catch (error) {
+      await engine?.close();
+      await log.close();
+      throw error;
+    }
+  }
+
+  async moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void> {
+    const { files, dataDir } = this.#options;
+    const timestamp = Math.floor(this.#wall() / 1000);
+    await moveReplicaAside(files, dataDir, partition, { reason, timestamp });
+  }
+
+  async #openNew(dir: ReplicaDir): Promise<DiskStore> {
+    const engine = await this.#options.openEngine(dir.enginePath);
+    try {
+      await ensureFormat(engine);
+      const { log } = await this.#openLog(dir);
+      return new DiskStore(this.#options, dir, engine, log);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  }
+
+  #openLog(dir: ReplicaDir, recovery?: ReplicaRecovery) {
+    const { files, privateSegmentBytes: segmentBytes } = this.#options;
+    const { generation } = dir.manifest;
+    return openPrivateLog(
+      { files, dir: dir.logPath, generation, segmentBytes },
+      (record) => recovery?.privateRecord(record),
+    );
+  }
+}
+
+/**
+ * Brings the engine to the decree of its sessions row, from which the core goes on by itself: it applies the
+ * rest again, over whatever the engine holds already, and moves the exactly-once window along.
+ */
+async function replay(
+  engine: Engine,
+  durable: Decree,
+  { ballot, committed, mutations }: RecoveryResult,
+): Promise<OpenedReplica["recovered"]> {
+  const sessions = readSessions(engine);
+  if (sessions.decree < durable) {
+    throw new CondemnedError(
+      `The engine's exactly-once window is of decree ${sessions.decree}, expected ${durable}`,
+    );
+  }
+  // Applied means committed, also where the logs cannot prove it; then they must hold all of it.
+  const proven = Math.max(committed, sessions.decree, readApplied(engine));
+  const needed = mutations.slice(0, proven - durable);
+  const end = needed.length === 0 ? durable : needed[needed.length - 1]!.decree;
+  if (end !== proven || needed.length !== proven - durable) {
+    throw new CondemnedError(`The engine holds decree ${proven}, the logs end at ${end}`);
+  }
+  const first: Mutation[] = needed.slice(0, sessions.decree - durable);
+  for (let at = 0; at < first.length; at += REPLAY_BATCH) {
+    await engine.write(applyOps(first.slice(at, at + REPLAY_BATCH), durable + at));
+  }
+  return {
+    ballot,
+    applied: sessions.decree,
+    durable,
+    committed: proven,
+    tail: mutations.slice(first.length),
+    sessions: sessions.image,
+    existed: true,
+  };
+}

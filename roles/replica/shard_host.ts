@@ -1,0 +1,398 @@
+// One shard of a replica server: its replicas, its shared log, its listener. It routes what comes in (client
+// requests, messages of other replicas, commands of the control part, durability of the log, time) to the
+// replica it concerns, and decides nothing about replication. Invariants: a partition has at most one open
+// replica; it is created empty only where meta or a primary says that nothing can be lost by it (§17); reads
+// pass the lease for every request. Rules: docs/protocol.md, "Reads" (R8), "Learning" (§11).
+
+import type { Clock } from "../../src/base/clock.ts";
+import { Err } from "../../src/base/errors.ts";
+import { formatPartition, type NodeId, type PartitionId, tableOf } from "../../src/base/ids.ts";
+import type { Logger } from "../../src/observe/logger.ts";
+import type {
+  ReplicaEffect,
+  ReplicaEvent,
+  ReplicaSettings,
+  WriteRequest,
+} from "../../src/replication/io.ts";
+import { ReplicaCore } from "../../src/replication/replica.ts";
+import type { IncomingCall, RpcClient, RpcServer } from "../../src/rpc/contract.ts";
+import { ConfigProposal, type ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
+import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
+import type { AnyRpc } from "../../src/schema/rpc.ts";
+import type { TableInfo } from "../../src/schema/types.ts";
+import type { LogRecord, SharedLog } from "../../storage/log.ts";
+import { StorageTranslator } from "../../storage/translate.ts";
+import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+import { DurableQueue } from "./durable_queue.ts";
+import { NodeBook } from "./node_book.ts";
+import { type Readable, refusable, registerReads } from "./read_handlers.ts";
+import { ReplicaDriver, type ReplicaDriverHost, type WriteCall } from "./replica_driver.ts";
+import { ReplicaShelf } from "./replica_shelf.ts";
+import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+import { pullImage, pullLog } from "./transfer_pull.ts";
+import { TransferSource } from "./transfer_source.ts";
+import { registerWrites } from "./write_handlers.ts";
+
+/** What a shard is made from. */
+export interface ShardHostOptions {
+  readonly node: NodeId;
+  readonly incarnation: number;
+  /** This shard's number and how many there are: it holds the partitions p with p mod count = shard. */
+  readonly shard: number;
+  readonly shardCount: number;
+  readonly settings: ReplicaSettings;
+  readonly stores: ReplicaStores;
+  readonly sharedLog: SharedLog;
+  readonly server: RpcServer;
+  readonly client: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly lease: LeaseGate;
+  /** Messages to the control part. */
+  readonly report: (report: ShardReport) => void;
+}
+
+/** Replicas without traffic are ticked every so many ticks: their shortest interval is 500 ms. */
+const IDLE_TICKS = 4;
+
+/** See the file comment. */
+export class ShardHost implements ReplicaDriverHost {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly #options: ShardHostOptions;
+  readonly #book = new NodeBook();
+  readonly #tables = new Map<number, TableInfo>();
+  readonly #shelf: ReplicaShelf;
+  readonly #drivers: ReadonlyMap<PartitionId, ReplicaDriver>;
+  readonly #waiting = new DurableQueue<ReplicaDriver>();
+  readonly #touched: ReplicaDriver[] = [];
+  readonly #source: TransferSource;
+  #connected = false;
+  #stopping = false;
+  #ticks = 0;
+
+  constructor(options: ShardHostOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+    this.logger = options.logger;
+    this.#source = new TransferSource(options.clock, options.logger);
+    this.#shelf = new ReplicaShelf({
+      stores: options.stores,
+      logger: options.logger,
+      build: (opened) => this.#build(opened),
+      opened: (driver) => {
+        if (this.#connected) driver.deliver({ kind: "metaContact", connected: true });
+      },
+      onChange: () => this.requestConfigSync(),
+    });
+    this.#drivers = this.#shelf.drivers;
+    options.sharedLog.onDurable = (position) => this.#waiting.settle(position);
+    options.sharedLog.onFailed = (error) => this.#onLogFailed(error);
+    options.client.onPeer = (address, event) => this.#onPeer(address, event);
+    this.#register(options.server);
+  }
+
+  /** Open replicas by partition. */
+  get drivers(): ReadonlyMap<PartitionId, ReplicaDriver> {
+    return this.#drivers;
+  }
+
+  /** Takes over a replica that was recovered when the process started. */
+  adopt(opened: OpenedReplica): void {
+    this.#shelf.add(opened);
+  }
+
+  #build(opened: OpenedReplica): ReplicaDriver {
+    const { store, recovered, maxReplicaCount } = opened;
+    const { node, incarnation, settings } = this.#options;
+    // The engine is replaced when an image is installed: always ask the store for the current one.
+    const translator = new StorageTranslator({ get: (key) => store.engine.get(key) });
+    const core = new ReplicaCore({
+      partition: store.partition,
+      self: node,
+      incarnation,
+      settings,
+      translator,
+      recovered,
+      maxReplicaCount,
+      logFirstDecree: () => store.firstDecree,
+    }, this.clock.now());
+    return new ReplicaDriver({ core, store, host: this });
+  }
+
+  /** Takes a command of the control part. */
+  command(command: ShardCommand): void {
+    switch (command.kind) {
+      case "contact":
+        this.#connected = command.connected;
+        for (const driver of this.#drivers.values()) {
+          driver.deliver({ kind: "metaContact", connected: command.connected });
+        }
+        return;
+      case "nodes":
+        return this.#book.update(command.nodes);
+      case "tables":
+        return this.#onTables(command.tables);
+      case "config":
+        return this.#drivers.get(command.config.partition)?.deliver(command);
+      case "missing":
+        return this.#onMissing(command.config);
+      case "proposal":
+        return this.#onProposal(command.proposal);
+      case "closeReplica":
+        return this.#drivers.get(command.partition)?.finish("Meta does not list it", false);
+      case "garbage":
+        return this.#shelf.discard(command.partition);
+      case "configReply":
+        return this.#drivers.get(command.partition)?.deliver(command);
+      case "collect":
+        return this.#options.report({
+          ...command,
+          kind: "reports",
+          replicas: this.#shelf.reports(),
+        });
+    }
+  }
+
+  /** Time passes; every 20 to 100 ms. */
+  tick(): void {
+    this.#ticks++;
+    for (const driver of this.#drivers.values()) {
+      const due = driver.busy || (this.#ticks + driver.partition) % IDLE_TICKS === 0;
+      if (!due) continue;
+      driver.busy = false;
+      driver.deliver({ kind: "tick" });
+      driver.writeLog();
+    }
+    this.#source.expire();
+  }
+
+  /** Syncs the private logs, then gives back what the shared log need not hold any more. */
+  async syncLogs(): Promise<void> {
+    for (const driver of this.#drivers.values()) await driver.syncLog();
+    if (this.#options.sharedLog.poisoned) return;
+    await this.#options.sharedLog.collect((partition, generation) =>
+      this.#shelf.covered(partition, generation)
+    );
+  }
+
+  /** Refuses new work, closes every replica and then the shared log. */
+  async close(): Promise<void> {
+    this.#stopping = true;
+    for (const driver of this.#drivers.values()) driver.deliver({ kind: "close" });
+    await this.#shelf.closeAll();
+    await this.#options.sharedLog.close();
+  }
+
+  // ---- ReplicaDriverHost ----------------------------------------------------------------------------
+
+  chance(): number {
+    return crypto.getRandomValues(new Uint32Array(1))[0]!;
+  }
+
+  append(driver: ReplicaDriver, token: number, record: LogRecord): void {
+    this.#waiting.push(this.#options.sharedLog.append(record), driver, token);
+  }
+
+  send(to: NodeId, message: PeerMessage): void {
+    const address = this.#book.address(to, message.body.partition);
+    // The declaration belongs to the kind by construction; the compiler cannot follow a union here.
+    this.#options.client.send(address, PEER_RPC[message.kind] as AnyRpc, message.body);
+  }
+
+  pullImage: ReplicaDriverHost["pullImage"] = (pull, engine) => {
+    const address = this.#book.address(pull.from, pull.partition);
+    const { client, node } = this.#options;
+    return pullImage({ client, address, node, pull, clock: this.clock }, engine);
+  };
+
+  pullLog: ReplicaDriverHost["pullLog"] = (pull, onChunk) => {
+    const address = this.#book.address(pull.from, pull.partition);
+    const { client, node } = this.#options;
+    return pullLog({ client, address, node, pull, clock: this.clock }, pull, onChunk);
+  };
+
+  updateConfig(
+    driver: ReplicaDriver,
+    effect: Extract<ReplicaEffect, { kind: "updateConfig" }>,
+  ): void {
+    this.#options.report({ ...effect, partition: driver.partition });
+  }
+
+  release(driver: ReplicaDriver): Promise<void> {
+    return this.#source.forget(driver.partition);
+  }
+
+  requestConfigSync(): void {
+    this.#options.report({ kind: "requestConfigSync" });
+  }
+
+  onFinished(driver: ReplicaDriver, reason: string, damaged: boolean): void {
+    this.#shelf.close(driver, reason, damaged);
+  }
+
+  // ---- incoming -------------------------------------------------------------------------------------
+
+  #register(server: RpcServer): void {
+    for (const [kind, rpc] of Object.entries(PEER_RPC)) {
+      server.handle(
+        rpc as AnyRpc,
+        (body) => this.#onMessage({ kind, body } as unknown as PeerMessage),
+      );
+    }
+    server.handle(
+      ConfigProposal,
+      (proposal) => this.#options.report({ kind: "proposal", proposal }),
+    );
+    server.handle(LearnFetch, (request, call) => {
+      const driver = this.#find(request.partition, refusable(call));
+      if (driver !== undefined) this.#source.fetch(driver, request, call);
+    });
+    registerWrites(server, (partition, request, call) => this.#onWrite(partition, request, call));
+    registerReads(server, {
+      clock: this.clock,
+      logger: this.logger,
+      reader: (partition, stale, call) => this.#reader(partition, stale, call),
+    });
+    server.onBatchEnd = () => this.#flush();
+  }
+
+  /** Replicas that heard something in this batch of input form mutations and send their acknowledgements. */
+  #flush(): void {
+    for (let i = 0; i < this.#touched.length; i++) {
+      const driver = this.#touched[i]!;
+      driver.touched = false;
+      driver.deliver(FLUSH);
+    }
+    this.#touched.length = 0;
+  }
+
+  #touch(driver: ReplicaDriver): void {
+    driver.busy = true;
+    if (driver.touched) return;
+    driver.touched = true;
+    this.#touched.push(driver);
+  }
+
+  #find(partition: PartitionId, call: IncomingCall<never>): ReplicaDriver | undefined {
+    const driver = this.#drivers.get(partition);
+    if (driver === undefined) call.fail(Err.OBJECT_NOT_FOUND);
+    return driver;
+  }
+
+  /** The replica that may answer this read now, or undefined after the refusal was sent (R8). */
+  #reader(
+    partition: PartitionId,
+    stale: boolean,
+    call: IncomingCall<never>,
+  ): Readable | undefined {
+    const driver = this.#find(partition, call);
+    if (driver === undefined) return undefined;
+    const { core, engine } = driver;
+    const allowed = stale
+      ? core.status === "primary" || core.status === "secondary"
+      : core.readable && this.#options.lease.held;
+    if (allowed && engine !== undefined) return { engine, scans: driver.scans };
+    call.fail(Err.INVALID_STATE);
+    return undefined;
+  }
+
+  #onWrite(partition: PartitionId, request: WriteRequest, call: WriteCall): void {
+    const driver = this.#find(partition, refusable(call));
+    if (driver === undefined) return;
+    if (!this.#options.lease.held || this.#stopping) return call.fail(Err.INVALID_STATE);
+    driver.deliver({ kind: "write", request });
+    this.#touch(driver);
+  }
+
+  #onMessage(message: PeerMessage): void {
+    const { partition } = message.body;
+    const driver = this.#drivers.get(partition);
+    if (driver !== undefined) {
+      driver.deliver({ kind: "message", message: owned(message) });
+      return this.#touch(driver);
+    }
+    // Only a group check to a learner may create a replica: its primary has all there is (§11.2).
+    if (message.kind !== "groupCheck" || message.body.role !== "learner") return;
+    if (this.#connected) this.#open(partition, { kind: "message", message });
+  }
+
+  #onPeer(address: string, event: "down" | "reconnected"): void {
+    const node = this.#book.nodeOf(address);
+    const kind = event === "down" ? "peerDown" : "peerReconnected";
+    for (const driver of this.#drivers.values()) driver.deliver({ kind, node });
+  }
+
+  #onLogFailed(error: Error): void {
+    this.logger.error("Shared log failed: every replica of this shard is lost", {
+      shard: this.#options.shard,
+      error: error.message,
+    });
+    for (const driver of [...this.#drivers.values()]) {
+      driver.deliver({ kind: "appendFailed", reason: error.message });
+    }
+  }
+
+  #onTables(tables: readonly TableInfo[]): void {
+    for (const table of tables) this.#tables.set(table.tableId, table);
+    for (const { store, partition } of this.#drivers.values()) {
+      const table = this.#tables.get(tableOf(partition));
+      if (table !== undefined) store.describe(table);
+    }
+  }
+
+  #onProposal({ change, node, config }: ConfigProposalMessage): void {
+    const { partition } = config;
+    const event: ReplicaEvent = { kind: "proposal", change, node, config };
+    const driver = this.#drivers.get(partition);
+    if (driver !== undefined) return driver.deliver(event);
+    if (change !== "ASSIGN_PRIMARY" || node !== this.#options.node) return;
+    // With a history, an empty replica as primary would lose it (Pegasus #895).
+    if (config.ballot === 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);
+    const name = formatPartition(partition);
+    const details = { partition: name, ballot: config.ballot };
+    this.logger.error("Asked to lead a partition whose replica is not here", details);
+  }
+
+  #onMissing(config: Extract<ShardCommand, { kind: "missing" }>["config"]): void {
+    const { partition } = config;
+    const { node } = this.#options;
+    if (this.#shelf.holds(partition) || config.primary !== node) return;
+    // A secondary is removed by its primary; a primary without a replica has to ask itself.
+    const next = {
+      ...config,
+      ballot: config.ballot + 1,
+      primary: "",
+      lastDrops: [...config.lastDrops.filter((drop) => drop !== node), node].slice(-3),
+    };
+    const change = "DOWNGRADE_TO_INACTIVE" as const;
+    this.#options.report({
+      kind: "updateConfig",
+      partition,
+      attempt: 0,
+      change,
+      node,
+      config: next,
+    });
+  }
+
+  /** Opens a stored replica or creates an empty one; the caller knows that this is allowed. */
+  #open(partition: PartitionId, event: ReplicaEvent): void {
+    const { shard, shardCount, sharedLog } = this.#options;
+    if (this.#stopping || sharedLog.poisoned || partition % shardCount !== shard) return;
+    this.#shelf.open(partition, this.#tables.get(tableOf(partition)), event);
+  }
+}
+
+const FLUSH: ReplicaEvent = { kind: "flush" };
+
+/**
+ * Bytes of a prepare stay in memory until they are applied and leave the learner cache. They are a view of
+ * whatever the socket read at once: a small one must not hold back the memory of a large read.
+ */
+function owned(message: PeerMessage): PeerMessage {
+  if (message.kind !== "prepare") return message;
+  const { mutation } = message.body;
+  if (mutation.buffer.byteLength <= mutation.length * 2) return message;
+  return { kind: "prepare", body: { ...message.body, mutation: mutation.slice() } };
+}
