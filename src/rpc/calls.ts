@@ -1,7 +1,8 @@
 // The calls of one connection that wait for their answers.
-// Invariant: every call is finished exactly once - by its answer, by its deadline, or with the connection.
-// Deadlines cost no timer each: the table knows a lower bound of the earliest one and is searched only when
-// that has passed (10,000 calls take 0.1 ms to search, at most once per tick).
+// Invariant: every call is finished exactly once - by its answer, by its deadline, or with the
+// connection. Deadlines cost no timer each: the table knows a lower bound of the earliest one and
+// is searched only when that has passed (10,000 calls take 0.1 ms to search, at most once per
+// tick).
 
 import { Err } from "../base/errors.ts";
 import type { AnyRpc } from "../schema/rpc.ts";

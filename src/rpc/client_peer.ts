@@ -1,7 +1,7 @@
 // One address as a client sees it: dialed on demand, kept, dialed again when it breaks.
-// Invariants: a call is sent at most once, and reported as never sent (CONNECT_FAILED, BUSY, CLOSED) only if
-// that is certain; calls and messages that wait for a connection are bounded in number and bytes; after a
-// failed attempt nobody dials again before the pause is over.
+// Invariants: a call is sent at most once, and reported as never sent (CONNECT_FAILED, BUSY,
+// CLOSED) only if that is certain; calls and messages that wait for a connection are bounded in
+// number and bytes; after a failed attempt nobody dials again before the pause is over.
 // docs/protocol.md, "Frames".
 
 import { Err } from "../base/errors.ts";
@@ -94,7 +94,8 @@ export class ClientPeer {
   // Pause after the last failure, and when it is over.
   #pauseMs = 0;
   #pauseUntil = -Infinity;
-  // A message was dropped during the pause: dial when it is over, so that its sender hears "reconnected".
+  // A message was dropped during the pause: dial when it is over, so that its sender hears
+  // "reconnected".
   #isWanted = false;
   #hadConnection = false;
   #isClosed = false;
@@ -102,7 +103,10 @@ export class ClientPeer {
   #usedAt = -Infinity;
   #lastFailure = { code: Err.CONNECT_FAILED as number, reason: "" };
 
-  /** @param dialAddress Where the address is reached; differs from it only in tests and behind proxies. */
+  /**
+   * @param dialAddress Where the address is reached; differs from it only in tests and behind
+   * proxies.
+   */
   constructor(address: string, dialAddress: string, context: RpcContext, events: PeerEvents) {
     this.#address = address;
     this.#dialAddress = dialAddress;
@@ -110,7 +114,10 @@ export class ClientPeer {
     this.#events = events;
   }
 
-  /** Sends a call, or a message if `done` is absent. `body` is called only if the request will be taken. */
+  /**
+   * Sends a call, or a message if `done` is absent. `body` is called only if the request will be
+   * taken.
+   */
   start(
     rpc: AnyRpc,
     body: () => Uint8Array,
@@ -246,13 +253,14 @@ export class ClientPeer {
     if (wasCurrent) this.#onLost(calls.length > 0);
   }
 
-  // The connection that new calls would have used is gone. If it was in use, so that somebody waits to hear what
-  // became of the other side, dial again at once.
+  // The connection that new calls would have used is gone. If it was in use, so that somebody waits
+  // to hear what became of the other side, dial again at once.
   #onLost(hadCalls: boolean): void {
     if (this.#isClosed) return;
     const now = this.#context.timers.now();
     const { keepAliveMs, reconnectMinMs, reconnectMaxMs } = this.#context.settings;
-    // A connection that lasted clears its record; one that breaks as soon as it opens is not dialed in a loop.
+    // A connection that lasted clears its record; one that breaks as soon as it opens is not dialed
+    // in a loop.
     if (now - this.#openedAt > reconnectMaxMs) this.#pauseMs = 0;
     if (this.#pauseMs > 0) this.#pauseAfterFailure(now);
     else this.#pauseMs = reconnectMinMs;

@@ -1,7 +1,8 @@
 // One connection, the same for both ends: handshake, frames in and out, signs of life, bounds.
-// Invariants: what waits to be sent is bounded (the accepting end stops reading, the dialing end sees
-// `congested`); a started frame, a handshake, a silent peer and a peer that does not read all end in time;
-// whatever a peer sends, at worst its own connection is closed, with the reason in the log.
+// Invariants: what waits to be sent is bounded (the accepting end stops reading, the dialing end
+// sees `congested`); a started frame, a handshake, a silent peer and a peer that does not read all
+// end in time; whatever a peer sends, at worst its own connection is closed, with the reason in the
+// log.
 // docs/protocol.md, "Frames".
 
 import { Err, errorName } from "../base/errors.ts";
@@ -12,11 +13,13 @@ import type { RpcContext } from "./options.ts";
 import type { Wire, WireEvents } from "./tcp_transport.ts";
 
 const EMPTY = new Uint8Array(0);
-// Output above this leaves before the turn ends: larger socket writes gain nothing and grow the buffer.
+// Output above this leaves before the turn ends: larger socket writes gain nothing and grow the
+// buffer.
 const FLUSH_BYTES = 128 * 1024;
 // The clock (90 ns) is read once per socket read and once per so many frames.
 const FRAMES_PER_CLOCK_READ = 32;
-// Rounds of microtasks a flush waits for more frames; calls made by promises arrive some rounds late.
+// Rounds of microtasks a flush waits for more frames; calls made by promises arrive some rounds
+// late.
 const FLUSH_ROUNDS_MAX = 4;
 
 /** What a connection's owner does with it. */
@@ -29,7 +32,9 @@ export interface ConnectionOwner {
   onBatchEnd(): void;
   /** The peer takes no new calls here and will close after the running ones. */
   onBye(): void;
-  /** The connection is gone, once. `code` is what the peer gave as its reason, or CONNECTION_LOST. */
+  /**
+   * The connection is gone, once. `code` is what the peer gave as its reason, or CONNECTION_LOST.
+   */
   onClose(code: number, reason: string): void;
 }
 
@@ -136,7 +141,8 @@ export class Connection implements WireEvents {
     // While we do not read, silence is our own doing; a peer that never reads was dealt with above.
     if (this.#paused || !this.isOpen) return;
     if (this.#pingedAt !== -1) {
-      // Counted from the probe, not from the last read: if this process was suspended, the peer is innocent.
+      // Counted from the probe, not from the last read: if this process was suspended, the peer is
+      // innocent.
       if (now - this.#pingedAt >= keepAliveMs) {
         this.#fault(`The peer was silent for ${Math.round(now - this.readAt)} ms`);
       }
@@ -174,8 +180,8 @@ export class Connection implements WireEvents {
     this.#over(Err.CONNECTION_LOST, reason);
   }
 
-  // Delivers what is parsed. Stops, and stops reading, while the peer does not drain its answers: a chunk of
-  // small requests can ask for a thousand times its size.
+  // Delivers what is parsed. Stops, and stops reading, while the peer does not drain its answers: a
+  // chunk of small requests can ask for a thousand times its size.
   #deliver(): void {
     if (this.#delivering || this.#paused) return;
     this.#delivering = true;

@@ -51,7 +51,7 @@ export interface RpcClient {
     timeoutMs: number,
     done: CallDone<A>,
   ): void;
-  /** The same with a request that is encoded already, e.g. one that goes to several servers; it is copied. */
+  /** The same with an encoded request, e.g. one that goes to several servers; it is copied. */
   startEncoded<Q, A>(
     address: string,
     rpc: Rpc<Q, A>,

@@ -1,6 +1,7 @@
 // Frames: the unit in which bytes travel, as one parser and one writer.
-// Invariant: a frame leaves the parser only if its magic, kind, flags, length and checksum are right, whatever
-// chunks the network made of it; after the first fault the parser delivers nothing more.
+// Invariant: a frame leaves the parser only if its magic, kind, flags, length and checksum are
+// right, whatever chunks the network made of it; after the first fault the parser delivers nothing
+// more.
 // The layout is docs/protocol.md, "Frames"; all integers are little-endian.
 
 import { assert } from "../base/assert.ts";
@@ -33,7 +34,8 @@ export const FrameKind = {
 } as const;
 
 const KIND_MAX = 8;
-// A tail starts small and doubles: a peer that only announces a large frame makes nobody allocate it.
+// A tail starts small and doubles: a peer that only announces a large frame makes nobody allocate
+// it.
 const TAIL_BYTES_MIN = 4096;
 const SPARE_BYTES_MAX = 1024 * 1024;
 const EMPTY = new Uint8Array(0);
@@ -42,9 +44,10 @@ const EMPTY = new Uint8Array(0);
 export type Parsed = "frame" | "more" | "broken";
 
 /**
- * Cuts a stream into frames. Give it chunks with `push`, take frames with `next` until it says "more". The
- * frame's fields are properties of the parser and hold until the next call. A frame that lies inside one chunk is
- * a view of that chunk; only a frame that straddles chunks is copied, once.
+ * Cuts a stream into frames. Give it chunks with `push`, take frames with `next` until it says
+ * "more". The frame's fields are properties of the parser and hold until the next call. A frame
+ * that lies inside one chunk is a view of that chunk; only a frame that straddles chunks is copied,
+ * once.
  */
 export class FrameParser {
   kind = 0;
@@ -70,7 +73,10 @@ export class FrameParser {
     this.frameBytesMax = frameBytesMax;
   }
 
-  /** Takes a chunk. It must not change afterwards: frames and what is decoded from them are views of it. */
+  /**
+   * Takes a chunk. It must not change afterwards: frames and what is decoded from them are views of
+   * it.
+   */
   push(chunk: Uint8Array): void {
     if (chunk.length === 0 || this.fault !== "") return;
     if (this.#at === this.#chunk.length) {
@@ -138,7 +144,8 @@ export class FrameParser {
     }
   }
 
-  // Moves bytes from the chunk to the tail; the tail never grows beyond the `want` bytes known to come.
+  // Moves bytes from the chunk to the tail; the tail never grows beyond the `want` bytes known to
+  // come.
   #take(bytes: number, want: number): void {
     const end = this.#have + bytes;
     if (end > this.#tail.length) {
@@ -152,10 +159,12 @@ export class FrameParser {
     this.#have = end;
   }
 
-  // Size of the frame whose first `have` bytes stand at `at`: 0 = not known yet, -1 = not a frame of ours.
+  // Size of the frame whose first `have` bytes stand at `at`: 0 = not known yet, -1 = not a frame
+  // of ours.
   #frameBytes(bytes: Uint8Array, at: number, have: number): number {
     if (have < HEADER_BYTES || getU32(bytes, at) !== MAGIC) {
-      // Byte by byte, so that the first wrong one is enough: no waiting for the rest of somebody's HTTP.
+      // Byte by byte, so that the first wrong one is enough: no waiting for the rest of somebody's
+      // HTTP.
       for (let i = 0; i < 4 && i < have; i++) {
         if (bytes[at + i] !== ((MAGIC >>> (8 * i)) & 0xff)) {
           return this.#break(
@@ -218,7 +227,10 @@ export class FrameWriter {
     return this.#end;
   }
 
-  /** Appends one frame. Bounds: `code` 16 bits, `id` and `word` 32 bits, unsigned. The body is copied. */
+  /**
+   * Appends one frame. Bounds: `code` 16 bits, `id` and `word` 32 bits, unsigned. The body is
+   * copied.
+   */
   add(kind: number, code: number, id: number, word: number, body: Uint8Array): void {
     const at = this.#end;
     const end = at + HEADER_BYTES + body.length;
@@ -238,7 +250,10 @@ export class FrameWriter {
     this.#end = end;
   }
 
-  /** Hands over everything collected. Give the buffer back with `recycle` when nobody reads it any more. */
+  /**
+   * Hands over everything collected. Give the buffer back with `recycle` when nobody reads it any
+   * more.
+   */
   take(): Uint8Array {
     const taken = this.#buffer.subarray(0, this.#end);
     this.#buffer = this.#spare ?? EMPTY;

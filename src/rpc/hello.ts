@@ -6,7 +6,9 @@ import { decode, encode } from "../schema/codec.ts";
 import { type Of, str, struct, u16 } from "../schema/field.ts";
 import type { RpcIdentity } from "./options.ts";
 
-/** Protocol version this program speaks. Raised when a message changes in a way old peers misread. */
+/**
+ * Protocol version this program speaks. Raised when a message changes in a way old peers misread.
+ */
 export const PROTOCOL_VERSION = 1;
 /** Oldest protocol version this program still speaks. */
 export const PROTOCOL_VERSION_MIN = 1;

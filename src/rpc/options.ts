@@ -1,5 +1,6 @@
-// What every end of the network is told when it is made: who it is, its limits, where its log goes, and
-// where its time comes from. Time is injected so that tests can let a peer be silent for minutes.
+// What every end of the network is told when it is made: who it is, its limits, where its log goes,
+// and where its time comes from. Time is injected so that tests can let a peer be silent for
+// minutes.
 
 import { clearInterval, setInterval } from "node:timers";
 import type { LogCallback } from "../observe/logger.ts";
@@ -7,9 +8,15 @@ import { RPC_DEFAULTS, type RpcSettings } from "./contract.ts";
 
 /** Who speaks, as the other side gets to know it in the handshake. */
 export interface RpcIdentity {
-  /** Name of the cluster; ends of different clusters refuse each other. "" fits every cluster (client library). */
+  /**
+   * Name of the cluster; ends of different clusters refuse each other. "" fits every cluster
+   * (client library).
+   */
   readonly cluster: string;
-  /** Name of the sender in the other side's log, "host:port" for servers; "" = use the socket's address. */
+  /**
+   * Name of the sender in the other side's log, "host:port" for servers; "" = use the socket's
+   * address.
+   */
   readonly node: string;
   /** "meta", "replica", "client", "shell". */
   readonly role: string;
@@ -19,7 +26,10 @@ export interface RpcIdentity {
 export interface RpcTimers {
   /** Monotonic ms. */
   now(): number;
-  /** Runs `tick` about every `ms` until the returned function is called. Must not keep a process alive. */
+  /**
+   * Runs `tick` about every `ms` until the returned function is called. Must not keep a process
+   * alive.
+   */
   every(ms: number, tick: () => void): () => void;
 }
 
@@ -52,7 +62,10 @@ export interface RpcContext {
   readonly timers: RpcTimers;
 }
 
-/** One timer per client or server looks after all its connections; deadlines are exact to one period. */
+/**
+ * One timer per client or server looks after all its connections; deadlines are exact to one
+ * period.
+ */
 export const TICK_MS = 20;
 
 /** Fills in the defaults. */

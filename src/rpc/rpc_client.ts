@@ -1,5 +1,6 @@
 // The dialing end: typed calls to addresses, one connection each.
-// Invariant: `done` runs exactly once per call, never inside `start`, and nothing it throws reaches a socket.
+// Invariant: `done` runs exactly once per call, never inside `start`, and nothing it throws reaches
+// a socket.
 // docs/protocol.md, "Frames".
 
 import { Err, StoreError } from "../base/errors.ts";

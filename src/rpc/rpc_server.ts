@@ -1,6 +1,7 @@
 // The listening end: dispatches requests to handlers without promises, and protects them.
-// Invariants: a request is answered at most once; past its deadline it neither starts nor is answered; a peer
-// has at most `inflightMax` requests running; whatever one connection sends, others do not notice.
+// Invariants: a request is answered at most once; past its deadline it does not start, and a running
+// one is forgotten within a tick; a peer has at most `inflightMax` requests running; whatever one
+// connection sends, others do not notice.
 // docs/protocol.md, "Frames".
 
 import { Err } from "../base/errors.ts";
@@ -76,8 +77,9 @@ class ServerConnection implements ConnectionOwner {
   readonly #server: TcpRpcServer;
   readonly #context: RpcContext;
   readonly #noAnswer: NoAnswer;
-  // Requests that were not answered while they were dispatched. Invariant: holds no request past its deadline
-  // for longer than a tick, so that a handler that never answers cannot use up the limit.
+  // Requests that were not answered while they were dispatched. Invariant: holds no request past
+  // its deadline for longer than a tick, so that a handler that never answers cannot use up the
+  // limit.
   readonly #running = new Set<ServerCall>();
   #earliest = Infinity;
   // The request being dispatched, while it is not answered.
@@ -187,7 +189,9 @@ class ServerConnection implements ConnectionOwner {
     }
   }
 
-  /** Ends a call; false if it was answered before, is past its deadline, or its connection is gone. */
+  /**
+   * Ends a call; false if it was answered before, is past its deadline, or its connection is gone.
+   */
   finish(call: ServerCall): boolean {
     if (this.#dispatched === call) {
       this.#dispatched = undefined;

@@ -1,7 +1,8 @@
-// Sockets, and nothing else: the only file that knows TCP. It uses node:net so that the client library runs on
-// Deno and Node alike, and so that TLS can come from node:tls with the same shape. Deno's own sockets are not
-// faster: 48 k against 46 k round trips/s with one message outstanding, 1.0 M against 1.4 M small messages/s in
-// batches of 32, where neither is the limit (tests/bench/rpc_bench.ts).
+// Sockets, and nothing else: the only file that knows TCP. It uses node:net so that the client
+// library runs on Deno and Node alike, and so that TLS can come from node:tls with the same shape.
+// Deno's own sockets are not faster: 48 k against 46 k round trips/s with one message outstanding,
+// 1.0 M against 1.4 M small messages/s in batches of 32, where neither is the limit
+// (tests/bench/rpc_bench.ts).
 // Invariant: after `onClose` a wire reports nothing more.
 
 import net from "node:net";
@@ -99,7 +100,8 @@ class TcpWire implements Wire {
   }
 
   end(): void {
-    // What still arrives is discarded: a socket closed with unread bytes resets and loses our last words.
+    // What still arrives is discarded: a socket closed with unread bytes resets and loses our last
+    // words.
     this.#events = undefined;
     this.#socket.resume();
     this.#socket.end();
@@ -114,7 +116,8 @@ class TcpWire implements Wire {
 }
 
 /**
- * Connects to "host:port". Exactly one of the callbacks runs, unless the returned function cancels before.
+ * Connects to "host:port". Exactly one of the callbacks runs, unless the returned function cancels
+ * before.
  *
  * @returns Cancels the attempt.
  */

@@ -1,5 +1,6 @@
-// Round trips per second of one connection on loopback, server and client in separate processes: a get-like call
-// (24 B key, 140 B value) with 1, 32 and 256 calls outstanding, with callbacks and with promises. Recorded, not asserted.
+// Round trips per second of one connection on loopback, server and client in separate processes: a
+// get-like call (24 B key, 140 B value) with 1, 32 and 256 calls outstanding, with callbacks and
+// with promises. Recorded, not asserted.
 // Run: deno run --allow-net --allow-env --allow-read --allow-run tests/bench/rpc_bench.ts [seconds]
 
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";

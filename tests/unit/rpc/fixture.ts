@@ -1,5 +1,5 @@
-// What the RPC tests share: declared test calls, hand-driven time, a log that remembers, and a stranger with a
-// bare socket who can send anything.
+// What the RPC tests share: declared test calls, hand-driven time, a log that remembers, and a
+// stranger with a bare socket who can send anything.
 
 import assert from "node:assert/strict";
 import type { RpcSettings } from "../../../src/rpc/contract.ts";

@@ -1,5 +1,5 @@
-// Peers that send garbage, stop in the middle, stop reading, or fall silent: their own connection ends in time,
-// with the reason in the log, and nobody else notices.
+// Peers that send garbage, stop in the middle, stop reading, or fall silent: their own connection
+// ends in time, with the reason in the log, and nobody else notices.
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
