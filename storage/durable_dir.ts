@@ -1,6 +1,7 @@
 // Directories that are there after a power loss. A new directory is only as durable as the entry in its
 // parent, and that one as the parent's own entry; docs/storage_layout.md, "Directories".
 
+import { assert } from "../src/base/assert.ts";
 import type { Files } from "../src/base/files.ts";
 
 /** The directory a path is in; "/" for the root's children. */
@@ -14,6 +15,7 @@ export function parentOf(path: string): string {
  * @throws {FilesError}
  */
 export async function makeDirDurable(files: Files, path: string): Promise<void> {
+  assert(path.startsWith("/"), "Path is not absolute", { path });
   const changed: string[] = [];
   for (let at = path; at !== "/" && !files.exists(at); at = parentOf(at)) {
     changed.push(parentOf(at));

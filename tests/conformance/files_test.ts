@@ -72,3 +72,32 @@ Deno.test("MemoryFiles writes short on a full disk", () => {
   );
   assert.equal(file.size(), 3);
 });
+
+Deno.test("diskFiles locks a directory against another process, and only as long as this one lives", async () => {
+  const root = Deno.makeTempDirSync();
+  const script = `${root}/hold.ts`;
+  const module = new URL("../../storage/disk_files.ts", import.meta.url).href;
+  Deno.writeTextFileSync(
+    script,
+    `import { diskFiles } from "${module}";
+     diskFiles.lockDir("${root}");
+     console.log("locked");
+     await new Promise((resolve) => setTimeout(resolve, 60_000));`,
+  );
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--allow-read", "--allow-write", script],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  assert.throws(
+    () => diskFiles.lockDir(root),
+    (error) => error instanceof FilesError && error.kind === "exists",
+  );
+  child.kill("SIGKILL");
+  await child.status;
+  await reader.cancel();
+  diskFiles.lockDir(root).release();
+  Deno.removeSync(root, { recursive: true });
+});

@@ -2,7 +2,7 @@
 // versions, or the replica is condemned; never a wrong record.
 
 import assert from "node:assert/strict";
-import { FilesError } from "../../../src/base/files.ts";
+import { type Files, FilesError } from "../../../src/base/files.ts";
 import { Prng } from "../../../src/base/prng.ts";
 import { decodeMutation, type Mutation } from "../../../src/schema/mutation.ts";
 import { type LogRecord, type PrivateLog, RecordKind } from "../../../storage/log.ts";
@@ -12,6 +12,7 @@ import {
   recoverShard,
   removeForeignSharedLogs,
 } from "../../../storage/recover_shard.ts";
+import { diskFiles } from "../../../storage/disk_files.ts";
 import { ReplicaDir } from "../../../storage/replica_dir.ts";
 import { MemoryFiles } from "../../sim/memory_files.ts";
 import { ballotRecord, mutationRecord, PARTITION } from "./log_fixture.ts";
@@ -60,7 +61,7 @@ function nextRecord(model: Model, prng: Prng): LogRecord {
 
 const SHARD_COUNT_MAX = 2;
 
-async function openShard(files: MemoryFiles, incarnation: number, prng: Prng, shardCount = 1) {
+async function openShard(files: Files, incarnation: number, prng: Prng, shardCount = 1) {
   const shards: RecoveredShard[] = [];
   for (let shard = 0; shard < shardCount; shard++) {
     shards.push(
@@ -191,11 +192,11 @@ async function crash(
   files.fault = () => {};
 }
 
-async function createReplicas(files: MemoryFiles, count: number): Promise<Model[]> {
+async function createReplicas(files: Files, count: number, dataDir = "/data"): Promise<Model[]> {
   const models: Model[] = [];
   for (let i = 0; i < count; i++) {
     const partition = PARTITION + i;
-    await ReplicaDir.create(files, "/data", {
+    await ReplicaDir.create(files, dataDir, {
       partition,
       generation: 1,
       ballot: 1,
@@ -307,4 +308,31 @@ Deno.test("recoverShard takes nothing of an earlier life of the same partition",
   const [shard] = await openShard(files, 2, prng);
   assert.deepEqual(shard!.replicas[0]!.recovery.mutations, []);
   assert.equal(await shard!.sharedLog.collect(() => 0) >= 0, true);
+});
+
+Deno.test("recoverShard works on the real disk", async () => {
+  const dataDir = Deno.makeTempDirSync();
+  const prng = new Prng(5);
+  const models = await createReplicas(diskFiles, 3, dataDir);
+  const open = (incarnation: number) =>
+    recoverShard({
+      files: diskFiles,
+      dataDir,
+      logDir: dataDir,
+      shard: 0,
+      shardCount: 1,
+      incarnation,
+      fsync: "group",
+      sharedSegmentBytes: 2000,
+      privateSegmentBytes: 1000,
+    });
+  for (let life = 1; life <= 3; life++) {
+    const shard = await open(life);
+    assert.deepEqual([shard.condemned, shard.damage], [[], []]);
+    shard.replicas.forEach((replica, i) => check(models[i]!, replica, `life ${life}`));
+    await work([shard], models, prng);
+    await shard.sharedLog.close();
+    for (const { privateLog } of shard.replicas) await privateLog.close();
+  }
+  Deno.removeSync(dataDir, { recursive: true });
 });
