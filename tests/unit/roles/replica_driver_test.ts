@@ -6,20 +6,18 @@ import { Err } from "../../../src/base/errors.ts";
 import { FilesError } from "../../../src/base/files.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { SILENT } from "../../../src/observe/logger.ts";
-import type { AppendRecord, ReplicaEffect, ReplicaEvent } from "../../../src/replication/io.ts";
+import type { ReplicaEffect, ReplicaEvent } from "../../../src/replication/io.ts";
 import type { Mutation } from "../../../src/schema/mutation.ts";
 import { encodeBody } from "../../../src/schema/mutation_body.ts";
 import type { ReplicaReport } from "../../../src/schema/types.ts";
-import type { Engine } from "../../../storage/engine.ts";
-import { type LogRecord, RecordKind } from "../../../storage/log.ts";
+import type { LogRecord } from "../../../storage/log.ts";
 import {
   type Pull,
   ReplicaDriver,
   type ReplicaDriverHost,
   type ReplicaMachine,
 } from "../../../roles/replica/replica_driver.ts";
-import type { ReplicaStore, StagedGeneration } from "../../../roles/replica/replica_store.ts";
-import { MemoryEngine } from "../../sim/memory_engine.ts";
+import { FakeStore } from "./fake_store.ts";
 
 const P = partitionId(1, 0);
 const KEY = new Uint8Array([0, 1, 104]);
@@ -54,65 +52,6 @@ class FakeCore implements ReplicaMachine {
   }
 }
 
-/** Logs every call; `gate` holds a manifest commit back. */
-class FakeStore implements ReplicaStore {
-  readonly partition = P;
-  readonly firstDecree = 1;
-  engine: Engine = new MemoryEngine();
-  generation = 1;
-  sequence = 0;
-  gate: Promise<void> = Promise.resolve();
-  readonly calls: string[] = [];
-
-  append(record: AppendRecord): LogRecord {
-    const decree = record.kind === "mutation" ? record.decree : 0;
-    const kind = record.kind === "mutation" ? RecordKind.MUTATION : RecordKind.BALLOT;
-    const payload = record.kind === "mutation" ? record.payload : new Uint8Array(16);
-    const sequence = ++this.sequence;
-    return { partition: P, generation: this.generation, sequence, kind, decree, payload };
-  }
-  writeLog(): void {}
-  async syncLog(): Promise<void> {}
-  covered(): number {
-    return 0;
-  }
-  async readMutations(): Promise<Uint8Array[] | undefined> {
-    return undefined;
-  }
-  async checkpoint(at: { decree: number }): Promise<boolean> {
-    this.calls.push(`checkpoint ${at.decree}`);
-    return true;
-  }
-  describe(): void {}
-  async measure(): Promise<number> {
-    return 1;
-  }
-  async stage(): Promise<StagedGeneration> {
-    const engine = new MemoryEngine();
-    this.calls.push("stage");
-    return {
-      engine,
-      commit: async (ballot, durable) => {
-        this.calls.push(`commit ${ballot} ${durable}`);
-        await this.gate;
-      },
-      activate: () => {
-        this.calls.push("activate");
-        this.engine = engine;
-        this.generation++;
-        this.sequence = 0;
-      },
-      discard: async () => {
-        this.calls.push("discard");
-      },
-    };
-  }
-  async close(): Promise<void> {
-    this.calls.push("close");
-    await this.engine.close();
-  }
-}
-
 class World implements ReplicaDriverHost {
   readonly clock = systemClock;
   readonly logger = SILENT;
@@ -120,7 +59,7 @@ class World implements ReplicaDriverHost {
     return 1;
   }
   readonly core = new FakeCore();
-  readonly store = new FakeStore();
+  readonly store = new FakeStore(P);
   readonly driver = new ReplicaDriver({ core: this.core, store: this.store, host: this });
   readonly appended: { token: number; record: LogRecord }[] = [];
   readonly finished: { reason: string; damaged: boolean }[] = [];
