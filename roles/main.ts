@@ -3,6 +3,7 @@
 // run, by literal imports, so that a shell does not wait for the storage engine to load.
 
 import { suggestion } from "../src/config/suggest.ts";
+import { VERSION } from "./version.ts";
 
 /** A role of the executable. */
 interface Role {
@@ -11,7 +12,13 @@ interface Role {
   readonly run: (args: string[]) => Promise<number | undefined>;
 }
 
+const REPLICA_BRIEF = "Run a replica server: it stores partitions and serves their rows";
+
 const ROLES: Readonly<Record<string, Role>> = {
+  replica: {
+    brief: REPLICA_BRIEF,
+    run: async (args) => (await import("./run_replica.ts")).runReplica(REPLICA_BRIEF, args),
+  },
   onebox: {
     brief: "Run a whole cluster on this machine",
     run: async (args) => (await import("./onebox/main_onebox.ts")).runOnebox(args),
@@ -21,9 +28,6 @@ const ROLES: Readonly<Record<string, Role>> = {
     run: async (args) => (await import("./bench/main_bench.ts")).runBench(args),
   },
 };
-
-/** Version of this program; equal to the one in deno.json (checked by a test). */
-export const VERSION = "0.1.0";
 
 /** Runs the program. @returns The exit code, or `undefined` if the process goes on. */
 export async function main(args: readonly string[]): Promise<number | undefined> {

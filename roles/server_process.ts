@@ -57,6 +57,11 @@ export async function runServer(
   }
 }
 
+/** A path from the settings, from where the process was started. */
+export function absolutePath(path: string): string {
+  return path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
+}
+
 function announce(role: ServerRole, address: string, format: "text" | "json"): void {
   console.log(
     format === "json"

@@ -1,7 +1,7 @@
 // The executable as people and scripts call it: roles, help, versions, mistakes and exit codes.
 
 import assert from "node:assert/strict";
-import { VERSION } from "../../roles/main.ts";
+import { VERSION } from "../../roles/version.ts";
 
 const MAIN = new URL("../../roles/main.ts", import.meta.url).pathname;
 const PERMISSIONS = ["read", "write", "net", "env", "sys", "ffi"].map((name) => `--allow-${name}`);

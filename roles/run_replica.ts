@@ -1,0 +1,32 @@
+// `pegasus replica`: from settings to a running replica server (replica/main_replica.ts).
+
+import { SERVER_DEFAULTS } from "../src/replication/server.ts";
+import { startReplica } from "./replica/main_replica.ts";
+import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
+import { VERSION } from "./version.ts";
+
+/** Runs the role. @returns The exit code, or `undefined` while it serves. */
+export function runReplica(brief: string, args: readonly string[]): Promise<number | undefined> {
+  return runServer("replica", brief, args, assemble);
+}
+
+async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<string> {
+  const { listen, meta, dataDir, logDir } = settings.replicaServer;
+  const { beaconIntervalMs, leaseMs } = settings.detector;
+  const replica = await startReplica({
+    listen,
+    cluster: settings.process.cluster,
+    metas: meta,
+    dataDir: absolutePath(dataDir),
+    logDir: logDir === "" ? "" : absolutePath(logDir),
+    replication: settings.replication,
+    server: { ...SERVER_DEFAULTS, ...settings.contact, beaconIntervalMs, leaseMs },
+    logs: settings.logs,
+    engine: settings.engine,
+    rpc: settings.rpc,
+    version: VERSION,
+    logger: log.logger("replica"),
+  });
+  lifecycle.onStop("replica server", () => replica.close());
+  return replica.address;
+}
