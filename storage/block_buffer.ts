@@ -1,6 +1,6 @@
-// Records on their way to a log file: encoded as they are queued, into blocks in one reused buffer, so that
-// writing a group is one call and queueing copies each payload exactly once. Writer's half of
-// docs/log_format.md; the reader's is log_reader.ts.
+// Records on their way to a log file: encoded as they are queued, into blocks in one reused buffer,
+// so that writing a group is one call and queueing copies each payload exactly once. Writer's half
+// of docs/log_format.md; the reader's is log_reader.ts.
 
 import { BLOCK_HEAD_BYTES, putRecord, recordBytes, sealBlock, viewOf } from "./log_format.ts";
 import type { LogRecord } from "./log.ts";
@@ -46,7 +46,8 @@ export class BlockBuffer {
   }
 
   /**
-   * Finishes the queued blocks for their place in the log. The result is valid until the next `append` or `clear`.
+   * Finishes the queued blocks for their place in the log. The result is valid until the next
+   * `append` or `clear`.
    *
    * @param position Of the first block.
    * @param synced Position up to which the log is on stable storage.

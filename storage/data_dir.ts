@@ -1,6 +1,6 @@
-// The data directory of a server process: one process at a time, and a number for each of its starts.
-// Invariant: incarnations strictly grow, also over power loss, because peers and generations rely on
-// it. docs/storage_layout.md, "Directories".
+// The data directory of a server process: one process at a time, and a number for each of its
+// starts. Invariant: incarnations strictly grow, also over power loss, because peers and
+// generations rely on it. docs/storage_layout.md, "Directories".
 
 import type { Files } from "../src/base/files.ts";
 import { makeDirDurable } from "./durable_dir.ts";

@@ -1,7 +1,7 @@
-// The real disk behind src/base/files.ts, on Deno's own file API: positional access by seek + read or write
-// (0.8 us a pair; node:fs with explicit positions takes 1.0-1.4 us). Invariant: an operation that returned
-// did all of it, and every failure is a FilesError that says which file. Proven equal to its twin
-// (tests/sim/memory_files.ts) by tests/conformance/files_suite.ts.
+// The real disk behind src/base/files.ts, on Deno's own file API: positional access by seek + read
+// or write (0.8 us a pair; node:fs with explicit positions takes 1.0-1.4 us). Invariant: an
+// operation that returned did all of it, and every failure is a FilesError that says which file.
+// Proven equal to its twin (tests/sim/memory_files.ts) by tests/conformance/files_suite.ts.
 
 import { type FileHandle, type Files, FilesError } from "../src/base/files.ts";
 import { parentOf } from "./durable_dir.ts";
@@ -112,8 +112,9 @@ export const diskFiles: Files = {
   },
 };
 
-// An advisory lock of the kernel: it goes with the process, however that ends, and leaves nothing stale.
-// Deno before 2.5 can only wait for it, which keeps a second process out as well, without telling it why.
+// An advisory lock of the kernel: it goes with the process, however that ends, and leaves nothing
+// stale. Deno before 2.5 can only wait for it, which keeps a second process out as well, without
+// telling it why.
 function lockExclusively(file: Deno.FsFile): boolean {
   const lock = file as unknown as {
     tryLockSync?(exclusive: boolean): boolean;

@@ -1,5 +1,6 @@
-// Directories that are there after a power loss. A new directory is only as durable as the entry in its
-// parent, and that one as the parent's own entry; docs/storage_layout.md, "Directories".
+// Directories that are there after a power loss. A new directory is only as durable as the entry in
+// its parent, and that one as the entry of the parent itself. Invariant: when makeDirDurable
+// returns, no part of the path can vanish. docs/storage_layout.md, "Directories".
 
 import { assert } from "../src/base/assert.ts";
 import type { Files } from "../src/base/files.ts";

@@ -1,5 +1,6 @@
-// Highest sequence per replica and generation: what a shared segment holds, and so what must be safe
-// elsewhere before it may go (docs/log_format.md, "Collecting").
+// Highest sequence per replica and generation: what a shared segment holds. Invariant: never less
+// than what was written, because a segment may go only when all of it is safe elsewhere, and the
+// table of the next segment is made of it. docs/log_format.md, "Segment" and "Collecting".
 
 import type { PartitionId } from "../src/base/ids.ts";
 import type { TableEntry } from "./log_format.ts";
@@ -15,7 +16,10 @@ interface Entry {
 export class HighSequences {
   readonly #entries = new Map<PartitionId, Entry>();
 
-  /** Records that (partition, generation) reached `sequence`. Called for every append: one map lookup. */
+  /**
+   * Records that (partition, generation) reached `sequence`. Called for every append: one map
+   * lookup.
+   */
   note(partition: PartitionId, generation: number, sequence: number): void {
     const first = this.#entries.get(partition);
     for (let entry = first; entry !== undefined; entry = entry.next) {

@@ -1,6 +1,6 @@
-// Layout of log segments, blocks and records, shared by writer and reader; docs/log_format.md is the page
-// behind it. Invariant: whatever decodes here was written by us at exactly this place of this log, because
-// the checksum covers the position.
+// Layout of log segments, blocks and records, shared by writer and reader; docs/log_format.md is
+// the page behind it. Invariant: whatever decodes here was written by us at exactly this place of
+// this log, because the checksum covers the position.
 
 import { crc32 } from "../src/base/crc.ts";
 import { assert } from "../src/base/assert.ts";
@@ -148,7 +148,10 @@ export function sealBlock(
   view.setUint32(at + 4, crc32(bytes.subarray(at + CRC_FROM, end)), true);
 }
 
-/** A valid block: where it ends, its position, and up to where the log was synced when it was written. */
+/**
+ * A valid block: where it ends, its position, and up to where the log was synced when it was
+ * written.
+ */
 export interface BlockHead {
   readonly end: number;
   readonly position: number;
@@ -158,7 +161,8 @@ export interface BlockHead {
 /**
  * Checks the block at `at`.
  *
- * @param base What to add to an offset to get its position; `undefined` if not known, then any is right.
+ * @param base What to add to an offset to get its position; `undefined` if not known, then any is
+ * right.
  * @returns `undefined` if no valid block starts there.
  */
 export function checkBlock(
@@ -171,8 +175,8 @@ export function checkBlock(
   if (view.getUint32(at, true) !== BLOCK_MAGIC) return undefined;
   const end = at + BLOCK_HEAD_BYTES + view.getUint32(at + 8, true);
   const position = getU64(view, at + 12);
-  // The position is compared before the checksum: it is cheap, and bytes of a client that look like blocks
-  // cannot make a search through a damaged segment quadratic.
+  // The position is compared before the checksum: it is cheap, and bytes of a client that look like
+  // blocks cannot make a search through a damaged segment quadratic.
   if (end > bytes.length || (base !== undefined && position !== base + at)) return undefined;
   if (view.getUint32(at + 4, true) !== crc32(bytes.subarray(at + CRC_FROM, end))) return undefined;
   return { end, position, synced: getU64(view, at + 20) };
@@ -193,8 +197,9 @@ export function findBlock(
 }
 
 /**
- * Records of the block at `at`, payloads as views; `undefined` if the body is not made of whole records of known
- * kinds, which in a block with a right checksum only a bug or another program can produce.
+ * Records of the block at `at`, payloads as views; `undefined` if the body is not made of whole
+ * records of known kinds, which in a block with a right checksum only a bug or another program can
+ * produce.
  */
 export function decodeRecords(
   bytes: Uint8Array,

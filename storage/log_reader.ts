@@ -1,6 +1,7 @@
-// Reads one segment and decides what a broken place is: a torn tail, which was never confirmed and may go, or
-// damage, which must be reported because something confirmed may be missing. Reader's half of
-// docs/log_format.md, "Reading". Invariant: no byte of an invalid block ever reaches a visitor.
+// Reads one segment and decides what a broken place is: a torn tail, which was never confirmed and
+// may go, or damage, which must be reported because something confirmed may be missing. Reader's
+// half of docs/log_format.md, "Reading". Invariant: no byte of an invalid block ever reaches a
+// visitor.
 
 import {
   type BlockHead,
@@ -13,7 +14,9 @@ import {
 } from "./log_format.ts";
 import type { LogDamage, LogRecord } from "./log.ts";
 
-/** Receives what a log holds, in order. Payloads are views into the segment: copy them to keep them. */
+/**
+ * Receives what a log holds, in order. Payloads are views into the segment: copy them to keep them.
+ */
 export interface LogVisitor {
   /** A segment begins. Not called for one whose head is damaged. */
   segment?(head: SegmentHead, path: string): void;
@@ -96,7 +99,10 @@ function readBlocks(
   return offset;
 }
 
-/** Whether a valid block behind `offset` says that the log was synced beyond it when that block was written. */
+/**
+ * Whether a valid block behind `offset` says that the log was synced beyond it when that block was
+ * written.
+ */
 function provenSynced(bytes: Uint8Array, view: DataView, offset: number, base: number): boolean {
   let at = findBlock(bytes, view, offset + 1, base);
   while (at >= 0) {

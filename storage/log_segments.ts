@@ -1,6 +1,7 @@
-// The files of a log: naming, reading them all in order, cutting a torn tail, starting a new one. Invariant:
-// after `readLog` with `repair` the files hold exactly the bytes that were handed to the visitor (and damaged
-// places), all of them on stable storage. docs/log_format.md, "Segment" and "Reading".
+// The files of a log: naming, reading them all in order, cutting a torn tail, starting a new one.
+// Invariant: after `readLog` with `repair` the files hold exactly the bytes that were handed to the
+// visitor (and damaged places), all of them on stable storage. docs/log_format.md, "Segment" and
+// "Reading".
 
 import type { FileHandle, Files } from "../src/base/files.ts";
 import { parentOf } from "./durable_dir.ts";
@@ -125,7 +126,9 @@ export async function readLog(options: ReadLogOptions, visitor: LogVisitor): Pro
   };
 }
 
-/** If the end of the last segment cannot be told, positions go on behind anything it can have held. */
+/**
+ * If the end of the last segment cannot be told, positions go on behind anything it can have held.
+ */
 function lastKnownEnd(segments: readonly Segment[]): number {
   let end = 0;
   for (const segment of segments) {
@@ -143,8 +146,8 @@ async function repairTail(files: Files, path: string, size: number, end: number)
   const file = files.open(path, "write");
   try {
     if (end < size) file.truncate(end);
-    // Also without a cut: what a crashed process wrote may be in the page cache only, and a log that
-    // continues it must not become durable before it.
+    // Also without a cut: what a crashed process wrote may be in the page cache only, and a log
+    // that continues it must not become durable before it.
     await file.sync();
   } finally {
     file.close();

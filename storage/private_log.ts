@@ -1,6 +1,7 @@
-// The log of one replica: the same records as in the shared log, synced behind everybody's back, kept for
-// learners. Invariants: sequences are consecutive over all segments; `syncedSequence` never claims a record
-// whose bytes or directory entry a power loss could take. docs/log_format.md, "Writing" and "Collecting".
+// The log of one replica: the same records as in the shared log, synced behind everybody's back,
+// kept for learners. Invariants: sequences are consecutive over all segments; `syncedSequence`
+// never claims a record whose bytes or directory entry a power loss could take. docs/log_format.md,
+// "Writing" and "Collecting".
 
 import { assert } from "../src/base/assert.ts";
 import type { Files } from "../src/base/files.ts";
@@ -26,7 +27,10 @@ export interface PrivateLogOptions {
   /** Made if absent. Nobody else may write to it. */
   readonly dir: string;
   readonly generation: number;
-  /** A segment that has reached this size ends at the next sync, or at twice the size. @default 32 MiB */
+  /**
+   * A segment that has reached this size ends at the next sync, or at twice the size. @default 32
+   * MiB
+   */
   readonly segmentBytes?: number;
 }
 
@@ -34,7 +38,10 @@ export interface PrivateLogOptions {
 export interface OpenedPrivateLog {
   readonly log: PrivateLog;
   readonly damage: LogDamage[];
-  /** Last sequence and largest decree of segments that were collected: the first record follows them. */
+  /**
+   * Last sequence and largest decree of segments that were collected: the first record follows
+   * them.
+   */
   readonly previousSequence: number;
   readonly previousDecree: Decree;
 }
@@ -249,7 +256,10 @@ class ReplicaLog implements PrivateLog {
     this.#queue.clear();
   }
 
-  /** The old segment is on stable storage before a next one exists: only the last one may have a torn tail. */
+  /**
+   * The old segment is on stable storage before a next one exists: only the last one may have a
+   * torn tail.
+   */
   #endSegment(segment: OpenSegment): void {
     if (this.#syncedEnd < this.#end) {
       segment.file.syncNow();
@@ -300,8 +310,9 @@ class ReplicaLog implements PrivateLog {
 
   async collect(durable: Decree, reserveBytes: number): Promise<number> {
     if (this.#segments.length < 2) return 0;
-    // The newest segment stays, also after a restart: its head says which sequence comes next. So it must be on
-    // stable storage before an older one goes, or a power loss could leave nothing at all.
+    // The newest segment stays, also after a restart: its head says which sequence comes next. So
+    // it must be on stable storage before an older one goes, or a power loss could leave nothing at
+    // all.
     await this.sync();
     const oldest = this.#segments.slice(0, -1);
     let total = this.bytes;

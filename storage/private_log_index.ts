@@ -1,6 +1,7 @@
-// Which part of a private log holds which decrees, and reading them back in bounded memory. The same decree may
-// stand there several times, re-prepared under larger ballots, and a ballot record may have dropped it: what a
-// learner gets is what replay would keep (docs/log_format.md, "Replay", 5).
+// Which part of a private log holds which decrees, and reading them back in bounded memory. The
+// same decree may stand there several times, re-prepared under larger ballots, and a ballot record
+// may have dropped it: what a learner gets is what replay would keep (docs/log_format.md, "Replay",
+// 5).
 
 import type { Files } from "../src/base/files.ts";
 import type { Ballot, Decree } from "../src/base/ids.ts";
@@ -66,8 +67,8 @@ export interface DecreeRequest {
 }
 
 /**
- * Newest versions of the decrees from..to in order, as many as fit `bytesMax` (at least one); `undefined` if one
- * of them is not in the log.
+ * Newest versions of the decrees from..to in order, as many as fit `bytesMax` (at least one);
+ * `undefined` if one of them is not in the log.
  *
  * @throws {FilesError}
  */
@@ -108,8 +109,8 @@ export function readDecrees(
 }
 
 /**
- * A decree up to which reading takes about `bytesMax`: the request may span gigabytes. Runs are in the order of
- * writing, so decrees ascend but for those that were prepared again.
+ * A decree up to which reading takes about `bytesMax`: the request may span gigabytes. Runs are in
+ * the order of writing, so decrees ascend but for those that were prepared again.
  */
 function lastDecreeWithin(
   segments: readonly IndexedSegment[],

@@ -1,7 +1,7 @@
-// Opens everything a shard owns after a start: its replicas' private logs, then all shared logs that can hold
-// records of them. Invariant: when it returns, the private logs hold on stable storage whatever any shared log
-// of an earlier start held for this shard, so that nothing depends on those any more, and records of this
-// start follow without a gap. docs/log_format.md, "Replay".
+// Opens everything a shard owns after a start: its replicas' private logs, then all shared logs
+// that can hold records of them. Invariant: when it returns, the private logs hold on stable
+// storage whatever any shared log of an earlier start held for this shard, so that nothing depends
+// on those any more, and records of this start follow without a gap. docs/log_format.md, "Replay".
 
 import { type Files, FilesError } from "../src/base/files.ts";
 import { formatPartition, type PartitionId } from "../src/base/ids.ts";
@@ -60,8 +60,8 @@ export function shardOf(partition: PartitionId, shardCount: number): number {
 }
 
 /**
- * Recovers one shard. Until every shard of the process has done so, no shared log may be collected: with another
- * number of shards than before, one shard's old segments hold records of another one.
+ * Recovers one shard. Until every shard of the process has done so, no shared log may be collected:
+ * with another number of shards than before, one shard's old segments hold records of another one.
  *
  * @throws {FilesError} If the shared log cannot be opened.
  * @throws {LayoutError} `newer`, and {LogFormatError}: a newer program wrote here.
@@ -182,8 +182,8 @@ async function readSharedLogs(
 }
 
 /**
- * Whether a log of another shard can hold records of this one: only if it was written with another number of
- * shards. Segments of this very start are the other shard's own business.
+ * Whether a log of another shard can hold records of this one: only if it was written with another
+ * number of shards. Segments of this very start are the other shard's own business.
  */
 function concernsOthers(options: RecoverShardOptions, dir: string): boolean {
   const { files, shardCount, incarnation } = options;

@@ -1,6 +1,7 @@
-// What one replica held when its process ended, from the records of its two logs. Pure: the driver around it
-// (recover_shard.ts) does the reading. Invariant: what comes out is a prefix of what was logged, with nothing
-// confirmed missing, or the replica is condemned; never a wrong record. docs/log_format.md, "Replay".
+// What one replica held when its process ended, from the records of its two logs. Pure: the driver
+// around it (recover_shard.ts) does the reading. Invariant: what comes out is a prefix of what was
+// logged, with nothing confirmed missing, or the replica is condemned; never a wrong record.
+// docs/log_format.md, "Replay".
 
 import type { Ballot, Decree, PartitionId } from "../src/base/ids.ts";
 import { decodeMutation, type Mutation } from "../src/schema/mutation.ts";
@@ -21,7 +22,9 @@ export interface RecoveryResult {
   readonly ballot: Ballot;
   /** Highest decree known committed and present without a hole; at least the durable one. */
   readonly committed: Decree;
-  /** Above the durable decree, ascending, newest version of each; without holes up to `committed`. */
+  /**
+   * Above the durable decree, ascending, newest version of each; without holes up to `committed`.
+   */
   readonly mutations: readonly Mutation[];
   readonly lastSequence: number;
   /** Why this replica must not be used; the other fields mean nothing then. */
@@ -105,7 +108,8 @@ export class ReplicaRecovery {
   }
 
   /**
-   * Takes the next record of a shared log; those of other replicas and generations are none of ours.
+   * Takes the next record of a shared log; those of other replicas and generations are none of
+   * ours.
    *
    * @returns True if it continues the private log, to which it must be appended.
    */
@@ -128,7 +132,9 @@ export class ReplicaRecovery {
     return true;
   }
 
-  /** A shared log lost an unknown part here: unless proven otherwise, records of this replica too. */
+  /**
+   * A shared log lost an unknown part here: unless proven otherwise, records of this replica too.
+   */
   sharedDamage(damage: LogDamage): void {
     this.#suspect = damage;
   }

@@ -1,6 +1,7 @@
-// Directories of a replica server: what is where, and how it changes without a moment in which a crash leaves
-// something half done. Invariant: a replica directory under its plain name has a whole manifest, and the
-// generation named there has its engine and log. docs/storage_layout.md, "Directories".
+// Directories of a replica server: what is where, and how it changes without a moment in which a
+// crash leaves something half done. Invariant: a replica directory under its plain name has a whole
+// manifest, and the generation named there has its engine and log. docs/storage_layout.md,
+// "Directories".
 
 import { crc32 } from "../src/base/crc.ts";
 import { assert } from "../src/base/assert.ts";
@@ -29,7 +30,9 @@ export interface Manifest {
   readonly ballot: Ballot;
   /** Highest decree that certainly survives in the engine. Never over-claimed. */
   readonly durable: Decree;
-  /** Last sequence the private log had synced when this was written: less on disk later is a loss. */
+  /**
+   * Last sequence the private log had synced when this was written: less on disk later is a loss.
+   */
   readonly syncedSequence: number;
   readonly tableName: string;
   readonly partitionCount: number;
@@ -40,7 +43,9 @@ export interface Manifest {
 /** A directory or file of this layout cannot be used. */
 export class LayoutError extends Error {
   override readonly name = "LayoutError";
-  /** "newer": a newer program wrote it, the server must not start; "unreadable": missing or damaged. */
+  /**
+   * "newer": a newer program wrote it, the server must not start; "unreadable": missing or damaged.
+   */
   readonly kind: "newer" | "unreadable";
 
   constructor(kind: "newer" | "unreadable", message: string, options?: { cause?: unknown }) {
@@ -50,8 +55,9 @@ export class LayoutError extends Error {
 }
 
 /**
- * Numbers for new generations, never the same twice for a partition: a log of an earlier life that is still in
- * a shared segment must not be taken for this one. One source per shard; a partition belongs to one shard.
+ * Numbers for new generations, never the same twice for a partition: a log of an earlier life that
+ * is still in a shared segment must not be taken for this one. One source per shard; a partition
+ * belongs to one shard.
  */
 export class GenerationSource {
   #next: number;
@@ -178,8 +184,8 @@ export class ReplicaDir {
   }
 
   /**
-   * Replaces some values. When it returns they survive power loss; if it throws, the old or the new ones do.
-   * Calls may overlap; they take effect in order.
+   * Replaces some values. When it returns they survive power loss; if it throws, the old or the new
+   * ones do. Calls may overlap; they take effect in order.
    */
   update(change: Partial<Omit<Manifest, "partition" | "generation">>): Promise<void> {
     return this.#write(change);
@@ -201,7 +207,10 @@ export class ReplicaDir {
     return done;
   }
 
-  /** Makes fresh, empty directories for a coming generation and returns them; the current one goes on. */
+  /**
+   * Makes fresh, empty directories for a coming generation and returns them; the current one goes
+   * on.
+   */
   async prepareGeneration(
     generation: number,
   ): Promise<{ enginePath: string; logPath: string }> {
@@ -217,7 +226,10 @@ export class ReplicaDir {
     return paths;
   }
 
-  /** Switches to a prepared generation, whose engine is durable at `change.durable`. One atomic step. */
+  /**
+   * Switches to a prepared generation, whose engine is durable at `change.durable`. One atomic
+   * step.
+   */
   async commitGeneration(
     generation: number,
     change: { readonly ballot: Ballot; readonly durable: Decree },
@@ -226,7 +238,9 @@ export class ReplicaDir {
     await this.#write({ ...change, generation, syncedSequence: 0 });
   }
 
-  /** Removes what belongs to other generations than the current one. Their engine must be closed. */
+  /**
+   * Removes what belongs to other generations than the current one. Their engine must be closed.
+   */
   async dropOldGenerations(): Promise<void> {
     const keep = new Set([this.enginePath, this.logPath]);
     let changed = false;
@@ -239,7 +253,9 @@ export class ReplicaDir {
     if (changed) await this.#files.syncDir(this.path);
   }
 
-  /** Moves the directory out of the way and returns where it is now. Engine and log must be closed. */
+  /**
+   * Moves the directory out of the way and returns where it is now. Engine and log must be closed.
+   */
   moveAside(reason: "err" | "gar", timestamp: number): Promise<string> {
     return moveReplicaAside(this.#files, this.#dataDir, this.#manifest.partition, {
       reason,
@@ -314,7 +330,10 @@ function readManifest(files: Files, path: string): Manifest {
   };
 }
 
-/** A small file of this layout: one line of JSON with the layout version, one line with its checksum. */
+/**
+ * A small file of this layout: one line of JSON with the layout version, one line with its
+ * checksum.
+ */
 export function encodeChecked(record: Readonly<Record<string, unknown>>): Uint8Array {
   const line = utf8(JSON.stringify({ layout: LAYOUT_VERSION, ...record }) + "\n");
   return utf8(`${fromUtf8(line)}crc32 ${crc32(line).toString(16).padStart(8, "0")}\n`);

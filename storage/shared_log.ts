@@ -1,7 +1,7 @@
-// The log a prepare waits for: one writer per shard, one fdatasync per group of records of all its replicas.
-// Invariants: a position is reported durable only after the bytes of every record up to it, and the directory
-// entry of their file, are on stable storage; after one failure nothing is reported any more (R13).
-// docs/log_format.md, "Writing" and "Collecting".
+// The log a prepare waits for: one writer per shard, one fdatasync per group of records of all its
+// replicas. Invariants: a position is reported durable only after the bytes of every record up to
+// it, and the directory entry of their file, are on stable storage; after one failure nothing is
+// reported any more (R13). docs/log_format.md, "Writing" and "Collecting".
 
 import type { Files } from "../src/base/files.ts";
 import type { PartitionId } from "../src/base/ids.ts";
@@ -28,11 +28,15 @@ export interface SharedLogOptions {
   readonly dir: string;
   /** Start of this process, larger than any before (replica_dir.ts). */
   readonly incarnation: number;
-  /** "group": durable means fdatasync. "none": durable means written; a power loss may take it back. */
+  /**
+   * "group": durable means fdatasync. "none": durable means written; a power loss may take it back.
+   */
   readonly fsync: "group" | "none";
   /** A segment that has reached this size is followed by a new one. @default 64 MiB */
   readonly segmentBytes?: number;
-  /** Shards of this process; recovery uses it to skip logs that cannot concern a shard. @default 1 */
+  /**
+   * Shards of this process; recovery uses it to skip logs that cannot concern a shard. @default 1
+   */
   readonly shardCount?: number;
   /** Sees segments and damage too, in order with the records. */
   readonly observer?: Pick<LogVisitor, "segment" | "damage">;
@@ -89,7 +93,9 @@ class GroupLog implements SharedLog {
   /** Oldest first; never the current one. */
   readonly #old: OldSegment[];
   #current: OpenSegment | undefined;
-  /** Of the segment the queued records will go to: the current one, or the next if there is none. */
+  /**
+   * Of the segment the queued records will go to: the current one, or the next if there is none.
+   */
   #highs = new HighSequences();
   #nextIndex: number;
   /** Position of the end of what is written, and of what is on stable storage. */
@@ -139,8 +145,8 @@ class GroupLog implements SharedLog {
     if (this.#failed || this.#closed) return position;
     this.#queue.append(record);
     this.#highs.note(record.partition, record.generation, record.sequence);
-    // Not at once: everything appended by the code that is running now shares the group. While a group is in
-    // flight the running loop picks up what gathers.
+    // Not at once: everything appended by the code that is running now shares the group. While a
+    // group is in flight the running loop picks up what gathers.
     this.#running ??= Promise.resolve().then(() => this.#run());
     return position;
   }
@@ -161,9 +167,10 @@ class GroupLog implements SharedLog {
     this.#running = undefined;
   }
 
-  // One group, write and fdatasync, took 97 us (200 B) to 172 us (64 KB) with the asynchronous sync and 78 to
-  // 129 us with syncNow(). Blocking saves 20-40 us of latency and costs the event loop all of it, in
-  // which it would form the next group; so the sync is asynchronous. 64 writers: 357k records of 200 B/s.
+  // One group, write and fdatasync, took 97 us (200 B) to 172 us (64 KB) with the asynchronous sync
+  // and 78 to 129 us with syncNow(). Blocking saves 20-40 us of latency and costs the event loop
+  // all of it, in which it would form the next group; so the sync is asynchronous. 64 writers: 357k
+  // records of 200 B/s.
   async #writeGroup(segment: OpenSegment): Promise<void> {
     const bytes = this.#queue.seal(this.#end, this.#synced);
     segment.file.write(bytes, segment.size);
@@ -171,12 +178,14 @@ class GroupLog implements SharedLog {
     this.#end += bytes.length;
     this.#queue.clear();
     const full = segment.size >= this.#segmentBytes;
-    // Decided before the first wait: what is appended from here on is queued for the next segment, and must
-    // not be counted to this one, or the next table would promise records that are not written yet.
+    // Decided before the first wait: what is appended from here on is queued for the next segment,
+    // and must not be counted to this one, or the next table would promise records that are not
+    // written yet.
     const highs = this.#highs;
     if (full) this.#highs = new HighSequences();
     if (this.#fsync || full) {
-      // A full segment is synced with fsync "none" as well: a torn tail is legal in the last segment only.
+      // A full segment is synced with fsync "none" as well: a torn tail is legal in the last
+      // segment only.
       const end = this.#end;
       await segment.file.sync();
       this.#synced = end;

@@ -1,4 +1,6 @@
-// What every implementation of src/base/files.ts must do, run against the real disk and against its twin.
+// What every implementation of src/base/files.ts must do, run against the real disk and against its
+// twin (files_test.ts). What the two cannot share, a machine that loses its power, is tested on the
+// twin alone: docs/testing.md.
 
 import assert from "node:assert/strict";
 import { utf8 } from "../../src/base/bytes.ts";

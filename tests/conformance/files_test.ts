@@ -1,4 +1,6 @@
-// The real disk and its twin keep the same contract; what only the twin can show, power loss, is below.
+// The real disk and its twin keep the same contract (files_suite.ts). Below it what only one of
+// them can show: power loss, failing syncs and a full disk on the twin, a lock between processes on
+// the real one.
 
 import assert from "node:assert/strict";
 import { utf8 } from "../../src/base/bytes.ts";
@@ -44,7 +46,7 @@ Deno.test("MemoryFiles keeps what was synced and only that for sure", async () =
   assert.ok(partial > 20, `torn in ${partial} of 300`);
 });
 
-Deno.test("MemoryFiles loses the pages of a failed sync even if the next one succeeds", async () => {
+Deno.test("MemoryFiles loses what a failed sync did not write", async () => {
   const files = new MemoryFiles();
   await makeDirDurable(files, "/d");
   const file = files.open("/d/a", "create");
@@ -73,7 +75,7 @@ Deno.test("MemoryFiles writes short on a full disk", () => {
   assert.equal(file.size(), 3);
 });
 
-Deno.test("diskFiles locks a directory against another process, and only as long as this one lives", async () => {
+Deno.test("diskFiles locks a directory for the life of a process", async () => {
   const root = Deno.makeTempDirSync();
   const script = `${root}/hold.ts`;
   const module = new URL("../../storage/disk_files.ts", import.meta.url).href;

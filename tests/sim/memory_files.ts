@@ -1,7 +1,8 @@
-// A disk that forgets: the twin of storage/disk_files.ts for tests and the simulator. Every file has durable
-// bytes and a list of unsynced operations, every directory has durable entries and a list of unsynced changes.
-// A process crash keeps all that was written; a power loss keeps a random part of what was not synced.
-// Invariant: what sync() or syncDir() has confirmed survives both. The faults are those of docs/testing.md.
+// A disk that forgets: the twin of storage/disk_files.ts for tests and the simulator. Every file
+// has durable bytes and a list of unsynced operations, every directory has durable entries and a
+// list of unsynced changes. A process crash keeps all that was written; a power loss keeps a random
+// part of what was not synced. Invariant: what sync() or syncDir() has confirmed survives both. The
+// faults are those of docs/testing.md.
 
 import { type FileHandle, type Files, FilesError } from "../../src/base/files.ts";
 import type { Prng } from "../../src/base/prng.ts";
@@ -95,10 +96,15 @@ export class MemoryFiles implements Files {
   readonly counters: FilesCounters = { writes: 0, syncs: 0, dirSyncs: 0 };
   /** Bytes that still fit; a write beyond them is short and fails with `noSpace`. */
   bytesFree = Infinity;
-  /** Called with the path before each operation; what it throws (a FilesError) is the operation's failure. */
+  /**
+   * Called with the path before each operation; what it throws (a FilesError) is the operation's
+   * failure.
+   */
   fault: (operation: "write" | "sync" | "syncDir" | "open" | "remove", path: string) => void =
     () => {};
-  /** Awaited before an async sync confirms anything: a slow disk, or one that is crashed meanwhile. */
+  /**
+   * Awaited before an async sync confirms anything: a slow disk, or one that is crashed meanwhile.
+   */
   delay: (path: string) => Promise<void> = () => Promise.resolve();
 
   open(path: string, mode: "read" | "write" | "create" | "createNew"): FileHandle {
@@ -221,11 +227,6 @@ export class MemoryFiles implements Files {
     }
   }
 
-  /** A copy of a file's durable bytes, for checks. */
-  durableBytes(path: string): Uint8Array {
-    return this.#file(path).durable.view().slice();
-  }
-
   /** Replaces a file's bytes, durably. */
   overwrite(path: string, bytes: Uint8Array): void {
     const file = this.#file(path);
@@ -330,8 +331,8 @@ class MemoryHandle implements FileHandle {
     this.#closed = true;
   }
 
-  // After a failed fsync the kernel marks the dirty pages clean: they are gone with the power, and the next
-  // fsync knows nothing of them and succeeds.
+  // After a failed fsync the kernel marks the dirty pages clean: they are gone with the power, and
+  // the next fsync knows nothing of them and succeeds.
   #confirm(count: number): void {
     const ops = this.#file.unsynced.splice(0, count);
     this.#files.fault("sync", this.#path);
@@ -367,7 +368,10 @@ function loseEntries(dir: MemoryDir, prng: Prng, seen: Set<Node>): void {
   }
 }
 
-/** Keeps a prefix or a random subset of the unsynced operations; the last one kept may be torn, or only zeros. */
+/**
+ * Keeps a prefix or a random subset of the unsynced operations; the last one kept may be torn, or
+ * only zeros.
+ */
 function loseBytes(file: MemoryFile, prng: Prng): void {
   const subset = prng.chance(0.5);
   const prefix = prng.below(file.unsynced.length + 1);

@@ -1,4 +1,6 @@
-// Records and helpers shared by the tests of the logs.
+// Records and helpers shared by the tests of the logs. Every record carries bytes that say which
+// one it is, so that a record in the wrong place cannot pass for the right one. docs/log_format.md,
+// "Record".
 
 import type { LogRecord } from "../../../storage/log.ts";
 import { RecordKind } from "../../../storage/log.ts";

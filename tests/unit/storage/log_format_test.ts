@@ -1,4 +1,6 @@
 // Bytes of segment heads, blocks and records: what is written reads back, and nothing else does.
+// Every flipped bit, every cut and every wrong place must be noticed. docs/log_format.md,
+// "Segment", "Block", "Record".
 
 import assert from "node:assert/strict";
 import fc from "fast-check";

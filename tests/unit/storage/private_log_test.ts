@@ -1,4 +1,6 @@
-// Writing, rolling, collecting and reading back of the private log.
+// Writing, rolling, collecting and reading back of the private log, against a plain model where it
+// pays. What it calls synced must survive every power loss. docs/log_format.md, "Writing" and
+// "Collecting".
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -61,7 +63,7 @@ Deno.test("PrivateLog refuses a sequence that does not follow", async () => {
   assert.throws(() => log.append(mutationRecord(3)), /not the next one/);
 });
 
-Deno.test("PrivateLog rolls with and without syncs and survives a power loss from the synced part on", async () => {
+Deno.test("PrivateLog keeps what it synced over rolls and power losses", async () => {
   for (let seed = 0; seed < 200; seed++) {
     const prng = new Prng(seed);
     const files = new MemoryFiles();

@@ -1,5 +1,6 @@
-// Recovery of whole shards from real files on a forgetful disk: what was confirmed is there, in the right
-// versions, or the replica is condemned; never a wrong record.
+// Recovery of whole shards from real files on a forgetful disk, with a plain model of what was
+// logged: what was confirmed is there, in the right versions, or the replica is condemned; never a
+// wrong record. docs/log_format.md, "Replay".
 
 import assert from "node:assert/strict";
 import { type Files, FilesError } from "../../../src/base/files.ts";
@@ -166,7 +167,8 @@ async function checkpoint(
 ): Promise<void> {
   const held = fold(model.records, model.confirmed, 0);
   const durable = Number([...held.matchAll(/(\d+)@/g)].at(-1)?.[1] ?? 0);
-  // Only what no later truncation can take back may be durable; the model truncates at most 3 decrees.
+  // Only what no later truncation can take back may be durable; the model truncates at most 3
+  // decrees.
   const safe = Math.max(dir.manifest.durable, durable - 8);
   const { ballot } = model;
   await dir.update({ durable: safe, ballot, syncedSequence: privateLog.syncedSequence });
@@ -211,7 +213,7 @@ async function createReplicas(files: Files, count: number, dataDir = "/data"): P
   return models;
 }
 
-Deno.test("recoverShard brings back everything confirmed over crashes and power losses", async () => {
+Deno.test("recoverShard brings back everything confirmed over crashes", async () => {
   let collected = 0;
   for (let seed = 0; seed < 60; seed++) {
     const prng = new Prng(`recover ${seed}`);
@@ -248,8 +250,8 @@ Deno.test("recoverShard condemns rather than lose or invent after bit rot", asyn
     for (const shard of shards) shard.replicas.forEach((r, i) => check(models[i]!, r, "first"));
     await work(shards, models, prng);
     await crash(files, shards, prng);
-    // One confirmed place breaks. The newest block of a log cannot be told from a torn one by itself, so
-    // it is left alone in the shared log: nothing else holds its records for sure.
+    // One confirmed place breaks. The newest block of a log cannot be told from a torn one by
+    // itself, so it is left alone in the shared log: nothing else holds its records for sure.
     const logs = [
       "/logs/shared.0",
       ...models.map((m) => `/data/replicas/1.${m.partition - PARTITION}/log.1`),
@@ -274,7 +276,7 @@ Deno.test("recoverShard condemns rather than lose or invent after bit rot", asyn
   assert.ok(condemned > 20 && clean > 100, `${condemned} condemned, ${clean} clean`);
 });
 
-Deno.test("recoverShard condemns a replica with an unreadable manifest and ignores an unborn one", async () => {
+Deno.test("recoverShard condemns an unreadable manifest and removes the unborn", async () => {
   const files = new MemoryFiles();
   const prng = new Prng(1);
   await createReplicas(files, 2);

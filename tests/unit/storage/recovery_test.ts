@@ -1,4 +1,6 @@
-// What a replica's records mean after a restart, and what condemns it. The files around it: recover_shard_test.ts.
+// What the records of one replica mean after a restart, and what
+// condemns it: one test per rule of
+// docs/log_format.md, "Replay". The files around it are the business of recover_shard_test.ts.
 
 import assert from "node:assert/strict";
 import type { Mutation } from "../../../src/schema/mutation.ts";
@@ -98,7 +100,7 @@ Deno.test("ReplicaRecovery continues the private log with the shared one", () =>
   assert.match(recovery.result().condemned!, /goes on at sequence 7/);
 });
 
-Deno.test("ReplicaRecovery is cleared of damage by a fitting record or a table, and by nothing else", () => {
+Deno.test("ReplicaRecovery is cleared of damage only by proof", () => {
   const suspect = () => {
     const recovery = recover([mutationRecord(1), mutationRecord(2)]);
     recovery.sharedDamage(DAMAGE);

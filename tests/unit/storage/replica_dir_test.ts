@@ -1,4 +1,6 @@
-// Directories and manifests: whole or absent, whatever crashes; incarnations that only grow.
+// Directories and manifests are whole or absent, whatever crashes and whenever; incarnations and
+// generations only grow, and a ballot never goes back. The rules are those of
+// docs/storage_layout.md, "Directories".
 
 import assert from "node:assert/strict";
 import { utf8 } from "../../../src/base/bytes.ts";
@@ -49,7 +51,7 @@ Deno.test("ReplicaDir is created, found and read back", async () => {
   assert.ok(files.exists(dir.enginePath) && files.exists(dir.logPath));
 });
 
-Deno.test("ReplicaDir is whole or absent after a power loss at any moment of its creation", async () => {
+Deno.test("ReplicaDir is whole or absent whenever its creation stops", async () => {
   let present = 0;
   for (let seed = 0; seed < 100; seed++) {
     const files = new MemoryFiles();

@@ -1,4 +1,6 @@
-// Group commit, rolling, collection, poisoning and torn tails of the shared log.
+// Group commit, rolling, collection, poisoning and torn tails of the shared log. What it reported
+// durable must survive every power loss, and a broken place that had been confirmed must be
+// reported. docs/log_format.md, "Writing" and "Reading".
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -63,7 +65,7 @@ function sequences(records: readonly LogRecord[]): number[] {
   return records.map((record) => record.sequence);
 }
 
-Deno.test("SharedLog shares one sync among all records of a turn and of a running sync", async () => {
+Deno.test("SharedLog shares one sync among all records of a group", async () => {
   const files = new MemoryFiles();
   const { log } = await open(files);
   await appendGroups(log, [[mutationRecord(1)]]);
@@ -141,7 +143,7 @@ Deno.test("SharedLog rolls, carries its table forward and collects oldest first"
   assert.deepEqual(sequences((await open(files)).records), [31]);
 });
 
-Deno.test("SharedLog counts records appended while a full segment is synced to the next one", async () => {
+Deno.test("SharedLog counts records queued during a roll to the next segment", async () => {
   const files = new MemoryFiles();
   const { log } = await open(files, 1);
   await appendGroups(log, [[mutationRecord(1)]]);
