@@ -6,7 +6,13 @@
 
 import type { Clock } from "../../src/base/clock.ts";
 import { Err } from "../../src/base/errors.ts";
-import { formatPartition, type NodeId, type PartitionId, tableOf } from "../../src/base/ids.ts";
+import {
+  formatPartition,
+  NOBODY,
+  type NodeId,
+  type PartitionId,
+  tableOf,
+} from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type {
   ReplicaEffect,
@@ -357,12 +363,13 @@ export class ShardHost implements ReplicaDriverHost {
   #onMissing(config: Extract<ShardCommand, { kind: "missing" }>["config"]): void {
     const { partition } = config;
     const { node } = this.#options;
-    if (this.#shelf.holds(partition) || config.primary !== node) return;
-    // A secondary is removed by its primary; a primary without a replica has to ask itself.
+    if (this.#shelf.holds(partition)) return;
+    // Nobody else may notice while there are no writes, and as long as it is listed the group is one short.
     const next = {
       ...config,
       ballot: config.ballot + 1,
-      primary: "",
+      primary: config.primary === node ? NOBODY : config.primary,
+      secondaries: config.secondaries.filter((member) => member !== node),
       lastDrops: [...config.lastDrops.filter((drop) => drop !== node), node].slice(-3),
     };
     const change = "DOWNGRADE_TO_INACTIVE" as const;

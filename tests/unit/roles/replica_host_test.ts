@@ -288,7 +288,7 @@ Deno.test("ShardHost creates a replica for ASSIGN_PRIMARY only if the partition 
   assert.deepEqual(shard.created, [P]);
 });
 
-Deno.test("ShardHost asks to be removed as primary of a partition it does not have", async () => {
+Deno.test("ShardHost asks to be removed from a partition it does not have", async () => {
   const shard = new Shard();
   shard.connect();
   const config = { ...CONFIG, ballot: 4, primary: "n1:1", secondaries: ["n2:1"] };
@@ -298,6 +298,11 @@ Deno.test("ShardHost asks to be removed as primary of a partition it does not ha
   assert.equal(asked.change, "DOWNGRADE_TO_INACTIVE");
   assert.deepEqual([asked.config.ballot, asked.config.primary], [5, ""]);
   assert.deepEqual(asked.config.lastDrops, ["n1:1"]);
+  const other = { ...CONFIG, ballot: 4, primary: "n2:1", secondaries: ["n3:1", "n1:1"] };
+  shard.host.command({ kind: "missing", config: other });
+  const [, second] = shard.reports;
+  assert.ok(second?.kind === "updateConfig");
+  assert.deepEqual([second.config.primary, second.config.secondaries], ["n2:1", ["n3:1"]]);
 });
 
 Deno.test("ShardHost closes garbage first and sets it aside when meta says so again", async () => {
