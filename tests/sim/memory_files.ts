@@ -227,6 +227,9 @@ export class MemoryFiles implements Files {
     }
   }
 
+  /** A copy of a file's durable bytes. */
+  durableBytes = (path: string): Uint8Array => this.#file(path).durable.view().slice();
+
   /** Replaces a file's bytes, durably. */
   overwrite(path: string, bytes: Uint8Array): void {
     const file = this.#file(path);
