@@ -1,0 +1,167 @@
+// Which servers are alive, as meta sees it. Invariants: a server is declared dead only after a full grace
+// period, on the monotonic clock, in which this process was running and heard nothing; the grace period is
+// longer than the lease, so a dead server has stopped serving. A new leader gives everybody a full grace
+// period. Rules: docs/meta.md, "Failure detector" (meta.md §4).
+
+import { assert } from "../base/assert.ts";
+import type { NodeId } from "../base/ids.ts";
+import type { NodeAddress, NodeStats } from "../schema/types.ts";
+import type { MetaBody, MetaSettings } from "./io.ts";
+
+/** A replica server. */
+export interface NodeState {
+  readonly node: NodeId;
+  alive: boolean;
+  /** Monotonic ms of the newest beacon, or when this leader began to wait for one. */
+  heardAt: number;
+  /** Newest start of its process; 0 = no beacon yet. */
+  incarnation: number;
+  /** Empty until the first beacon. */
+  shardPorts: readonly number[];
+  httpPort: number;
+  labels: ReadonlyMap<string, string>;
+  stats: NodeStats | undefined;
+  /** Whether this incarnation has said what it stores since it was last declared dead. */
+  collected: boolean;
+  /** Changes when the server should sync soon. */
+  syncHint: number;
+}
+
+/** What a beacon meant. */
+export type BeaconOutcome = "known" | "alive" | "restarted" | "stale";
+
+/** See the file comment. */
+export class FailureDetector {
+  readonly #settings: MetaSettings;
+  readonly #nodes = new Map<NodeId, NodeState>();
+  #aliveCount = 0;
+  #tickedAt: number;
+  #checkedAt: number;
+
+  /** @param now Monotonic ms of the beginning of the reign. */
+  constructor(settings: MetaSettings, now: number) {
+    assert(settings.graceMs > settings.leaseMs, "The grace period must exceed the lease", {
+      graceMs: settings.graceMs,
+      leaseMs: settings.leaseMs,
+    });
+    this.#settings = settings;
+    this.#tickedAt = now;
+    this.#checkedAt = now;
+  }
+
+  /** All servers this leader knows, in the order it met them. */
+  get nodes(): IterableIterator<NodeState> {
+    return this.#nodes.values();
+  }
+
+  get knownCount(): number {
+    return this.#nodes.size;
+  }
+
+  get aliveCount(): number {
+    return this.#aliveCount;
+  }
+
+  get(node: NodeId): NodeState | undefined {
+    return this.#nodes.get(node);
+  }
+
+  isAlive(node: NodeId): boolean {
+    return this.#nodes.get(node)?.alive === true;
+  }
+
+  /** A member of a stored configuration: alive until it has been silent for a grace period from `now` on. */
+  expect(node: NodeId, now: number): void {
+    const known = this.#nodes.get(node);
+    if (known === undefined) this.#add(node, now);
+    else known.heardAt = now;
+  }
+
+  /** Takes a beacon received at `now`. */
+  beacon(beacon: MetaBody<"beacon">, now: number): BeaconOutcome {
+    let node = this.#nodes.get(beacon.node);
+    let outcome: BeaconOutcome = "known";
+    if (node === undefined) {
+      node = this.#add(beacon.node, now);
+      outcome = "alive";
+    } else if (node.alive && beacon.incarnation < node.incarnation) {
+      // A late message of the process before. A dead server may come back with a clock that went back.
+      return "stale";
+    } else if (!node.alive) {
+      node.alive = true;
+      this.#aliveCount++;
+      outcome = "alive";
+    } else if (node.incarnation !== 0 && beacon.incarnation > node.incarnation) {
+      outcome = "restarted";
+    }
+    if (beacon.incarnation !== node.incarnation) node.collected = false;
+    node.heardAt = now;
+    node.incarnation = beacon.incarnation;
+    node.shardPorts = beacon.shardPorts;
+    node.httpPort = beacon.httpPort;
+    node.labels = beacon.labels;
+    return outcome;
+  }
+
+  /**
+   * Declares silent servers dead.
+   *
+   * @returns Those that just died, and by how much the verdicts were put off because this process was paused.
+   */
+  check(now: number): { dead: NodeState[]; pausedMs: number } {
+    const { failureCheckMs, graceMs } = this.#settings;
+    const gap = now - this.#tickedAt;
+    this.#tickedAt = now;
+    // A paused observer must not convict: what arrived meanwhile may still wait in a socket.
+    const pausedMs = gap > failureCheckMs * 2 ? gap : 0;
+    if (pausedMs > 0) {
+      for (const node of this.#nodes.values()) node.heardAt = Math.min(now, node.heardAt + gap);
+    }
+    const dead: NodeState[] = [];
+    if (now - this.#checkedAt < failureCheckMs) return { dead, pausedMs };
+    this.#checkedAt = now;
+    for (const node of this.#nodes.values()) {
+      if (!node.alive || now - node.heardAt <= graceMs) continue;
+      node.alive = false;
+      node.collected = false;
+      this.#aliveCount--;
+      dead.push(node);
+    }
+    return { dead, pausedMs };
+  }
+
+  /** Where the given servers listen, as far as known. */
+  addresses(nodes: Iterable<NodeId>): NodeAddress[] {
+    const addresses: NodeAddress[] = [];
+    for (const name of new Set(nodes)) {
+      const node = this.#nodes.get(name);
+      if (node === undefined || node.shardPorts.length === 0) continue;
+      addresses.push({ node: name, shardPorts: [...node.shardPorts] });
+    }
+    return addresses;
+  }
+
+  /** Asks a server to sync soon. */
+  hint(node: NodeId): void {
+    const known = this.#nodes.get(node);
+    if (known !== undefined) known.syncHint++;
+  }
+
+  #add(node: NodeId, now: number): NodeState {
+    const state: NodeState = {
+      node,
+      alive: true,
+      heardAt: now,
+      incarnation: 0,
+      shardPorts: [],
+      httpPort: 0,
+      labels: new Map(),
+      stats: undefined,
+      collected: false,
+      syncHint: 1,
+    };
+    this.#nodes.set(node, state);
+    this.#aliveCount++;
+    return state;
+  }
+}

@@ -1,0 +1,264 @@
+// The next step of one partition towards health, chosen from what is known and nothing else. Invariant: a
+// step is proposed only if it is possible under the current configuration, and a partition that lost every
+// member is given only to a server that provably was among the last. Rules: docs/meta.md, "Cure" (meta.md §5).
+
+import { NOBODY, type NodeId } from "../base/ids.ts";
+import type { PartitionConfig, ReplicaReport } from "../schema/types.ts";
+import type { Action, ClusterState, Dropped, PartitionState, TableState } from "./cluster_state.ts";
+import { isMember, minMembers } from "./config_change.ts";
+import type { FailureDetector } from "./failure_detector.ts";
+import type { MetaSettings } from "./io.ts";
+
+/** What to do next. */
+export type Cure =
+  | { readonly kind: "healthy" }
+  /** Meta itself writes a configuration without its dead primary. */
+  | { readonly kind: "removePrimary"; readonly node: NodeId }
+  | {
+    readonly kind: "propose";
+    readonly change: Action["change"];
+    readonly target: NodeId;
+    readonly node: NodeId;
+  }
+  /** Nothing can be done now. `retrySoon`: another partition's progress makes room. */
+  | { readonly kind: "wait"; readonly reason: string; readonly retrySoon?: boolean };
+
+/** What a choice depends on. */
+export interface CureContext {
+  readonly cluster: ClusterState;
+  readonly detector: FailureDetector;
+  readonly settings: MetaSettings;
+  /** Monotonic ms. */
+  readonly now: number;
+}
+
+/** Whether a proposal still makes sense under the current configuration (rule 0). */
+export function isPossible(
+  c: CureContext,
+  table: TableState,
+  p: PartitionState,
+  action: Action,
+): boolean {
+  const { config } = p;
+  const { change, node, target } = action;
+  if (!c.detector.isAlive(target)) return false;
+  const byPrimary = config.primary === target;
+  switch (change) {
+    case "ASSIGN_PRIMARY":
+      return target === node && config.primary === NOBODY && config.secondaries.length === 0;
+    case "UPGRADE_TO_PRIMARY":
+      return target === node && config.primary === NOBODY && config.secondaries.includes(node);
+    case "ADD_SECONDARY":
+    case "ADD_SECONDARY_FOR_LB": {
+      const extra = change === "ADD_SECONDARY_FOR_LB" ? 1 : 0;
+      const room = config.secondaries.length + 1 < config.maxReplicaCount + extra;
+      return byPrimary && room && !isMember(config, node) && c.detector.isAlive(node);
+    }
+    case "DOWNGRADE_TO_SECONDARY":
+      return byPrimary && node === target;
+    case "DOWNGRADE_TO_INACTIVE":
+      // Against a dead secondary; an operator may mean an alive one.
+      return byPrimary && isMember(config, node) &&
+        (action.source === "operator" || !c.detector.isAlive(node));
+    case "REMOVE":
+      return byPrimary && isMember(config, node);
+    case "PRIMARY_FORCE_UPDATE_BALLOT":
+      return byPrimary && node === target && config.maxReplicaCount !== table.info.maxReplicaCount;
+    case "UPGRADE_TO_SECONDARY":
+    case "DROP_PARTITION":
+      return false;
+  }
+}
+
+/** The next step (rules 1-5). The caller has checked that nothing is in flight and the table is available. */
+export function chooseCure(c: CureContext, table: TableState, p: PartitionState): Cure {
+  const { config } = p;
+  if (config.primary === NOBODY) {
+    if (config.secondaries.length > 0) return upgradeSecondary(c, table, p);
+    return config.lastDrops.length === 0 ? assignNew(c, table, p) : assignLost(c, p);
+  }
+  if (!c.detector.isAlive(config.primary)) return { kind: "removePrimary", node: config.primary };
+  const target = config.primary;
+  // The primary itself removes a dead secondary: it alone knows what is still uncommitted (meta.md §3).
+  const dead = config.secondaries.find((node) => !c.detector.isAlive(node));
+  if (dead !== undefined) {
+    return { kind: "propose", change: "DOWNGRADE_TO_INACTIVE", target, node: dead };
+  }
+  if (config.maxReplicaCount !== table.info.maxReplicaCount) {
+    return { kind: "propose", change: "PRIMARY_FORCE_UPDATE_BALLOT", target, node: target };
+  }
+  const members = config.secondaries.length + 1;
+  if (members < config.maxReplicaCount) return addSecondary(c, table, p);
+  if (members > config.maxReplicaCount) {
+    const most = best(config.secondaries, (node) => [-c.cluster.load(node).replicas])!;
+    return { kind: "propose", change: "REMOVE", target, node: most };
+  }
+  return { kind: "healthy" };
+}
+
+/** Rule 1: every secondary has all that was committed (I3), so the least loaded one leads. */
+function upgradeSecondary(c: CureContext, table: TableState, p: PartitionState): Cure {
+  const { config } = p;
+  const alive = config.secondaries.filter((node) => c.detector.isAlive(node));
+  if (alive.length === 0) return { kind: "wait", reason: "every secondary is dead" };
+  // Defence against disks that lost what they had confirmed (R): the report shows less than was committed.
+  const whole = alive.filter((node) => !lacksCommitted(config, p.reports.get(node)));
+  const node = best(whole, (name) => [
+    name === p.avoid ? 1 : 0,
+    ...primaryCost(c, table, name),
+  ]);
+  if (node === undefined) {
+    return { kind: "wait", reason: "every alive secondary lacks committed mutations" };
+  }
+  return { kind: "propose", change: "UPGRADE_TO_PRIMARY", target: node, node };
+}
+
+/** Only a report made after the hint was recorded can prove anything. */
+function lacksCommitted(config: PartitionConfig, report: ReplicaReport | undefined): boolean {
+  return report !== undefined && report.ballot >= config.ballot &&
+    report.maxPrepared < config.committedHint;
+}
+
+/** Rule 2: a new partition. */
+function assignNew(c: CureContext, table: TableState, p: PartitionState): Cure {
+  const node = best(aliveNodes(c), (name) => [
+    name === p.avoid ? 1 : 0,
+    ...primaryCost(c, table, name),
+  ]);
+  if (node === undefined) return { kind: "wait", reason: "no server is alive" };
+  return { kind: "propose", change: "ASSIGN_PRIMARY", target: node, node };
+}
+
+/** Rule 3, DDD: every member was lost. */
+function assignLost(c: CureContext, p: PartitionState): Cure {
+  const { lastDrops } = p.config;
+  const recent = lastDrops.at(-1)!;
+  const previous = lastDrops.at(-2);
+  if (previous === undefined) {
+    // a. The only member there ever was since the partition was whole.
+    if (!c.detector.isAlive(recent)) return { kind: "wait", reason: `${recent} is dead` };
+    return { kind: "propose", change: "ASSIGN_PRIMARY", target: recent, node: recent };
+  }
+  // b. The last one alone is not trusted: its log may not have reached the disk.
+  for (const node of [previous, recent]) {
+    const state = c.detector.get(node);
+    if (state?.alive !== true) return { kind: "wait", reason: `${node} is dead` };
+    if (!state.collected) return { kind: "wait", reason: `${node} has not reported its replicas` };
+  }
+  const chosen = chooseLost(
+    p.config,
+    previous,
+    p.reports.get(previous),
+    recent,
+    p.reports.get(recent),
+  );
+  if (chosen.node === undefined) return { kind: "wait", reason: chosen.reason };
+  return { kind: "propose", change: "ASSIGN_PRIMARY", target: chosen.node, node: chosen.node };
+}
+
+/** Which of the last two lost members leads again (rules 3b-3e). A member that reports no replica has none. */
+export function chooseLost(
+  config: PartitionConfig,
+  previous: NodeId,
+  previousReport: ReplicaReport | undefined,
+  recent: NodeId,
+  recentReport: ReplicaReport | undefined,
+): { readonly node: NodeId | undefined; readonly reason: string } {
+  const none = (reason: string) => ({ node: undefined, reason });
+  const a = stateOf(previousReport);
+  const b = stateOf(recentReport);
+  if (a.ballot < 0 && b.ballot < 0) {
+    return none("the last two members have no data; an operator must decide");
+  }
+  // c. A larger ballot with a smaller commit point, or less prepared than committed, is a lost disk.
+  const committed = Math.max(a.committed, b.committed);
+  const prepared = Math.max(a.lastPrepared, b.lastPrepared);
+  if ((a.ballot - b.ballot) * (a.committed - b.committed) < 0) {
+    return none("the last two members contradict each other; an operator must decide");
+  }
+  if (prepared < committed) return none("less is prepared than committed; an operator must decide");
+  if (prepared < config.committedHint) {
+    const text = `decree ${config.committedHint} was committed, only ${prepared} is left`;
+    return none(`${text}; an operator must decide`);
+  }
+  // d. Larger ballot, then more committed, then more prepared.
+  const order = b.ballot - a.ballot || b.committed - a.committed || b.lastPrepared - a.lastPrepared;
+  return { node: order >= 0 ? recent : previous, reason: "" };
+}
+
+function stateOf(
+  report: ReplicaReport | undefined,
+): { ballot: number; committed: number; lastPrepared: number } {
+  return report ?? { ballot: -1, committed: -1, lastPrepared: -1 };
+}
+
+/** Rule 4: too few secondaries. */
+function addSecondary(c: CureContext, table: TableState, p: PartitionState): Cure {
+  const { config, dropped } = p;
+  const target = config.primary;
+  const newest = dropped.at(-1);
+  const propose = (node: NodeId): Cure => {
+    if (c.cluster.adding(node) >= c.settings.addSecondaryMax && config.secondaries.length > 0) {
+      return { kind: "wait", reason: `${node} is taking in others`, retrySoon: true };
+    }
+    return { kind: "propose", change: "ADD_SECONDARY", target, node };
+  };
+  if (newest !== undefined && !isUrgent(c, config, newest)) {
+    // It is expected back; its data is nearly complete.
+    if (canTake(c, newest.node)) return propose(newest.node);
+    return { kind: "wait", reason: `${newest.node} is expected back` };
+  }
+  const usable = (node: NodeId) => canTake(c, node) && !isMember(config, node);
+  for (const { node } of [...dropped].reverse()) {
+    if (usable(node) && node !== p.avoid) return propose(node);
+  }
+  const node = best(aliveNodes(c).filter(usable), (name) => [
+    name === p.avoid ? 1 : 0,
+    c.cluster.load(name, table.info.tableId).replicas,
+    c.cluster.load(name).replicas,
+  ]);
+  if (node === undefined) return { kind: "wait", reason: "no other server is alive" };
+  return propose(node);
+}
+
+function isUrgent(c: CureContext, config: PartitionConfig, newest: Dropped): boolean {
+  const members = config.secondaries.length + 1;
+  const required = minMembers(config.maxReplicaCount);
+  if (members < required && required < config.maxReplicaCount) return true;
+  return c.now - newest.at > c.settings.replicaAssignDelayMs;
+}
+
+function aliveNodes(c: CureContext): NodeId[] {
+  return [...c.detector.nodes].map(({ node }) => node).filter((node) => canTake(c, node));
+}
+
+/** Whether a server may get a replica. One without a beacon to this leader is only believed to be alive. */
+function canTake(c: CureContext, node: NodeId): boolean {
+  const state = c.detector.get(node);
+  return state !== undefined && state.alive && state.incarnation !== 0 &&
+    state.stats?.draining !== true;
+}
+
+/** Primaries of the table, its replicas, all primaries, all replicas. */
+function primaryCost(c: CureContext, table: TableState, node: NodeId): number[] {
+  const ofTable = c.cluster.load(node, table.info.tableId);
+  const all = c.cluster.load(node);
+  return [ofTable.primaries, ofTable.replicas, all.primaries, all.replicas];
+}
+
+/** The element with the smallest cost, compared place by place; the first of equals. */
+function best(nodes: readonly NodeId[], cost: (node: NodeId) => number[]): NodeId | undefined {
+  let winner: { node: NodeId; cost: number[] } | undefined;
+  for (const node of nodes) {
+    const own = cost(node);
+    if (winner === undefined || isSmaller(own, winner.cost)) winner = { node, cost: own };
+  }
+  return winner?.node;
+}
+
+function isSmaller(a: readonly number[], b: readonly number[]): boolean {
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] !== b[i]) return a[i]! < b[i]!;
+  }
+  return false;
+}

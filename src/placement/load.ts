@@ -1,0 +1,79 @@
+// The stored tree as the state of a new reign. Invariant: a tree that is not exactly what a leader of this
+// cluster writes is refused as a whole; nothing is guessed. See docs/meta.md, "What is stored".
+
+import { PARTITION_INDEX_END, partitionId, type TableId } from "../base/ids.ts";
+import type { StoredValue } from "./io.ts";
+import { type MetaState, type Reign, write } from "./meta_state.ts";
+import {
+  CLUSTER_PATH,
+  clusterMismatch,
+  clusterValue,
+  parsePath,
+  readPartition,
+  readTable,
+  TABLES_PATH,
+} from "./stored.ts";
+
+/**
+ * Fills the reign's state; an empty store is prepared first. `done` runs when everything is there.
+ *
+ * @returns Why the tree cannot be used; `undefined` if it can.
+ */
+export function loadCluster(
+  s: MetaState,
+  reign: Reign,
+  nodes: readonly StoredValue[],
+  done: () => void,
+): string | undefined {
+  const cluster = nodes.find(({ path }) => path === CLUSTER_PATH);
+  if (cluster === undefined) {
+    const foreign = nodes.find(({ path }) => parsePath(path).kind !== "other");
+    if (foreign !== undefined) return `The store has "${foreign.path}" but not "${CLUSTER_PATH}"`;
+    const value = clusterValue(s.clusterName);
+    write(s, reign, [
+      { op: "create", path: CLUSTER_PATH, value },
+      { op: "create", path: TABLES_PATH, value: new Uint8Array(0) },
+    ], done);
+    return undefined;
+  }
+  try {
+    const mismatch = clusterMismatch(cluster.value, s.clusterName);
+    if (mismatch !== undefined) return mismatch;
+    readTables(s, reign, nodes);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  done();
+  return undefined;
+}
+
+function readTables(s: MetaState, reign: Reign, nodes: readonly StoredValue[]): void {
+  const tables: { id: TableId; node: StoredValue }[] = [];
+  const partitions = new Map<number, StoredValue>();
+  for (const node of nodes) {
+    const name = parsePath(node.path);
+    if (name.kind === "table") tables.push({ id: name.table, node });
+    else if (name.kind === "partition") {
+      if (name.index >= PARTITION_INDEX_END) throw new Error(`Unexpected node "${node.path}"`);
+      partitions.set(partitionId(name.table, name.index), node);
+    }
+  }
+  tables.sort((a, b) => a.id - b.id);
+  for (const { id, node } of tables) {
+    const info = readTable(node.value, id);
+    const table = reign.cluster.putTable(info, node.version);
+    for (let index = 0; index < info.partitionCount; index++) {
+      const stored = partitions.get(partitionId(id, index));
+      if (stored === undefined) {
+        // They are written in order, so what is missing is the rest (meta.md §8, "Crash in between").
+        if (info.status === "creating") break;
+        throw new Error(`Partition ${index} of table ${id} is not stored`);
+      }
+      const config = readPartition(stored.value, partitionId(id, index));
+      reign.cluster.addPartition(table, config, stored.version);
+      const partition = table.partitions[index]!;
+      // When they were lost is forgotten: they get the whole delay again.
+      partition.dropped = config.lastDrops.map((lost) => ({ node: lost, at: s.now.mono }));
+    }
+  }
+}

@@ -1,0 +1,284 @@
+// Meta: the authority over configurations. One logical thread: it takes one event, decides, and pushes effects.
+// Invariants: only the leader decides, and it acts towards others only while its leadership is proven
+// (`leaderUntil`); everything it shows was stored before; what a reign knew ends with it. The rules are in
+// docs/meta.md; meta.md §n names their lines.
+
+import type { Now } from "../base/clock.ts";
+import { Err } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
+import { membersOf } from "./config_change.ts";
+import { ClusterState } from "./cluster_state.ts";
+import { onConfigSync } from "./config_sync.ts";
+import { cureAll, curePartition, onDead } from "./cure.ts";
+import { FailureDetector } from "./failure_detector.ts";
+import type { MetaBody, MetaEffect, MetaEvent, MetaRequest, MetaSettings, Token } from "./io.ts";
+import { loadCluster } from "./load.ts";
+import {
+  abdicate,
+  fail,
+  leads,
+  type MetaState,
+  note,
+  onReadBack,
+  onStored,
+  type Reign,
+  reply,
+  tickWrites,
+} from "./meta_state.ts";
+import { onControlMeta, onPropose } from "./operator.ts";
+import {
+  onRecallTable,
+  onRenameTable,
+  onSetMaxReplicaCount,
+  onUpdateTableEnvs,
+} from "./table_changes.ts";
+import {
+  continueCreate,
+  continueDrop,
+  continueDrops,
+  onCreateTable,
+  onDropTable,
+} from "./tables.ts";
+import { onUpdateConfig } from "./update_config.ts";
+import { onClusterInfo, onListNodes, onListTables, onQueryConfig } from "./views.ts";
+
+/** What a core is told when it is made. */
+export interface MetaOptions {
+  /** host:port that others reach this server by. */
+  readonly self: NodeId;
+  readonly cluster: string;
+  readonly metaServers: readonly string[];
+  /** Description of the store, for people. */
+  readonly coordinator: string;
+  readonly settings: MetaSettings;
+}
+
+/** See the file comment. */
+export class MetaCore {
+  readonly #s: MetaState;
+
+  constructor(options: MetaOptions) {
+    this.#s = {
+      self: options.self,
+      clusterName: options.cluster,
+      metaServers: options.metaServers,
+      coordinator: options.coordinator,
+      settings: options.settings,
+      level: options.settings.functionLevel,
+      reign: undefined,
+      leader: "",
+      leaderUntil: -Infinity,
+      abdicated: undefined,
+      lastWrite: 0,
+      now: { mono: 0, wall: 0 },
+      out: [],
+    };
+  }
+
+  /** "standby": somebody else leads, or nobody; "loading": reading the store; "leading": deciding. */
+  get role(): "standby" | "loading" | "leading" {
+    if (this.#s.reign === undefined) return "standby";
+    return this.#s.reign.started ? "leading" : "loading";
+  }
+
+  /** The reign's state, for invariant checks and status pages; not to be changed. */
+  get reign(): Readonly<Reign> | undefined {
+    return this.#s.reign;
+  }
+
+  /** Takes one event at `now` and pushes what the driver must do, in order. */
+  step(event: MetaEvent, now: Now, out: MetaEffect[]): void {
+    const s = this.#s;
+    s.now = now;
+    s.out = out;
+    switch (event.kind) {
+      case "tick":
+        tick(s);
+        break;
+      case "leaderUntil":
+        s.leaderUntil = event.mono;
+        break;
+      case "elected":
+        onElected(s, event.epoch);
+        break;
+      case "following":
+        endReign(s, `following ${event.leader}`);
+        s.leader = event.leader;
+        break;
+      case "lost":
+        endReign(s, event.reason);
+        break;
+      case "loaded":
+        onLoaded(s, event);
+        break;
+      case "stored":
+        if (s.reign !== undefined) onStored(s, s.reign, event.write, event.result);
+        break;
+      case "readBack":
+        if (s.reign !== undefined) onReadBack(s, s.reign, event.write, event.nodes);
+        break;
+      case "request":
+        onRequest(s, event.token, event.request);
+        break;
+    }
+    afterStep(s);
+  }
+}
+
+/** What changed configurations lead to, in the same step. */
+function afterStep(s: MetaState): void {
+  if (s.abdicated !== undefined) {
+    endReign(s, s.abdicated);
+    s.abdicated = undefined;
+  }
+  const { reign } = s;
+  if (reign === undefined || reign.touched.length === 0) return;
+  const touched = reign.touched.splice(0);
+  for (const { table, partition } of touched) curePartition(s, reign, table, partition);
+  if (reign.drops.size > 0) continueDrops(s, reign);
+}
+
+function tick(s: MetaState): void {
+  const { reign } = s;
+  if (reign === undefined) return;
+  tickWrites(s, reign);
+  const { dead, pausedMs } = reign.detector.check(s.now.mono);
+  if (pausedMs > 0) note(s, "detectorPaused", { pausedMs: Math.round(pausedMs) });
+  if (!reign.started || !leads(s)) return;
+  if (dead.length > 0) onDead(s, reign, dead);
+  else if (s.now.mono >= reign.nextCureAt) cureAll(s, reign);
+}
+
+function onElected(s: MetaState, epoch: number): void {
+  endReign(s, "elected anew");
+  s.leader = s.self;
+  s.level = s.settings.functionLevel;
+  s.reign = {
+    epoch,
+    started: false,
+    cluster: new ClusterState(),
+    detector: new FailureDetector(s.settings, s.now.mono),
+    writes: new Map(),
+    waiting: new Set(),
+    names: new Set(),
+    drops: new Map(),
+    nextCureAt: s.now.mono,
+    touched: [],
+  };
+  s.out.push({ kind: "load", epoch });
+}
+
+/** The store's content: from now on this process decides. */
+function onLoaded(s: MetaState, { epoch, nodes }: Extract<MetaEvent, { kind: "loaded" }>): void {
+  const { reign } = s;
+  if (reign === undefined || reign.epoch !== epoch || reign.started) return;
+  const problem = loadCluster(s, reign, nodes, () => start(s, reign));
+  if (problem !== undefined) abdicate(s, problem);
+}
+
+function start(s: MetaState, reign: Reign): void {
+  reign.started = true;
+  const { cluster, detector } = reign;
+  let partitions = 0;
+  for (const table of cluster.tables.values()) {
+    partitions += table.partitions.length;
+    for (const { config } of table.partitions) {
+      // Everybody gets a full grace period, whatever the leader before had heard (meta.md §2.2).
+      for (const node of membersOf(config)) detector.expect(node, s.now.mono);
+    }
+  }
+  const { epoch } = reign;
+  note(s, "leading", { epoch, tables: cluster.tables.size, partitions });
+  for (const table of cluster.tables.values()) {
+    if (table.info.status === "creating") continueCreate(s, reign, table, () => {});
+    if (table.info.status === "dropping") continueDrop(s, reign, table, () => {});
+  }
+}
+
+/** Stops everything at once: what the store still answers finds nothing to change. */
+function endReign(s: MetaState, reason: string): void {
+  const { reign } = s;
+  s.reign = undefined;
+  s.leader = "";
+  if (reign === undefined) return;
+  for (const token of reign.waiting) {
+    const detail = "The leadership was lost while the change was being stored";
+    fail(s, token, Err.OUTCOME_UNKNOWN, detail);
+  }
+  note(s, "stopped", { epoch: reign.epoch, reason });
+}
+
+function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
+  const { reign } = s;
+  if (request.name === "beacon") return onBeacon(s, token, request.body);
+  if (reign === undefined || !leads(s)) {
+    const leader = reign === undefined ? s.leader : "";
+    return fail(s, token, Err.FORWARD_TO_OTHERS, leader);
+  }
+  if (!reign.started) {
+    return fail(s, token, Err.SERVICE_NOT_ACTIVE, "The leader is reading its store");
+  }
+  switch (request.name) {
+    case "queryConfig":
+      return onQueryConfig(s, reign, request.body, token);
+    case "configSync":
+      return onConfigSync(s, reign, request.body, token);
+    case "updateConfig":
+      return onUpdateConfig(s, reign, request.body, token);
+    case "createTable":
+      return onCreateTable(s, reign, request.body, token);
+    case "dropTable":
+      return onDropTable(s, reign, request.body, token);
+    case "recallTable":
+      return onRecallTable(s, reign, request.body, token);
+    case "renameTable":
+      return onRenameTable(s, reign, request.body, token);
+    case "listTables":
+      return onListTables(s, reign, request.body, token);
+    case "updateTableEnvs":
+      return onUpdateTableEnvs(s, reign, request.body, token);
+    case "setMaxReplicaCount":
+      return onSetMaxReplicaCount(s, reign, request.body, token);
+    case "listNodes":
+      return onListNodes(s, reign, token);
+    case "clusterInfo":
+      return onClusterInfo(s, reign, token);
+    case "controlMeta":
+      return onControlMeta(s, reign, request.body, token);
+    case "propose":
+      return onPropose(s, reign, request.body, token);
+  }
+}
+
+function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">): void {
+  const { reign } = s;
+  const { sentAt, node, incarnation } = beacon;
+  if (reign === undefined || !leads(s)) {
+    // An ack would prolong a lease that the next leader knows nothing of (M10). Hearing is harmless: a store
+    // that was slow for a while must not make everybody look dead.
+    reign?.detector.beacon(beacon, s.now.mono);
+    const leader = reign === undefined ? s.leader : "";
+    const answer = { sentAt, isLeader: false, leader, allowed: true, syncHint: 0 };
+    return reply<"beacon">(s, token, answer);
+  }
+  const outcome = reign.detector.beacon(beacon, s.now.mono);
+  const allowed = outcome !== "stale";
+  switch (outcome) {
+    case "known":
+      break;
+    case "stale":
+      note(s, "staleBeacon", { node, incarnation });
+      break;
+    case "alive":
+      note(s, "nodeAlive", { node, incarnation });
+      reign.nextCureAt = s.now.mono;
+      break;
+    case "restarted":
+      // The old process is gone, but its replicas are still members: each decides with its partition whether it
+      // may go on - a primary by asking for the next ballot, a secondary by asking its primary.
+      note(s, "nodeRestarted", { node, incarnation });
+      break;
+  }
+  const syncHint = reign.detector.get(node)?.syncHint ?? 0;
+  reply<"beacon">(s, token, { sentAt, isLeader: true, leader: s.self, allowed, syncHint });
+}

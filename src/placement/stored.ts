@@ -1,0 +1,140 @@
+// Meta's state as it is stored: one node per table, one per partition, as JSON that an operator can read with
+// the store's own tools. Invariant: what is read back is checked field by field; unknown fields of a newer
+// version are an error, because writing the node again would lose them. See docs/meta.md, "What is stored".
+
+import { fromUtf8, utf8 } from "../base/bytes.ts";
+import { formatPartition, indexOf, type PartitionId, type TableId, tableOf } from "../base/ids.ts";
+import {
+  type PartitionConfig,
+  partitionConfig,
+  type TableInfo,
+  tableInfo,
+} from "../schema/types.ts";
+
+/** Version of the layout. */
+const LAYOUT = 1;
+
+/** Parent of all tables. */
+export const TABLES_PATH = "/tables";
+/** Name of the cluster and version of the layout. */
+export const CLUSTER_PATH = "/cluster";
+
+/** Node of a table. */
+export function tablePath(table: TableId): string {
+  return `${TABLES_PATH}/${table}`;
+}
+
+/** Node of a partition. */
+export function partitionPath(partition: PartitionId): string {
+  return `${TABLES_PATH}/${tableOf(partition)}/${indexOf(partition)}`;
+}
+
+/** What a path names. */
+export type PathName =
+  | { readonly kind: "cluster" | "tables" | "other" }
+  | { readonly kind: "table"; readonly table: TableId }
+  | { readonly kind: "partition"; readonly table: TableId; readonly index: number };
+
+/** The inverse of the path functions. */
+export function parsePath(path: string): PathName {
+  if (path === CLUSTER_PATH) return { kind: "cluster" };
+  if (path === TABLES_PATH) return { kind: "tables" };
+  const match = /^\/tables\/([1-9]\d{0,9})(?:\/(\d{1,5}))?$/.exec(path);
+  if (match === null) return { kind: "other" };
+  const table = Number(match[1]);
+  if (match[2] === undefined) return { kind: "table", table };
+  return { kind: "partition", table, index: Number(match[2]) };
+}
+
+/** Bytes of the cluster node. */
+export function clusterValue(cluster: string): Uint8Array {
+  return toJson({ layout: LAYOUT, cluster });
+}
+
+/** Why this store is not ours; `undefined` if it is. */
+export function clusterMismatch(value: Uint8Array, cluster: string): string | undefined {
+  const { layout, cluster: stored } = fromJson(value, "cluster", ["layout", "cluster"]);
+  if (layout !== LAYOUT) return `The store has layout ${layout}, this version knows ${LAYOUT}`;
+  if (stored !== cluster) return `The store belongs to cluster "${stored}", not to "${cluster}"`;
+  return undefined;
+}
+
+const TABLE_KEYS = [
+  "tableId",
+  "name",
+  "status",
+  "partitionCount",
+  "maxReplicaCount",
+  "envs",
+  "createdAt",
+  "droppedAt",
+  "expiresAt",
+] as const satisfies readonly (keyof TableInfo)[];
+
+const PARTITION_KEYS = [
+  "ballot",
+  "primary",
+  "secondaries",
+  "lastDrops",
+  "maxReplicaCount",
+  "committedHint",
+] as const satisfies readonly (keyof PartitionConfig)[];
+
+/** Bytes of a table node. */
+export function tableValue(table: TableInfo): Uint8Array {
+  return toJson({ ...pick(table, TABLE_KEYS), envs: Object.fromEntries(table.envs) });
+}
+
+/** @throws {Error} If the bytes are not a table. */
+export function readTable(value: Uint8Array, id: TableId): TableInfo {
+  const plain = fromJson(value, `table ${id}`, TABLE_KEYS);
+  const envs = Object.entries(plain.envs as Record<string, unknown>);
+  const list = TABLE_KEYS.map((key) => key === "envs" ? envs : plain[key]);
+  const table = tableInfo.read(list, `table ${id}`);
+  if (table.tableId !== id) throw new Error(`Table ${id} is stored as table ${table.tableId}`);
+  return table;
+}
+
+/** Bytes of a partition node. */
+export function partitionValue(config: PartitionConfig): Uint8Array {
+  return toJson(pick(config, PARTITION_KEYS));
+}
+
+/** @throws {Error} If the bytes are not a configuration. */
+export function readPartition(value: Uint8Array, partition: PartitionId): PartitionConfig {
+  const what = `partition ${formatPartition(partition)}`;
+  const plain = fromJson(value, what, PARTITION_KEYS);
+  return partitionConfig.read([partition, ...PARTITION_KEYS.map((key) => plain[key])], what);
+}
+
+function pick<T, K extends keyof T>(value: T, keys: readonly K[]): Record<K, T[K]> {
+  return Object.fromEntries(keys.map((key) => [key, value[key]])) as Record<K, T[K]>;
+}
+
+function toJson(value: unknown): Uint8Array {
+  return utf8(JSON.stringify(value));
+}
+
+function fromJson(
+  value: Uint8Array,
+  what: string,
+  keys: readonly string[],
+): Record<string, unknown> {
+  let plain: unknown;
+  try {
+    plain = JSON.parse(fromUtf8(value));
+  } catch (cause) {
+    throw new Error(`The stored ${what} is not JSON`, { cause });
+  }
+  if (typeof plain !== "object" || plain === null) {
+    throw new Error(`The stored ${what} is no object`);
+  }
+  for (const key of Object.keys(plain)) {
+    if (!keys.includes(key)) {
+      throw new Error(
+        `The stored ${what} has the unknown field "${key}": written by a newer version`,
+      );
+    }
+  }
+  return plain as Record<string, unknown>;
+}
