@@ -20,6 +20,7 @@ import type {
   ReplicaSettings,
   WriteRequest,
 } from "../../src/replication/io.ts";
+import { withoutMember } from "../../src/replication/membership.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
 import type { IncomingCall, RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ConfigProposal, type ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
@@ -365,13 +366,7 @@ export class ShardHost implements ReplicaDriverHost {
     const { node } = this.#options;
     if (this.#shelf.holds(partition)) return;
     // Nobody else may notice while there are no writes, and as long as it is listed the group is one short.
-    const next = {
-      ...config,
-      ballot: config.ballot + 1,
-      primary: config.primary === node ? NOBODY : config.primary,
-      secondaries: config.secondaries.filter((member) => member !== node),
-      lastDrops: [...config.lastDrops.filter((drop) => drop !== node), node].slice(-3),
-    };
+    const next = withoutMember(config, node);
     const change = "DOWNGRADE_TO_INACTIVE" as const;
     this.#options.report({
       kind: "updateConfig",
