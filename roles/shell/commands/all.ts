@@ -1,0 +1,44 @@
+// All commands, and help, which describes them.
+
+import { nearest, suggestion } from "../../../src/config/suggest.ts";
+import { type Command, UsageProblem } from "../declare.ts";
+import { commandHelp, overview } from "../help.ts";
+import { BULK_COMMANDS } from "./bulk.ts";
+import { CLUSTER_COMMANDS } from "./cluster.ts";
+import { DATA_COMMANDS } from "./data.ts";
+import { RANGE_COMMANDS } from "./ranges.ts";
+import { SESSION_COMMANDS } from "./session.ts";
+import { TABLE_COMMANDS } from "./tables.ts";
+
+const help: Command = {
+  name: "help",
+  group: "session",
+  brief: "List the commands, or describe one",
+  positionals: [{ name: "command", type: "command", brief: "The command", optional: true }],
+  flags: [],
+  run(context, args) {
+    const name = args.text("command");
+    const text = name === undefined ? overview(COMMANDS) : commandHelp(needCommand(name));
+    context.answer(text, text);
+  },
+};
+
+/** In the order of the help. */
+export const COMMANDS: readonly Command[] = [
+  help,
+  ...SESSION_COMMANDS,
+  ...CLUSTER_COMMANDS,
+  ...TABLE_COMMANDS,
+  ...DATA_COMMANDS,
+  ...RANGE_COMMANDS,
+  ...BULK_COMMANDS,
+];
+
+/** A command by name or alias. @throws {UsageProblem} With a suggestion if there is none */
+export function needCommand(name: string): Command {
+  const found = COMMANDS.find((c) => c.name === name || c.aliases?.includes(name) === true);
+  if (found !== undefined) return found;
+  const names = COMMANDS.flatMap((command) => [command.name, ...(command.aliases ?? [])]);
+  const hint = nearest(name, names) === undefined ? '; "help" lists them' : suggestion(name, names);
+  throw new UsageProblem(`Unknown command "${name}"${hint}`);
+}

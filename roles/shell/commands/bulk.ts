@@ -1,0 +1,176 @@
+// Import and export of row files.
+
+import type { Table } from "../../../src/client/mod.ts";
+import { secondsSince2016 } from "../../../src/schema/value_format.ts";
+import type { Context } from "../context.ts";
+import { type Command, type Flag, UsageProblem } from "../declare.ts";
+import {
+  CSV_HEAD,
+  type FileRecord,
+  type Format,
+  formatOf,
+  FORMATS,
+  readRecords,
+  writeRow,
+} from "../formats.ts";
+import { linesOf } from "../io.ts";
+import { type Json, Progress } from "../render.ts";
+
+const PROBLEMS_SHOWN_MAX = 20;
+
+const FORMAT: Flag = {
+  name: "format",
+  short: "f",
+  type: "text",
+  brief: "How the file is written",
+  choices: FORMATS,
+  default: "csv if the name ends so, else jsonl",
+};
+
+/** What an import has done so far. */
+class ImportState {
+  rows = 0;
+  failed = 0;
+  position = 0;
+  shouldStop = false;
+  readonly problems: { readonly line: number; readonly problem: string }[] = [];
+
+  fail(line: number, problem: string): void {
+    this.failed++;
+    if (this.problems.length < PROBLEMS_SHOWN_MAX) this.problems.push({ line, problem });
+  }
+}
+
+const importCommand: Command = {
+  name: "import",
+  group: "bulk",
+  brief: "Store the rows of a file",
+  details: [
+    'jsonl: one {"hash_key":"h","sort_key":"s","value":"v","ttl":60} per line; sort_key and ttl may',
+    'be absent; bytes that are not text are written as {"base64":"..."}.',
+    "csv: a head line with hash_key,sort_key,value,ttl in any order, or none in this order.",
+    "A bad line is reported with its number; the others are stored all the same. Importing a file",
+    "again after a failure is harmless: rows are replaced.",
+  ],
+  positionals: [{ name: "file", type: "file", brief: "The file" }],
+  flags: [
+    FORMAT,
+    {
+      name: "concurrency",
+      short: "c",
+      type: "int",
+      brief: "Writes on their way at the same time",
+      default: "128",
+    },
+    { name: "stop_on_error", type: "bool", brief: "Stop at the first bad line or failed write" },
+  ],
+  needsTable: true,
+  async run(context, args) {
+    const path = args.needText("file");
+    const width = args.int("concurrency") ?? 128;
+    if (width < 1) throw new UsageProblem(`--concurrency is ${width}, expected 1 or more`);
+    const format = (args.text("format") ?? formatOf(path)) as Format;
+    const source = await context.io.openFile(path);
+    const progress = progressOf(context, source.size);
+    const state = new ImportState();
+    const records = readRecords(linesOf(source.chunks), format);
+    const { table } = context;
+    const stopOnError = args.has("stop_on_error");
+    const worker = async () => {
+      for await (const record of records) {
+        await storeRecord(table, record, state);
+        if (stopOnError && state.failed > 0) state.shouldStop = true;
+        if (state.shouldStop || context.signal.aborted) return;
+        progress.update(state.position, state.rows);
+      }
+    };
+    const startedAt = performance.now();
+    // The workers share one generator, which hands each record to exactly one of them.
+    await Promise.all(Array.from({ length: width }, worker));
+    progress.clear();
+    report(context, state, (performance.now() - startedAt) / 1000);
+  },
+};
+
+async function storeRecord(table: Table, record: FileRecord, state: ImportState): Promise<void> {
+  const { row } = record;
+  state.position = Math.max(state.position, record.position);
+  if (row === undefined) return state.fail(record.line, record.problem ?? "Not a row");
+  try {
+    await table.set(row.hashKey, row.sortKey, row.value, { ttl: row.ttl });
+    state.rows++;
+  } catch (error) {
+    state.fail(record.line, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function report(context: Context, state: ImportState, seconds: number): void {
+  const { rows, failed, problems } = state;
+  problems.sort((a, b) => a.line - b.line);
+  for (const { line, problem } of problems) context.note(`Line ${line}: ${problem}`);
+  if (failed > problems.length) context.note(`... and ${failed - problems.length} more`);
+  context.isNegative = failed > 0 || context.signal.aborted;
+  const rate = seconds > 0 ? Math.round(rows / seconds) : rows;
+  const rest = failed > 0 ? `, ${failed} lines failed` : "";
+  const ending = context.signal.aborted ? ", interrupted" : "";
+  const value = {
+    rows,
+    failed,
+    seconds: Math.round(seconds * 1000) / 1000,
+    problems: problems as Json,
+  };
+  context.answer(value, `${rows} rows stored${rest}${ending} (${rate} rows/s)`);
+}
+
+function progressOf(context: Context, total: number): Progress {
+  const { io } = context;
+  const write = io.errIsTerminal ? (text: string) => io.err(text) : undefined;
+  return new Progress(write, total, () => performance.now());
+}
+
+const exportCommand: Command = {
+  name: "export",
+  group: "bulk",
+  brief: "Write all rows of the table into a file",
+  details: ["Rows written meanwhile may or may not be in it. The life left is kept with each row."],
+  positionals: [{ name: "file", type: "file", brief: "The file; it is replaced" }],
+  flags: [FORMAT, {
+    name: "parallel",
+    type: "int",
+    brief: "Partitions read at the same time",
+    default: "4",
+  }],
+  needsTable: true,
+  async run(context, args) {
+    const path = args.needText("file");
+    const format = (args.text("format") ?? formatOf(path)) as Format;
+    const { table } = context;
+    const sink = await context.io.createFile(path);
+    const total = context.io.errIsTerminal ? await table.fullScan().count() : 0;
+    const progress = progressOf(context, total);
+    let rows = 0;
+    try {
+      if (format === "csv") await sink.write(`${CSV_HEAD}\n`);
+      const scan = table.fullScan({ returnExpireTs: true, parallel: args.int("parallel") ?? 4 });
+      for await (const batch of scan.batches()) {
+        const now = secondsSince2016(Date.now());
+        let text = "";
+        for (const { hashKey, sortKey, value, expireTs = 0 } of batch) {
+          const ttl = expireTs === 0 ? 0 : Math.max(1, expireTs - now);
+          text += `${writeRow({ hashKey, sortKey, value, ttl }, format)}\n`;
+        }
+        await sink.write(text);
+        rows += batch.length;
+        progress.update(rows, rows);
+        if (context.signal.aborted) throw new Error(`Interrupted, ${path} is incomplete`);
+      }
+    } finally {
+      progress.clear();
+      await sink.close();
+    }
+    context.answer({ rows, file: path }, `${rows} rows written to ${path}`);
+  },
+};
+
+/** See the file comment. */
+export const BULK_COMMANDS: readonly Command[] = [importCommand, exportCommand];

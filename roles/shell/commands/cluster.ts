@@ -1,0 +1,195 @@
+// Commands on the cluster and its servers.
+
+import { formatPartition, parsePartition } from "../../../src/base/ids.ts";
+import type { FunctionLevel, NodeInfo } from "../../../src/client/mod.ts";
+import type { ConfigChange } from "../../../src/schema/types.ts";
+import { type Command, UsageProblem } from "../declare.ts";
+import { formatBytes, type Json } from "../render.ts";
+import { OUTPUT } from "./ranges.ts";
+
+const LEVELS: readonly FunctionLevel[] = ["stopped", "blind", "freezed", "steady", "lively"];
+const CHANGES: readonly ConfigChange[] = [
+  "ASSIGN_PRIMARY",
+  "UPGRADE_TO_PRIMARY",
+  "ADD_SECONDARY",
+  "DOWNGRADE_TO_SECONDARY",
+  "DOWNGRADE_TO_INACTIVE",
+  "REMOVE",
+];
+
+const clusterInfo: Command = {
+  name: "cluster_info",
+  group: "cluster",
+  brief: "Describe the cluster",
+  positionals: [],
+  flags: [OUTPUT],
+  async run(context, args) {
+    const info = await context.admin.clusterInfo();
+    const pairs: [string, Json][] = [
+      ["cluster_name", info.cluster],
+      ["meta_servers", info.metaServers.join(",")],
+      ["primary_meta_server", info.primaryMeta],
+      ["coordinator", info.coordinator],
+      ["meta_function_level", info.level],
+      ...[...info.details].sort(([a], [b]) => a < b ? -1 : 1),
+    ];
+    await context.answerPairs(pairs, args.text("output"));
+  },
+};
+
+const nodes: Command = {
+  name: "nodes",
+  group: "cluster",
+  brief: "List the replica servers",
+  positionals: [],
+  flags: [
+    { name: "detailed", short: "d", type: "bool", brief: "Also print replicas, disks and beacons" },
+    {
+      name: "status",
+      short: "s",
+      type: "text",
+      brief: "Only servers in this state",
+      choices: ["all", "alive", "unalive"],
+      default: "all",
+    },
+    OUTPUT,
+  ],
+  async run(context, args) {
+    const all = await context.admin.listNodes();
+    const status = args.text("status") ?? "all";
+    const shown = all.filter((n) => status === "all" || n.alive === (status === "alive"));
+    shown.sort((a, b) => a.node < b.node ? -1 : 1);
+    const detailed = args.has("detailed");
+    const head = detailed ? DETAILED_HEAD : ["address", "status"];
+    const rows = shown.map((node) => {
+      const row: Json[] = [node.node, node.alive ? "ALIVE" : "UNALIVE"];
+      return detailed ? [...row, ...nodeDetails(node)] : row;
+    });
+    await context.answerTable(head, rows, args.text("output"));
+    const alive = all.filter((node) => node.alive).length;
+    context.note(`${all.length} nodes, ${alive} alive, ${all.length - alive} unalive`);
+  },
+};
+
+const DETAILED_HEAD = [
+  "address",
+  "status",
+  "replica_count",
+  "primary_count",
+  "secondary_count",
+  "disk_free",
+  "disk_total",
+  "draining",
+  "shards",
+  "http_port",
+  "beacon_age_ms",
+];
+
+function nodeDetails(node: NodeInfo): Json[] {
+  return [
+    node.replicas,
+    node.primaries,
+    node.replicas - node.primaries,
+    node.stats === undefined ? null : formatBytes(node.stats.diskFreeBytes),
+    node.stats === undefined ? null : formatBytes(node.stats.diskTotalBytes),
+    node.stats?.draining ?? null,
+    node.shardPorts.length,
+    node.httpPort,
+    node.beaconAgeMs,
+  ];
+}
+
+const getMetaLevel: Command = {
+  name: "get_meta_level",
+  group: "cluster",
+  brief: "Print how much the meta server may do by itself",
+  positionals: [],
+  flags: [],
+  async run(context) {
+    const level = await context.admin.metaLevel();
+    context.answer(level, level);
+  },
+};
+
+const setMetaLevel: Command = {
+  name: "set_meta_level",
+  changes: true,
+  group: "cluster",
+  brief: "Set how much the meta server may do by itself",
+  details: [
+    "blind: configurations stay as they are, even when servers die",
+    "freezed: dead primaries are taken out, nothing is repaired",
+    "steady: unhealthy partitions are repaired (the normal level)",
+    "lively: replicas are also moved to balance the servers",
+  ],
+  positionals: [{ name: "level", type: "text", brief: "The level", choices: LEVELS }],
+  flags: [],
+  async run(context, args) {
+    const level = args.needText("level") as FunctionLevel;
+    const previous = await context.admin.setMetaLevel(level);
+    context.answer({ level, previous }, `OK, it was ${previous}`);
+  },
+};
+
+const propose: Command = {
+  name: "propose",
+  changes: true,
+  group: "cluster",
+  brief: "Ask for one change of a partition's configuration",
+  positionals: [
+    { name: "gpid", type: "text", brief: "The partition, as in 1.3" },
+    { name: "change", type: "text", brief: "What to change", choices: CHANGES },
+    { name: "node", type: "text", brief: "The server the change is about" },
+  ],
+  flags: [
+    {
+      name: "target",
+      short: "t",
+      type: "text",
+      brief: "The server that carries it out",
+      default: "the current primary",
+    },
+    { name: "force", short: "f", type: "bool", brief: "At once, without the meta server's queue" },
+  ],
+  async run(context, args) {
+    const partition = parsePartition(args.needText("gpid"));
+    if (partition === undefined) {
+      throw new UsageProblem("<gpid> is no partition, expected e.g. 1.3");
+    }
+    await context.admin.propose(partition, args.needText("change") as ConfigChange, {
+      node: args.needText("node"),
+      target: args.text("target") ?? "",
+      force: args.has("force"),
+    });
+    context.answer("OK", `OK, proposed for ${formatPartition(partition)}`);
+  },
+};
+
+const remoteCommand: Command = {
+  name: "remote_command",
+  changes: true,
+  group: "cluster",
+  brief: "Run a maintenance command on one server and print its answer",
+  positionals: [
+    { name: "address", type: "text", brief: "host:port of the server, meta or replica" },
+    { name: "command", type: "text", brief: "The command; help lists them" },
+    { name: "arguments", type: "text", brief: "Its arguments", rest: true, optional: true },
+  ],
+  flags: [],
+  async run(context, args) {
+    const words = args.all("arguments").map((word) => word.text);
+    const [address, command] = [args.needText("address"), args.needText("command")];
+    const output = await context.admin.remoteCommand(address, command, words);
+    context.answer(output, output.trimEnd());
+  },
+};
+
+/** See the file comment. */
+export const CLUSTER_COMMANDS: readonly Command[] = [
+  clusterInfo,
+  nodes,
+  getMetaLevel,
+  setMetaLevel,
+  propose,
+  remoteCommand,
+];

@@ -1,0 +1,347 @@
+// Commands on single rows and on the rows of one hash key.
+
+import { utf8 } from "../../../src/base/bytes.ts";
+import { CHECK_TYPES, type CheckType } from "../../../src/schema/client_rpc.ts";
+import type { Check, CheckOutcome } from "../../../src/client/mod.ts";
+import type { Context } from "../context.ts";
+import type { Args, Command, Flag, Positional } from "../declare.ts";
+import { UsageProblem } from "../declare.ts";
+import { type Json, jsonBytes } from "../render.ts";
+
+/** The first key of a row. */
+export const HASH_KEY: Positional = {
+  name: "hash_key",
+  type: "bytes",
+  brief: "Hash key: rows with the same one are stored together",
+};
+/** The second key of a row. */
+export const SORT_KEY: Positional = {
+  name: "sort_key",
+  type: "bytes",
+  brief: "Sort key: names the row inside its hash key; may be empty: ''",
+};
+const VALUE: Positional = { name: "value", type: "bytes", brief: "Value" };
+const SORT_KEYS: Positional = { ...SORT_KEY, name: "sort_keys", rest: true };
+const TTL: Positional = {
+  name: "ttl",
+  type: "int",
+  brief: "Life in seconds; 0 = for ever",
+  optional: true,
+};
+const TTL_FLAG: Flag = {
+  name: "ttl",
+  type: "int",
+  brief: "Life in seconds; 0 = for ever",
+  default: "0",
+};
+
+function ttlOf(args: Args): { ttl?: number } {
+  const ttl = args.int("ttl");
+  return ttl === undefined ? {} : { ttl };
+}
+
+function done(context: Context): void {
+  context.answer("OK", "OK");
+}
+
+const row = { group: "data", needsTable: true } as const;
+
+const set: Command = {
+  ...row,
+  name: "set",
+  changes: true,
+  brief: "Store a row",
+  positionals: [HASH_KEY, SORT_KEY, VALUE, TTL],
+  flags: [],
+  async run(context, args) {
+    const [h, s, v] = [
+      args.needBytes("hash_key"),
+      args.needBytes("sort_key"),
+      args.needBytes("value"),
+    ];
+    await context.table.set(h, s, v, ttlOf(args));
+    done(context);
+  },
+};
+
+const get: Command = {
+  ...row,
+  name: "get",
+  brief: "Print the value of a row, or Not found",
+  positionals: [HASH_KEY, SORT_KEY],
+  flags: [],
+  async run(context, args) {
+    const value = await context.table.get(args.needBytes("hash_key"), args.needBytes("sort_key"));
+    context.isNegative = value === undefined;
+    if (value === undefined) context.answer(null, "Not found");
+    else context.answer(jsonBytes(value), context.show(value));
+  },
+};
+
+const del: Command = {
+  ...row,
+  name: "del",
+  changes: true,
+  brief: "Remove a row, whether it exists or not",
+  positionals: [HASH_KEY, SORT_KEY],
+  flags: [],
+  async run(context, args) {
+    await context.table.del(args.needBytes("hash_key"), args.needBytes("sort_key"));
+    done(context);
+  },
+};
+
+const exist: Command = {
+  ...row,
+  name: "exist",
+  brief: "Say whether a row exists",
+  positionals: [HASH_KEY, SORT_KEY],
+  flags: [],
+  async run(context, args) {
+    const [h, s] = [args.needBytes("hash_key"), args.needBytes("sort_key")];
+    const exists = await context.table.exist(h, s);
+    context.isNegative = !exists;
+    context.answer(exists, exists ? "True" : "False");
+  },
+};
+
+const ttl: Command = {
+  ...row,
+  name: "ttl",
+  brief: "Print the remaining life of a row in seconds, Infinite, or Not found",
+  positionals: [HASH_KEY, SORT_KEY],
+  flags: [],
+  async run(context, args) {
+    const seconds = await context.table.ttl(args.needBytes("hash_key"), args.needBytes("sort_key"));
+    context.isNegative = seconds === undefined;
+    const text = seconds === undefined ? "Not found" : seconds < 0 ? "Infinite" : String(seconds);
+    context.answer(seconds ?? null, text);
+  },
+};
+
+const incr: Command = {
+  ...row,
+  name: "incr",
+  changes: true,
+  brief: "Add to a number stored as text and print the sum",
+  positionals: [HASH_KEY, SORT_KEY, {
+    name: "increment",
+    type: "text",
+    brief: "What to add, may be negative",
+    optional: true,
+  }],
+  flags: [{
+    name: "ttl",
+    type: "int",
+    brief: "Life in seconds; 0 keeps the row's, -1 makes it endless",
+    default: "0",
+  }],
+  async run(context, args) {
+    const increment = args.text("increment") ?? "1";
+    if (!/^[+-]?\d{1,19}$/.test(increment)) {
+      throw new UsageProblem(`<increment> is "${increment}", expected a whole number`);
+    }
+    const [h, s] = [args.needBytes("hash_key"), args.needBytes("sort_key")];
+    const sum = await context.table.incr(h, s, BigInt(increment.replace("+", "")), ttlOf(args));
+    const isSafe = Number.isSafeInteger(Number(sum));
+    context.answer(isSafe ? Number(sum) : String(sum), String(sum));
+  },
+};
+
+const multiSet: Command = {
+  ...row,
+  name: "multi_set",
+  changes: true,
+  brief: "Store several rows of a hash key, all or none",
+  details: ["Sort keys and values alternate: multi_set user:1 name Ada mail ada@example.org"],
+  positionals: [HASH_KEY, {
+    name: "sort_keys_and_values",
+    type: "bytes",
+    brief: "Sort key, value, sort key, value, ...",
+    rest: true,
+  }],
+  flags: [TTL_FLAG],
+  async run(context, args) {
+    const words = args.all("sort_keys_and_values");
+    if (words.length % 2 !== 0) throw new UsageProblem("The last sort key has no value");
+    const rows = [];
+    for (let i = 0; i < words.length; i += 2) {
+      rows.push({ sortKey: words[i]!.bytes, value: words[i + 1]!.bytes });
+    }
+    await context.table.multiSet(args.needBytes("hash_key"), rows, ttlOf(args));
+    done(context);
+  },
+};
+
+const multiGet: Command = {
+  ...row,
+  name: "multi_get",
+  brief: "Print rows of a hash key by sort keys; without sort keys all of them",
+  positionals: [HASH_KEY, { ...SORT_KEYS, optional: true }],
+  flags: [],
+  async run(context, args) {
+    const hashKey = args.needBytes("hash_key");
+    const sortKeys = args.all("sort_keys").map((word) => word.bytes);
+    const which = sortKeys.length > 0 ? sortKeys : {};
+    const { rows, complete } = await context.table.multiGet(hashKey, which);
+    const writer = await context.openRows();
+    for (const { sortKey, value } of rows) await writer.row({ hashKey, sortKey, value });
+    await writer.end(`${rows.length} rows${complete ? "" : "; a limit stopped here, use scan"}`);
+  },
+};
+
+const multiDel: Command = {
+  ...row,
+  name: "multi_del",
+  changes: true,
+  brief: "Remove several rows of a hash key, all or none",
+  positionals: [HASH_KEY, SORT_KEYS],
+  flags: [],
+  async run(context, args) {
+    const sortKeys = args.all("sort_keys").map((word) => word.bytes);
+    const count = await context.table.multiDel(args.needBytes("hash_key"), sortKeys);
+    context.answer(count, `OK, ${count} sort keys`);
+  },
+};
+
+const count: Command = {
+  ...row,
+  name: "count",
+  aliases: ["sortkey_count"],
+  brief: "Count the rows of a hash key",
+  positionals: [HASH_KEY],
+  flags: [],
+  async run(context, args) {
+    const rows = await context.table.sortKeyCount(args.needBytes("hash_key"));
+    context.isNegative = rows < 0;
+    if (rows < 0) context.answer(null, "It takes the server too long to count them");
+    else context.answer(rows, String(rows));
+  },
+};
+
+const CHECK_FLAGS: readonly Flag[] = [
+  { name: "check_sort_key", short: "c", type: "bytes", brief: "Sort key of the checked row" },
+  {
+    name: "check_type",
+    short: "t",
+    type: "text",
+    brief: "What must hold",
+    choices: CHECK_TYPES,
+  },
+  {
+    name: "check_operand",
+    short: "o",
+    type: "bytes",
+    brief: "What to compare with",
+    default: "''",
+  },
+  { name: "return_check_value", short: "r", type: "bool", brief: "Print the checked row's value" },
+];
+
+function checkOf(args: Args): Check {
+  const sortKey = args.bytes("check_sort_key");
+  const type = args.text("check_type");
+  if (sortKey === undefined) throw new UsageProblem("--check_sort_key is missing");
+  if (type === undefined) throw new UsageProblem("--check_type is missing");
+  return {
+    sortKey,
+    type: type as CheckType,
+    operand: args.bytes("check_operand") ?? utf8(""),
+    returnValue: args.has("return_check_value"),
+  };
+}
+
+function answerCheck(context: Context, args: Args, outcome: CheckOutcome): void {
+  context.isNegative = !outcome.passed;
+  const lines = [outcome.passed ? "OK" : "Not done: the check failed"];
+  const value: { [name: string]: Json } = { passed: outcome.passed };
+  if (args.has("return_check_value")) {
+    value["check_value"] = outcome.value === undefined ? null : jsonBytes(outcome.value);
+    lines.push(
+      outcome.value === undefined
+        ? "The checked row does not exist"
+        : `The checked value is ${context.show(outcome.value)}`,
+    );
+  }
+  context.answer(value, lines.join("\n"));
+}
+
+const checkAndSet: Command = {
+  ...row,
+  name: "check_and_set",
+  changes: true,
+  brief: "Store a row if a check on a row of the same hash key holds",
+  details: ['check_and_set user:1 -c name -t bytes_equal -o Ada -v "Ada L."'],
+  positionals: [HASH_KEY],
+  flags: [
+    ...CHECK_FLAGS,
+    {
+      name: "set_sort_key",
+      short: "s",
+      type: "bytes",
+      brief: "Row to store",
+      default: "the checked row",
+    },
+    { name: "set_value", short: "v", type: "bytes", brief: "Value to store" },
+    { ...TTL_FLAG, short: "l" },
+  ],
+  async run(context, args) {
+    const value = args.bytes("set_value");
+    if (value === undefined) throw new UsageProblem("--set_value is missing");
+    const sortKey = args.bytes("set_sort_key");
+    const change = { value, ...ttlOf(args), ...(sortKey === undefined ? {} : { sortKey }) };
+    const hashKey = args.needBytes("hash_key");
+    answerCheck(context, args, await context.table.checkAndSet(hashKey, checkOf(args), change));
+  },
+};
+
+const checkAndMutate: Command = {
+  ...row,
+  name: "check_and_mutate",
+  changes: true,
+  brief: "Store and remove rows if a check on a row of the same hash key holds",
+  details: [
+    "Mutations follow the options, in order: put SORT_KEY VALUE, or del SORT_KEY:",
+    "check_and_mutate cart:7 -c state -t bytes_equal -o open put state closed del lock",
+  ],
+  positionals: [HASH_KEY, {
+    name: "mutations",
+    type: "bytes",
+    brief: "put SORT_KEY VALUE or del SORT_KEY, repeated",
+    rest: true,
+  }],
+  flags: [...CHECK_FLAGS, { ...TTL_FLAG, short: "l", brief: "Life of the rows put, in seconds" }],
+  async run(context, args) {
+    const words = [...args.all("mutations")];
+    const mutations = [];
+    while (words.length > 0) {
+      const kind = words.shift()!.text;
+      const size = kind === "put" || kind === "set" ? 2 : kind === "del" ? 1 : 0;
+      if (size === 0 || words.length < size) {
+        throw new UsageProblem(`Expected "put SORT_KEY VALUE" or "del SORT_KEY" at "${kind}"`);
+      }
+      const sortKey = words.shift()!.bytes;
+      if (size === 1) mutations.push({ remove: sortKey });
+      else mutations.push({ put: sortKey, value: words.shift()!.bytes, ...ttlOf(args) });
+    }
+    const hashKey = args.needBytes("hash_key");
+    const outcome = await context.table.checkAndMutate(hashKey, checkOf(args), mutations);
+    answerCheck(context, args, outcome);
+  },
+};
+
+/** See the file comment. */
+export const DATA_COMMANDS: readonly Command[] = [
+  set,
+  get,
+  del,
+  exist,
+  ttl,
+  incr,
+  multiSet,
+  multiGet,
+  multiDel,
+  count,
+  checkAndSet,
+  checkAndMutate,
+];

@@ -1,0 +1,339 @@
+// Commands on tables: list, create, drop, and their environment variables.
+
+import { formatPartition } from "../../../src/base/ids.ts";
+import type { PartitionConfig, TableStatus } from "../../../src/client/mod.ts";
+import type { Context } from "../context.ts";
+import type { Args, Command, Flag, Positional } from "../declare.ts";
+import { UsageProblem } from "../declare.ts";
+import { formatTime, type Json, Progress, renderPairs, renderTable } from "../render.ts";
+import { OUTPUT } from "./ranges.ts";
+
+const NAME: Positional = { name: "name", type: "table", brief: "Name of the table" };
+const DETAILED: Flag = { name: "detailed", short: "d", type: "bool", brief: "Print more" };
+const STATUSES = ["all", "available", "creating", "dropping", "dropped", "recalling"];
+
+const ls: Command = {
+  name: "ls",
+  group: "tables",
+  brief: "List the tables",
+  positionals: [],
+  flags: [
+    { ...DETAILED, brief: "Also print the health of the partitions" },
+    {
+      name: "status",
+      short: "s",
+      type: "text",
+      brief: "Only tables of this status",
+      choices: STATUSES,
+      default: "available",
+    },
+    { name: "all", short: "a", type: "bool", brief: "Tables of every status" },
+    OUTPUT,
+  ],
+  async run(context, args) {
+    const wanted = args.has("all") ? "all" : args.text("status") ?? "available";
+    const status = wanted === "all" ? undefined : wanted as TableStatus;
+    const { tables, health } = await context.admin.listTables(status);
+    const head = [
+      "app_id",
+      "status",
+      "app_name",
+      "partition_count",
+      "replica_count",
+      "create_time",
+      "drop_time",
+      "drop_expire",
+      "envs_count",
+    ];
+    const healthHead = ["fully_healthy", "unhealthy", "write_unhealthy", "read_unhealthy"];
+    const rows = tables.map((table): Json[] => {
+      const row: Json[] = [
+        table.tableId,
+        table.status,
+        table.name,
+        table.partitionCount,
+        table.maxReplicaCount,
+        formatTime(table.createdAt),
+        formatTime(table.droppedAt),
+        formatTime(table.expiresAt),
+        table.envs.size,
+      ];
+      if (!args.has("detailed")) return row;
+      const h = health.get(table.tableId);
+      const counts = [h?.healthy, h?.unhealthy, h?.writeUnhealthy, h?.readUnhealthy];
+      return [...row, ...counts.map((count) => count ?? null)];
+    });
+    const names = args.has("detailed") ? [...head, ...healthHead] : head;
+    await context.answerTable(names, rows, args.text("output"));
+    context.note(`${tables.length} tables`);
+  },
+};
+
+/** Health of one partition, by the original's definition (admin.md, "Tables"). */
+function healthOf(partition: PartitionConfig): "healthy" | "unhealthy" | "unwritable" | "dead" {
+  if (partition.primary === "") return "dead";
+  const members = 1 + partition.secondaries.length;
+  if (members >= partition.maxReplicaCount) return "healthy";
+  return members < 2 ? "unwritable" : "unhealthy";
+}
+
+const app: Command = {
+  name: "app",
+  group: "tables",
+  brief: "Describe a table; with -d every partition",
+  positionals: [NAME],
+  flags: [DETAILED, OUTPUT],
+  async run(context, args) {
+    const name = args.needText("name");
+    const config = await context.admin.tableConfig(name);
+    const states = config.partitions.map(healthOf);
+    const count = (...kinds: string[]) => states.filter((state) => kinds.includes(state)).length;
+    const pairs: [string, Json][] = [
+      ["app_name", name],
+      ["app_id", config.tableId],
+      ["partition_count", config.partitionCount],
+      ["max_replica_count", config.partitions[0]?.maxReplicaCount ?? 0],
+      ["fully_healthy_partition_count", count("healthy")],
+      ["unhealthy_partition_count", count("unhealthy", "unwritable", "dead")],
+      ["write_unhealthy_partition_count", count("unwritable", "dead")],
+      ["read_unhealthy_partition_count", count("dead")],
+    ];
+    if (!args.has("detailed")) return await context.answerPairs(pairs, args.text("output"));
+    const head = ["pidx", "gpid", "ballot", "replica_count", "primary", "secondaries"];
+    const rows = config.partitions.map((p, index): Json[] => [
+      index,
+      formatPartition(p.partition),
+      p.ballot,
+      `${(p.primary === "" ? 0 : 1) + p.secondaries.length}/${p.maxReplicaCount}`,
+      p.primary === "" ? "-" : p.primary,
+      p.secondaries.join(",") || "-",
+    ]);
+    const nodes = nodeCounts(config.partitions);
+    const value = {
+      ...Object.fromEntries(pairs),
+      partitions: rows.map((row) => Object.fromEntries(head.map((key, i) => [key, row[i]!]))),
+      nodes: nodes.map(([node, primary, secondary]) => ({ node, primary, secondary })),
+    };
+    const nodeRows = nodes.map((
+      [node, primary, secondary],
+    ): Json[] => [node, primary, secondary, primary + secondary]);
+    const text = [
+      renderPairs(pairs),
+      renderTable(head, rows),
+      renderTable(["node", "primary", "secondary", "total"], nodeRows),
+    ].join("\n\n");
+    await context.answerTo(args.text("output"), value, text);
+  },
+};
+
+function nodeCounts(partitions: readonly PartitionConfig[]): [string, number, number][] {
+  const counts = new Map<string, [string, number, number]>();
+  const of = (node: string) => {
+    const held = counts.get(node) ?? [node, 0, 0];
+    counts.set(node, held);
+    return held;
+  };
+  for (const { primary, secondaries } of partitions) {
+    if (primary !== "") of(primary)[1]++;
+    for (const node of secondaries) of(node)[2]++;
+  }
+  return [...counts.values()].sort((a, b) => a[0] < b[0] ? -1 : 1);
+}
+
+const create: Command = {
+  name: "create",
+  changes: true,
+  group: "tables",
+  brief: "Create a table and wait until it can be used",
+  details: ["A table that exists with the same options is fine, unless -f is given."],
+  positionals: [{ ...NAME, type: "text" }],
+  flags: [
+    { name: "partition_count", short: "p", type: "int", brief: "Partitions", default: "8" },
+    { name: "replica_count", short: "r", type: "int", brief: "Copies of each", default: "3" },
+    {
+      name: "envs",
+      short: "e",
+      type: "text",
+      brief: "Table environment variables: key=value,key=value",
+    },
+    { name: "fail_if_exist", short: "f", type: "bool", brief: "Fail if the table exists" },
+  ],
+  async run(context, args) {
+    const name = args.needText("name");
+    const { io } = context;
+    const total = args.int("partition_count") ?? 8;
+    const progress = new Progress(
+      io.errIsTerminal ? (text) => io.err(text) : undefined,
+      total,
+      () => performance.now(),
+    );
+    const tableId = await context.admin.createTable(name, {
+      partitionCount: total,
+      replicaCount: args.int("replica_count") ?? 3,
+      envs: parseEnvs(args.text("envs")),
+      failIfExists: args.has("fail_if_exist"),
+      onProgress: (ready) => progress.update(ready, ready),
+    }).finally(() => progress.clear());
+    context.answer({ app_name: name, app_id: tableId }, `OK, table ${tableId}`);
+  },
+};
+
+function parseEnvs(text: string | undefined): Record<string, string> {
+  const envs: Record<string, string> = {};
+  for (const part of (text ?? "").split(",").filter((p) => p !== "")) {
+    const equals = part.indexOf("=");
+    if (equals <= 0) throw new UsageProblem(`--envs has "${part}", expected key=value`);
+    envs[part.slice(0, equals)] = part.slice(equals + 1);
+  }
+  return envs;
+}
+
+const drop: Command = {
+  name: "drop",
+  changes: true,
+  group: "tables",
+  brief: "Drop a table; recall brings it back while its data is kept",
+  positionals: [NAME],
+  flags: [{
+    name: "reserve_seconds",
+    short: "r",
+    type: "int",
+    brief: "How long the data is kept",
+    default: "the cluster's setting",
+  }],
+  async run(context, args) {
+    const reserveSeconds = args.int("reserve_seconds") ?? 0;
+    const expiresAt = await context.admin.dropTable(args.needText("name"), { reserveSeconds });
+    context.answer({ expires_at: expiresAt }, `OK, kept until ${formatTime(expiresAt)}`);
+  },
+};
+
+const recall: Command = {
+  name: "recall",
+  changes: true,
+  group: "tables",
+  brief: "Bring a dropped table back",
+  positionals: [
+    { name: "app_id", type: "int", brief: "Its number, see ls -s dropped" },
+    { name: "new_name", type: "text", brief: "Another name", optional: true },
+  ],
+  flags: [],
+  async run(context, args) {
+    const table = await context.admin.recallTable(args.int("app_id")!, args.text("new_name") ?? "");
+    context.answer({ app_name: table.name, app_id: table.tableId }, `OK, table "${table.name}"`);
+  },
+};
+
+const rename: Command = {
+  name: "rename",
+  changes: true,
+  group: "tables",
+  brief: "Give a table another name",
+  positionals: [{ ...NAME, name: "old_name" }, { ...NAME, name: "new_name", type: "text" }],
+  flags: [],
+  async run(context, args) {
+    await context.admin.renameTable(args.needText("old_name"), args.needText("new_name"));
+    context.answer("OK", "OK");
+  },
+};
+
+const setReplicaCount: Command = {
+  name: "set_replica_count",
+  changes: true,
+  group: "tables",
+  brief: "Change how many copies of each partition there are",
+  positionals: [NAME, { name: "replica_count", type: "int", brief: "Copies of each partition" }],
+  flags: [],
+  async run(context, args) {
+    const wanted = args.int("replica_count")!;
+    const previous = await context.admin.setReplicaCount(args.needText("name"), wanted);
+    context.answer({ previous }, `OK, it was ${previous}`);
+  },
+};
+
+async function answerEnvs(context: Context, envs: Map<string, string>): Promise<void> {
+  await context.answerPairs([...envs].sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+const envCommand = { group: "tables", needsTable: true } as const;
+
+const getAppEnvs: Command = {
+  ...envCommand,
+  name: "get_app_envs",
+  brief: "Print the table's environment variables",
+  positionals: [],
+  flags: [],
+  async run(context) {
+    const { tables } = await context.admin.listTables("available");
+    const table = tables.find((t) => t.name === context.tableName);
+    if (table === undefined) throw new Error(`There is no table "${context.tableName}"`);
+    await answerEnvs(context, table.envs);
+  },
+};
+
+const setAppEnvs: Command = {
+  ...envCommand,
+  name: "set_app_envs",
+  changes: true,
+  brief: "Set environment variables of the table",
+  positionals: [{
+    name: "keys_and_values",
+    type: "text",
+    brief: "key value key value ...",
+    rest: true,
+  }],
+  flags: [],
+  async run(context, args: Args) {
+    const words = args.all("keys_and_values").map((word) => word.text);
+    if (words.length % 2 !== 0) throw new UsageProblem("The last key has no value");
+    const set: Record<string, string> = {};
+    for (let i = 0; i < words.length; i += 2) set[words[i]!] = words[i + 1]!;
+    await answerEnvs(context, await context.admin.updateEnvs(context.tableName, { set }));
+  },
+};
+
+const delAppEnvs: Command = {
+  ...envCommand,
+  name: "del_app_envs",
+  changes: true,
+  brief: "Remove environment variables of the table",
+  positionals: [{ name: "keys", type: "text", brief: "Their keys", rest: true }],
+  flags: [],
+  async run(context, args) {
+    const keys = args.all("keys").map((word) => word.text);
+    await answerEnvs(context, await context.admin.updateEnvs(context.tableName, { delete: keys }));
+  },
+};
+
+const clearAppEnvs: Command = {
+  ...envCommand,
+  name: "clear_app_envs",
+  changes: true,
+  brief: "Remove all environment variables of the table, or those under a prefix",
+  positionals: [],
+  flags: [
+    { name: "all", short: "a", type: "bool", brief: "All of them" },
+    { name: "prefix", short: "p", type: "text", brief: "Those that begin with PREFIX." },
+  ],
+  async run(context, args) {
+    const prefix = args.text("prefix");
+    if (prefix === undefined && !args.has("all")) throw new UsageProblem("Say -a or -p PREFIX");
+    const clear = prefix === undefined ? [] : [prefix];
+    await answerEnvs(context, await context.admin.updateEnvs(context.tableName, { clear }));
+  },
+};
+
+/** See the file comment. */
+export const TABLE_COMMANDS: readonly Command[] = [
+  ls,
+  app,
+  create,
+  drop,
+  recall,
+  rename,
+  setReplicaCount,
+  getAppEnvs,
+  setAppEnvs,
+  delAppEnvs,
+  clearAppEnvs,
+];

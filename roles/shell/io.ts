@@ -1,0 +1,104 @@
+// What the shell needs from the outside world, as an interface, so that tests can hold a shell in their hand;
+// `terminalIo` is the real one. The only file of the shell that touches process and disk, but for line_editor.ts.
+
+import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+
+/** Receives the text of an output file. */
+export interface TextSink {
+  write(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A file being read in chunks. */
+export interface ByteSource {
+  /** Bytes in all; 0 if unknown. */
+  readonly size: number;
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** See the file comment. */
+export interface ShellIo {
+  out(text: string): void;
+  err(text: string): void;
+  readonly inputIsTerminal: boolean;
+  readonly errIsTerminal: boolean;
+  /** Escape sequences for colours are welcome on standard error. */
+  readonly useColour: boolean;
+  /** Everything on standard input. */
+  readInput(): Promise<string>;
+  openFile(path: string): Promise<ByteSource>;
+  createFile(path: string): Promise<TextSink>;
+}
+
+/** The process's streams and files. */
+export function terminalIo(): ShellIo {
+  const errIsTerminal = Deno.stderr.isTerminal();
+  return {
+    out: (text) => writeAll(Deno.stdout, text),
+    err: (text) => writeAll(Deno.stderr, text),
+    inputIsTerminal: Deno.stdin.isTerminal(),
+    errIsTerminal,
+    useColour: errIsTerminal && (environment("NO_COLOR") ?? "") === "",
+    readInput: async () => await new Response(Deno.stdin.readable).text(),
+    async openFile(path) {
+      const { size } = await Deno.stat(path);
+      const file = await Deno.open(path);
+      return { size, chunks: file.readable };
+    },
+    async createFile(path) {
+      const file = await Deno.open(path, { write: true, create: true, truncate: true });
+      const writer = file.writable.getWriter();
+      return { write: (text) => writer.write(utf8(text)), close: () => writer.close() };
+    },
+  };
+}
+
+/** A variable of the environment; `undefined` also if reading it is not permitted. */
+export function environment(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch {
+    return undefined;
+  }
+}
+
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = utf8(text);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += stream.writeSync(bytes.subarray(at));
+    } catch (error) {
+      // `shell ... | head`: the reader has seen enough.
+      if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
+      // A pipe that is full for the moment; there is nothing to do meanwhile.
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+    }
+  }
+}
+
+/** Lines of a source without their line ends; only \n and \r\n end one. */
+export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {
+  let held: Uint8Array[] = [];
+  for await (const chunk of chunks) {
+    let from = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
+      held.push(chunk.subarray(from, end));
+      yield joinLine(held);
+      held = [];
+      from = end + 1;
+    }
+    if (from < chunk.length) held.push(chunk.slice(from));
+  }
+  if (held.length > 0) yield joinLine(held);
+}
+
+function joinLine(parts: readonly Uint8Array[]): string {
+  const size = parts.reduce((sum, part) => sum + part.length, 0);
+  const line = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    line.set(part, at);
+    at += part.length;
+  }
+  return fromUtf8(line.at(-1) === 13 ? line.subarray(0, -1) : line);
+}
