@@ -6,13 +6,7 @@
 
 import type { Clock } from "../../src/base/clock.ts";
 import { Err } from "../../src/base/errors.ts";
-import {
-  formatPartition,
-  NOBODY,
-  type NodeId,
-  type PartitionId,
-  tableOf,
-} from "../../src/base/ids.ts";
+import { formatPartition, type NodeId, type PartitionId, tableOf } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type {
   ReplicaEffect,
