@@ -1,3 +1,5 @@
+// The prepare list: what may be replaced, dropped, committed and forgotten.
+
 import assert from "node:assert/strict";
 import { encodedOf, PrepareList } from "../../../src/replication/prepare_list.ts";
 import type { Mutation } from "../../../src/schema/mutation.ts";

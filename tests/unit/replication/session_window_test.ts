@@ -1,3 +1,5 @@
+// The exactly-once window: what it remembers, what it forgets, and that every replica agrees on both.
+
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { toHex } from "../../../src/base/bytes.ts";

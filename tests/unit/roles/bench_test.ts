@@ -1,3 +1,5 @@
+// The benchmark's own arithmetic: distributions, mixes, counting.
+
 import assert from "node:assert/strict";
 import { Prng } from "../../../src/base/prng.ts";
 import { makeDistribution } from "../../../roles/bench/distribution.ts";
