@@ -92,8 +92,8 @@ export function shellPage(commands: readonly Command[], programFlags: string): s
     "",
     "Exit status: 0 all commands succeeded, 1 a command failed or answered no (`get` of a missing row, a",
     "failed check), 2 wrong usage. A script stops at the first failed command unless `--keep-going` is",
-    "given. At the prompt Ctrl-C stops the running command, Ctrl-D leaves, Tab completes commands, options",
-    "and tables; the history is kept in `~/.pegasus_history` (or `$PEGASUS_HISTORY`).",
+    "given. At the prompt Ctrl-C stops the running command, Ctrl-D leaves, Tab completes commands,",
+    "options and tables; the history is kept in `~/.pegasus_history` (or `$PEGASUS_HISTORY`).",
     "",
   ];
   for (const group of GROUPS) {

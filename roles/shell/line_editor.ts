@@ -12,7 +12,10 @@ const HISTORY_LINES_MAX = 1000;
 /** Reads and runs lines until exit or Ctrl-D. */
 export async function runPrompt(runner: Runner): Promise<void> {
   const historyFile = historyPath();
-  let tables: string[] = await runner.tableNames();
+  // Completion may come late; a cluster that does not answer must not hold the prompt back.
+  let tables: string[] = [];
+  const learnTables = () => void runner.tableNames().then((names) => tables = names);
+  learnTables();
   const editor = createInterface({
     input: process.stdin,
     output: process.stdout,
@@ -35,7 +38,7 @@ export async function runPrompt(runner: Runner): Promise<void> {
       if (line === undefined) break;
       await runner.run(line, false);
       if (runner.state.isLeaving) break;
-      if (/^\s*(create|drop|recall|rename)\b/.test(line)) tables = await runner.tableNames();
+      if (/^\s*(create|drop|recall|rename)\b/.test(line)) learnTables();
     }
   } finally {
     editor.close();

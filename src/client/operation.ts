@@ -50,7 +50,7 @@ export type Action = "route" | "refresh" | "session" | "send" | "wait" | "finish
 
 /** An attempt waits at least this long, so that a slow server is not mistaken for a dead one. */
 export const ATTEMPT_MIN_MS = 1000;
-/** Pause after the second failure; doubles up to the maximum. The first failure costs no pause. */
+/** First pause; doubles up to the maximum. The first failure costs none if a new route may help. */
 export const BACKOFF_MIN_MS = 8;
 export const BACKOFF_MAX_MS = 250;
 

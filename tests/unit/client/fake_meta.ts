@@ -59,6 +59,13 @@ export function answerMeta(cluster: FakeCluster, { address, name, request }: See
       table.replicaCount = request.maxReplicaCount;
       return { previous };
     }
+  }
+  return answerCluster(cluster, name, request);
+}
+
+// deno-lint-ignore no-explicit-any
+function answerCluster(cluster: FakeCluster, name: string, request: any): unknown {
+  switch (name) {
     case "list_nodes":
       return { nodes: ["n1:1", "n2:1", "n3:1"].map(node) };
     case "cluster_info":
