@@ -306,6 +306,10 @@ export function onProposal(
     case "ADD_SECONDARY":
     case "ADD_SECONDARY_FOR_LB":
       return addLearner(s, node, change === "ADD_SECONDARY_FOR_LB");
+    case "PRIMARY_FORCE_UPDATE_BALLOT":
+      // Meta wants a new configuration for its own reasons, such as another replica count.
+      if (s.status !== "primary" || !self) return;
+      return reconfigure(s, change, node, { ...config, ballot: config.ballot + 1 });
     case "DOWNGRADE_TO_SECONDARY":
       if (s.status !== "primary" || !self) return;
       return reconfigure(s, change, node, withSecondary(config, node));
