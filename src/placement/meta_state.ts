@@ -28,6 +28,8 @@ const READ_BACK_RETRY_MS = 1000;
 interface PendingWrite {
   readonly changes: readonly StoreChange[];
   readonly done: (versions: readonly number[]) => void;
+  /** An attempt may have happened: a later refusal proves nothing about it. */
+  uncertain: boolean;
   /** When to read back again, monotonic ms; Infinity while an answer is awaited. */
   readBackAt: number;
 }
@@ -116,7 +118,7 @@ export function write(
   done: (versions: readonly number[]) => void,
 ): void {
   const number = ++s.lastWrite;
-  reign.writes.set(number, { changes, done, readBackAt: Infinity });
+  reign.writes.set(number, { changes, done, uncertain: false, readBackAt: Infinity });
   s.out.push({ kind: "store", epoch: reign.epoch, write: number, changes });
 }
 
@@ -129,9 +131,11 @@ export function onStored(s: MetaState, reign: Reign, number: number, result: Sto
       reign.writes.delete(number);
       return pending.done(result.versions);
     case "refused":
+      if (pending.uncertain) return readBack(s, number, pending);
       // Only the leader writes, and it knows every version: somebody else leads.
       return abdicate(s, `The store refused a write: ${result.reason}`);
     case "unknown":
+      pending.uncertain = true;
       note(s, "storeUnknown", { write: number, reason: result.reason });
       return readBack(s, number, pending);
   }

@@ -1,0 +1,82 @@
+// A meta server, put together: network, store, core, driver. It listens before it joins the election, so that
+// it can name the leader from the first moment (meta.md §2.1).
+
+import { type Clock, systemClock } from "../../src/base/clock.ts";
+import type { Coordinator } from "../../src/coordination/coordinator.ts";
+import type { Logger } from "../../src/observe/logger.ts";
+import type { MetaSettings } from "../../src/placement/io.ts";
+import { MetaCore } from "../../src/placement/meta.ts";
+import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
+import { registerHandlers } from "./handlers.ts";
+import { MetaDriver } from "./meta_driver.ts";
+
+/** Requests that run when the server stops get so long to end. */
+const CLOSE_GRACE_MS = 500;
+
+/** What a meta server is started with. */
+export interface MetaServerOptions {
+  /** "host:port" to listen on, and the server's name; port 0 takes a free one. */
+  readonly listen: string;
+  readonly cluster: string;
+  /** "host:port" of every meta server, for people; absent = this one. */
+  readonly metas?: readonly string[];
+  /** Closed by this server. */
+  readonly coordinator: Coordinator;
+  readonly settings: MetaSettings;
+  /** Makes the listening side; not yet listening. */
+  readonly openServer: () => RpcServer;
+  /** Makes the dialing side. `node`: the server's name. */
+  readonly openClient: (node: string) => RpcClient;
+  readonly version?: string;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** The process should end: the store failed. @default nothing */
+  readonly onFatal?: (reason: string) => void;
+}
+
+/** A started meta server. */
+export interface RunningMeta {
+  /** Bound "host:port", the server's name in the cluster. */
+  readonly address: string;
+  readonly core: MetaCore;
+  /** Stops leading, closes network and store. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a meta server; resolves when it listens. It leads once it is elected and has read its store.
+ *
+ * @throws {Error} If the address cannot be listened on.
+ */
+export async function startMeta(options: MetaServerOptions): Promise<RunningMeta> {
+  const { coordinator, settings, logger, clock = systemClock } = options;
+  const server = options.openServer();
+  const bound = await server.listen(options.listen).catch(async (error) => {
+    await coordinator.close();
+    throw error;
+  });
+  // From here to the last handler without a pause: no request finds a handler missing.
+  const address = options.listen.endsWith(":0") ? bound : options.listen;
+  const core = new MetaCore({
+    self: address,
+    cluster: options.cluster,
+    metaServers: options.metas ?? [address],
+    coordinator: coordinator.description,
+    settings,
+  });
+  const client = options.openClient(address);
+  const onFatal = options.onFatal ?? (() => {});
+  const driver = new MetaDriver({ core, coordinator, client, clock, logger, onFatal });
+  const startedAt = Math.floor(clock.now().wall);
+  registerHandlers(server, driver, { version: options.version ?? "", startedAt });
+  driver.start(address);
+  logger.info("Meta server started", { address, coordinator: coordinator.description });
+  const close = async () => {
+    driver.stop();
+    await server.close(CLOSE_GRACE_MS);
+    await client.close();
+    await coordinator.close();
+  };
+  let closing: Promise<void> | undefined;
+  return { address, core, close: () => closing ??= close() };
+}

@@ -1,0 +1,257 @@
+// Performs the effects of MetaCore on a real machine: the store, the network, one timer. Invariants: events
+// enter the core one at a time and its effects are performed in order; the core hears of a changed leadership
+// deadline before anything else; nothing here decides. See docs/meta.md, "Driver".
+
+import type { Clock } from "../../src/base/clock.ts";
+import {
+  type Coordinator,
+  CoordinatorError,
+  type LeadershipEvent,
+  type StoredNode,
+} from "../../src/coordination/coordinator.ts";
+import type { Logger, LogLevel } from "../../src/observe/logger.ts";
+import type {
+  MetaEffect,
+  MetaEvent,
+  MetaNote,
+  MetaRequest,
+  StoreChange,
+  StoreResult,
+} from "../../src/placement/io.ts";
+import type { MetaCore } from "../../src/placement/meta.ts";
+import { TABLES_PATH } from "../../src/placement/stored.ts";
+import type { IncomingCall, RpcClient } from "../../src/rpc/contract.ts";
+import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
+
+/** The core's beat, ms. */
+const TICK_MS = 100;
+/** Pause before the tree is read again after a failure, ms. */
+const LOAD_RETRY_MS = 500;
+/** Nodes read at the same time while the tree is loaded. */
+const LOAD_PARALLEL = 64;
+
+/** What a driver works with. */
+export interface MetaDriverOptions {
+  readonly core: MetaCore;
+  readonly coordinator: Coordinator;
+  readonly client: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** This process cannot go on: its store failed, or somebody else wrote into it. */
+  readonly onFatal: (reason: string) => void;
+}
+
+/** See the file comment. */
+export class MetaDriver {
+  readonly #options: MetaDriverOptions;
+  readonly #inbox: MetaEvent[] = [];
+  #head = 0;
+  #draining = false;
+  #leaderUntil = -Infinity;
+  /** The reign the tree is being read for; 0 = none. */
+  #epoch = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #closed = false;
+
+  constructor(options: MetaDriverOptions) {
+    this.#options = options;
+  }
+
+  get core(): MetaCore {
+    return this.#options.core;
+  }
+
+  /** Joins the election under `name` (host:port) and begins to tick. */
+  start(name: string): void {
+    this.#options.coordinator.campaign(name, (event) => this.#onLeadership(event));
+    this.#timer = setInterval(() => this.deliver({ kind: "tick" }), TICK_MS);
+  }
+
+  /** Stops; what is still running is ignored. The coordinator stays open. */
+  stop(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+  }
+
+  /** Hands a request to the core; the call is answered now, later or never. */
+  request(request: MetaRequest, call: IncomingCall<never>): void {
+    this.deliver({ kind: "request", token: call, request });
+  }
+
+  /** Gives the core an event, after those that are already waiting. */
+  deliver(event: MetaEvent): void {
+    if (this.#closed) return;
+    this.#inbox.push(event);
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      while (this.#head < this.#inbox.length) this.#step(this.#inbox[this.#head++]!);
+    } catch (error) {
+      // A broken invariant: nothing this core says can be trusted any more.
+      this.#options.logger.error("Meta failed", { error });
+      this.stop();
+      this.#options.onFatal("A bug in this server; see its log");
+    } finally {
+      this.#inbox.length = 0;
+      this.#head = 0;
+      this.#draining = false;
+    }
+  }
+
+  #step(event: MetaEvent): void {
+    const { core, clock, coordinator } = this.#options;
+    const now = clock.now();
+    const effects: MetaEffect[] = [];
+    const until = coordinator.leaderUntil();
+    if (until !== this.#leaderUntil) {
+      this.#leaderUntil = until;
+      core.step({ kind: "leaderUntil", mono: until }, now, effects);
+    }
+    core.step(event, now, effects);
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  #perform(effect: MetaEffect): void {
+    switch (effect.kind) {
+      case "load":
+        this.#epoch = effect.epoch;
+        return void this.#load(effect.epoch);
+      case "store":
+        return void this.#store(effect.write, effect.changes, effect.epoch);
+      case "readBack":
+        return void this.#readBack(effect.write, effect.paths);
+      case "send":
+        return this.#options.client.send(effect.to, ConfigProposal, effect.message);
+      case "reply":
+        return (effect.token as IncomingCall<unknown>).reply(effect.response);
+      case "fail":
+        return (effect.token as IncomingCall<unknown>).fail(effect.error, effect.detail);
+      case "abdicate":
+        this.#options.logger.error("Meta cannot go on", { reason: effect.reason });
+        return this.#options.onFatal(effect.reason);
+      case "note":
+        return this.#options.logger[NOTE_LEVEL[effect.event]](
+          NOTE_TEXT[effect.event],
+          effect.details,
+        );
+    }
+  }
+
+  #onLeadership(event: LeadershipEvent): void {
+    if (this.#closed) return;
+    this.#options.logger.info("Leadership changed", { ...event });
+    if (event.kind !== "elected") this.#epoch = 0;
+    this.deliver(event);
+    if (event.kind === "lost") void this.#checkStore(event.reason);
+  }
+
+  /** A store that refuses even reads will never elect anybody again. */
+  async #checkStore(reason: string): Promise<void> {
+    try {
+      await this.#options.coordinator.get(TABLES_PATH);
+    } catch (error) {
+      const isOver = error instanceof CoordinatorError && error.kind === "closed";
+      if (isOver && !this.#closed) this.#options.onFatal(reason);
+    }
+  }
+
+  async #store(write: number, changes: readonly StoreChange[], epoch: number): Promise<void> {
+    let result: StoreResult;
+    try {
+      const versions = await this.#options.coordinator.multi(changes, epoch);
+      result = { kind: "done", versions };
+    } catch (error) {
+      result = resultOf(error);
+    }
+    this.deliver({ kind: "stored", write, result });
+  }
+
+  async #readBack(write: number, paths: readonly string[]): Promise<void> {
+    let nodes: (StoredNode | undefined)[] | undefined;
+    try {
+      nodes = await Promise.all(paths.map((path) => this.#options.coordinator.get(path)));
+    } catch (error) {
+      this.#options.logger.warn("Store cannot be read", { error });
+    }
+    this.deliver({ kind: "readBack", write, nodes });
+  }
+
+  async #load(epoch: number): Promise<void> {
+    while (!this.#closed && this.#epoch === epoch) {
+      try {
+        const nodes = await readTree(this.#options.coordinator);
+        return this.deliver({ kind: "loaded", epoch, nodes });
+      } catch (error) {
+        this.#options.logger.warn("Store cannot be read", { error });
+        await new Promise((resolve) => setTimeout(resolve, LOAD_RETRY_MS));
+      }
+    }
+  }
+}
+
+/** Every node, level by level. */
+async function readTree(coordinator: Coordinator): Promise<StoredNode[]> {
+  const nodes: StoredNode[] = [];
+  let level = ["/"];
+  while (level.length > 0) {
+    const next: string[] = [];
+    for (let at = 0; at < level.length; at += LOAD_PARALLEL) {
+      const paths = level.slice(at, at + LOAD_PARALLEL);
+      const read = paths.map((path) =>
+        Promise.all([coordinator.get(path), coordinator.children(path)])
+      );
+      for (const [index, [node, names]] of (await Promise.all(read)).entries()) {
+        const path = paths[index]!;
+        if (node !== undefined && path !== "/") nodes.push(node);
+        for (const name of names) next.push(path === "/" ? `/${name}` : `${path}/${name}`);
+      }
+    }
+    level = next;
+  }
+  return nodes;
+}
+
+/** What a failed write means. Whatever is not certainly refused may have happened. */
+function resultOf(error: unknown): StoreResult {
+  const reason = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof CoordinatorError) || error.kind === "unknown") {
+    return { kind: "unknown", reason };
+  }
+  return { kind: "refused", reason };
+}
+
+const NOTE_TEXT: Readonly<Record<MetaNote, string>> = {
+  leading: "Leading",
+  stopped: "Stopped leading",
+  nodeAlive: "Server is alive",
+  nodeDead: "Server is dead",
+  nodeRestarted: "Server restarted",
+  detectorPaused: "This process was paused; no server is blamed for it",
+  staleBeacon: "Beacon of an older process ignored",
+  config: "Configuration changed",
+  refusedChange: "Requested configuration refused",
+  unknownReplica: "Server stores a partition that does not exist",
+  noCandidate: "Nobody can lead the partition",
+  cureGivenUp: "Proposal brought nothing, trying another server",
+  storeUnknown: "Outcome of a write is unknown",
+  table: "Table changed",
+  level: "Function level changed",
+};
+
+const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
+  leading: "info",
+  stopped: "warn",
+  nodeAlive: "info",
+  nodeDead: "warn",
+  nodeRestarted: "info",
+  detectorPaused: "warn",
+  staleBeacon: "warn",
+  config: "info",
+  refusedChange: "warn",
+  unknownReplica: "warn",
+  noCandidate: "warn",
+  cureGivenUp: "warn",
+  storeUnknown: "warn",
+  table: "info",
+  level: "info",
+};
