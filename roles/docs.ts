@@ -3,12 +3,14 @@
 
 import { errorTable } from "../src/base/errors.ts";
 import { configPage, markdownTable } from "../src/config/help.ts";
+import { shellMarkdown } from "./shell/main_shell.ts";
 
 /** Content of every generated page by its path from the project's root. */
 export function generatedPages(): ReadonlyMap<string, string> {
   return new Map([
     ["docs/config.md", configPage()],
     ["docs/errors.md", errorsPage()],
+    ["docs/shell.md", shellMarkdown()],
   ]);
 }
 

@@ -68,6 +68,13 @@ export class Lifecycle {
     this.stop().then((clean) => this.#hooks.exit(clean ? 0 : 1));
   }
 
+  /** Ends the process with code 1 because it cannot do its work any more; stops what can be stopped. */
+  fail(reason: string): void {
+    if (this.#stopping) return;
+    this.#logger.error("Cannot go on", { reason });
+    this.stop().then(() => this.#hooks.exit(1));
+  }
+
   /** Stops everything. @returns False if something failed or the deadline passed. */
   async stop(): Promise<boolean> {
     this.#stopping = true;

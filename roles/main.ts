@@ -14,10 +14,20 @@ interface Role {
 
 const REPLICA_BRIEF = "Run a replica server: it stores partitions and serves their rows";
 
+const META_BRIEF = "Run a meta server: it owns tables and membership";
+
 const ROLES: Readonly<Record<string, Role>> = {
+  meta: {
+    brief: META_BRIEF,
+    run: async (args) => (await import("./run_meta.ts")).runMeta(META_BRIEF, args),
+  },
   replica: {
     brief: REPLICA_BRIEF,
     run: async (args) => (await import("./run_replica.ts")).runReplica(REPLICA_BRIEF, args),
+  },
+  shell: {
+    brief: "Talk to a cluster",
+    run: async (args) => (await import("./shell/main_shell.ts")).runShell(args),
   },
   onebox: {
     brief: "Run a whole cluster on this machine",

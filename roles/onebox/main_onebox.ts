@@ -213,6 +213,7 @@ async function bringUp(cluster: LocalCluster, options: Options): Promise<void> {
 function greeting(cluster: LocalCluster, options: Options, seconds: string): string {
   const metas = cluster.metas.join(",");
   const flag = metas === "127.0.0.1:34601" ? "" : ` --meta ${metas}`;
+  const where = options.given.has("dir") ? ` --dir ${options.dir}` : "";
   return [
     `The cluster serves (${seconds} s): meta ${metas}, replica servers ${
       cluster.replicas.join(", ")
@@ -223,7 +224,7 @@ function greeting(cluster: LocalCluster, options: Options, seconds: string): str
     `  deno task shell${flag}`,
     `  deno task shell${flag} -e "use ${TABLE.name}; set h s v; get h s"`,
     "",
-    options.detach ? "Stop it: deno task onebox stop" : "Ctrl-C stops it; the data stays.",
+    options.detach ? `Stop it: deno task onebox stop${where}` : "Ctrl-C stops it; the data stays.",
   ].join("\n");
 }
 

@@ -74,3 +74,16 @@ Deno.test("Lifecycle ends with 1 on a fault nobody handled", async () => {
   fake.fault(new Error("bug"));
   assert.equal(await fake.exited, 1);
 });
+
+Deno.test("Lifecycle stops what it can and ends with 1 when a part cannot go on", async () => {
+  const fake = fakeProcess();
+  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  let stopped = 0;
+  lifecycle.onStop("engine", () => {
+    stopped++;
+  });
+  lifecycle.fail("the store is lost");
+  lifecycle.fail("and again");
+  assert.equal(await fake.exited, 1);
+  assert.equal(stopped, 1);
+});

@@ -1,0 +1,47 @@
+// `pegasus meta`: from settings to a running meta server (meta/main_meta.ts) over the store embedded in
+// its data directory.
+
+import { EmbeddedCoordinator } from "../src/coordination/embedded.ts";
+import { callbackOf } from "../src/observe/logger.ts";
+import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
+import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
+import { diskFiles } from "../storage/disk_files.ts";
+import { startMeta } from "./meta/main_meta.ts";
+import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
+import { VERSION } from "./version.ts";
+
+/** Runs the role. @returns The exit code, or `undefined` while it serves. */
+export function runMeta(brief: string, args: readonly string[]): Promise<number | undefined> {
+  return runServer("meta", brief, args, assemble);
+}
+
+async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<string> {
+  const { listen, dataDir } = settings.metaServer;
+  const { leaseMs, graceMs } = settings.detector;
+  const { dropReserveMs, ...placement } = settings.placement;
+  const { cluster } = settings.process;
+  const network = { settings: settings.rpc, log: callbackOf(log.logger("meta.rpc")) };
+  const identity = { cluster, role: "meta" };
+  const coordinator = await EmbeddedCoordinator.open({
+    files: diskFiles,
+    dir: absolutePath(dataDir),
+  });
+  const meta = await startMeta({
+    listen,
+    cluster,
+    coordinator,
+    settings: {
+      ...placement,
+      leaseMs,
+      graceMs,
+      dropReserveSeconds: Math.floor(dropReserveMs / 1000),
+    },
+    openServer: () => new TcpRpcServer({ ...network, identity: { ...identity, node: "" } }),
+    openClient: (node) => new TcpRpcClient({ ...network, identity: { ...identity, node } }),
+    version: VERSION,
+    logger: log.logger("meta"),
+    onFatal: (reason) => lifecycle.fail(reason),
+  });
+  lifecycle.onStop("meta server", () => meta.close());
+  return meta.address;
+}
