@@ -6,8 +6,14 @@ import { Err, StoreError } from "../base/errors.ts";
 import { CHECK_TYPES } from "../schema/client_rpc.ts";
 import type { Filter } from "../schema/types.ts";
 import type { Target } from "./execute.ts";
+import type { Slab } from "./slab.ts";
 import type { Check, Data, KeyFilter, MultiGetRange, Mutate, ReadOptions } from "./options.ts";
-import { toBytes, toExpireTs, toGroupKey, toHashKey } from "./options.ts";
+import { toBytes, toExpireTs, toGroupKey } from "./options.ts";
+
+/** The partition of one row, and its raw key. */
+export interface RowTarget extends Target {
+  readonly key: Uint8Array;
+}
 
 /** Head of a write; the executor fills it in before each attempt. */
 export function writeHead() {
@@ -15,12 +21,14 @@ export function writeHead() {
 }
 
 /** The partition of one row. */
-export function rowTarget(hashKey: Data, sortKey: Data, options?: ReadOptions): Target {
-  return {
-    hashKey: toHashKey(hashKey),
-    sortKey: toBytes(sortKey),
-    stale: options?.stale === true,
-  };
+export function rowTarget(
+  slab: Slab,
+  hash: Data,
+  sort: Data,
+  options?: ReadOptions,
+): RowTarget {
+  const { raw, hashKey, sortKey } = slab.rowKey(hash, sort);
+  return { key: raw, hashKey, sortKey, stale: options?.stale === true };
 }
 
 /** The partition of a hash key. */
