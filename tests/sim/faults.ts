@@ -6,8 +6,9 @@ import type { Prng } from "../../src/base/prng.ts";
 import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { CrashKind } from "./model_disk.ts";
-import type { Machine } from "./sim_server.ts";
+import type { Machine } from "./machine.ts";
 import type { FaultRates } from "./swarm.ts";
+import { membersOf } from "./watch_config.ts";
 
 /** What faults need of meta: both the scripted one and the real ones. */
 export interface MetaSide {
@@ -153,10 +154,23 @@ export class Faults {
   #failFsync(chance: Prng): void {
     const machine = chance.pick(this.#machines);
     const { process } = machine;
-    if (process === undefined || this.#stopped.has(machine)) return;
+    if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
     process.poison();
     this.#later(logUniform(chance, 50, 5000), () => {
       if (machine.process === process) this.#crash(chance, machine, "power");
+    });
+  }
+
+  /** The fault budget: another member of each of its partitions still has everything. */
+  #mayLose(machine: Machine): boolean {
+    return [...machine.disk.replicas.keys()].every((partition) => {
+      const config = this.#env.watch.ghost(partition).newestConfig;
+      if (config === undefined) return true;
+      return membersOf(config).some((node) => {
+        const other = this.#machines.find(({ id }) => id === node);
+        return other !== undefined && other !== machine && !other.disk.poisoned &&
+          other.disk.replicas.has(partition);
+      });
     });
   }
 

@@ -26,6 +26,8 @@ export interface Operation {
   readonly return: number;
   /** What the answer said, in the words of {@link applyModel}; undefined: outcome unknown. */
   readonly result: string | undefined;
+  /** Where a system that keeps count says the operation stands; only the order of trying follows it. */
+  readonly hint?: number;
 }
 
 /** Rows of the object by sort key. Treated as immutable. */
@@ -147,6 +149,14 @@ interface Point {
   answer: Point | undefined;
 }
 
+/** One choice of the search: what could come next in `state`, and what was taken to get here. */
+interface Frame {
+  readonly candidates: readonly Point[];
+  next: number;
+  readonly state: ModelState;
+  readonly lifted: Point[];
+}
+
 class Search {
   readonly #history: readonly Operation[];
   readonly #head: Point = {
@@ -191,46 +201,63 @@ class Search {
   }
 
   run(memoMax: number): Verdict {
-    const placed: { point: Point; state: ModelState }[] = [];
-    let state = EMPTY_STATE;
-    let point = this.#head.next;
-    while (this.#open > 0) {
-      // Some answered operation is open, so an answer point ends every walk before the list does.
-      const at: Point = point!;
-      if (at.isCall) {
-        const operation = this.#history[at.id]!;
-        const next = applyModel(state, operation.op);
-        const fits = operation.result === undefined || operation.result === next.result;
-        if (fits && this.#remember(at.id, next.state)) {
-          if (this.#memo.size > memoMax) return "undecided";
-          placed.push({ point: at, state });
-          state = next.state;
-          this.#lift(at);
-          point = this.#head.next;
-        } else {
-          point = at.next;
-        }
+    const frames: Frame[] = [this.#enter(EMPTY_STATE, [])];
+    for (;;) {
+      if (this.#open === 0) return "linearizable";
+      const frame = frames.at(-1)!;
+      const call = frame.candidates[frame.next++];
+      if (call === undefined) {
+        frames.pop();
+        this.#undo(frame.lifted);
+        if (frames.length === 0) return "violation";
         continue;
       }
-      // An answer whose operation could not be placed before it: undo the last choice.
-      const last = placed.pop();
-      if (last === undefined) return "violation";
-      state = last.state;
-      this.#flip(last.point.id);
-      this.#unlift(last.point);
-      point = last.point.next;
+      const operation = this.#history[call.id]!;
+      const next = applyModel(frame.state, operation.op);
+      if (operation.result !== undefined && operation.result !== next.result) continue;
+      this.#lift(call);
+      const entered = this.#enter(next.state, [call]);
+      if (this.#remember(next.state)) frames.push(entered);
+      else this.#undo(entered.lifted);
+      if (this.#memo.size > memoMax) return "undecided";
     }
-    return "linearizable";
   }
 
-  /** Marks the operation done and reports whether this (done set, state) is new; unmarks it if not. */
-  #remember(id: number, state: ModelState): boolean {
-    this.#flip(id);
-    const key = String.fromCharCode(...this.#done) + this.#stateId(state);
-    if (this.#memo.has(key)) {
-      this.#flip(id);
-      return false;
+  /** Takes what only looks and fits: that can never be wrong. Then lists what may come next. */
+  #enter(state: ModelState, lifted: Point[]): Frame {
+    const candidates: Point[] = [];
+    let at = this.#head.next;
+    while (at !== undefined && at.isCall) {
+      const { op, result } = this.#history[at.id]!;
+      const isRead = op.kind === "get" || (op.kind === "cas" && result?.startsWith("failed"));
+      if (isRead && result !== undefined && applyModel(state, op).result === result) {
+        this.#lift(at);
+        lifted.push(at);
+        // Not `at.next`: the answer that was lifted with the call may have been it.
+        at = at.previous!.next;
+        continue;
+      }
+      candidates.push(at);
+      at = at.next;
     }
+    candidates.sort((a, b) => this.#hint(a) - this.#hint(b));
+    return { candidates, next: 0, state, lifted };
+  }
+
+  /** Which to try first; unknown outcomes last. */
+  #hint(call: Point): number {
+    const { hint, result } = this.#history[call.id]!;
+    return hint ?? (result === undefined ? Number.MAX_SAFE_INTEGER : call.id);
+  }
+
+  #undo(lifted: readonly Point[]): void {
+    for (let i = lifted.length - 1; i >= 0; i--) this.#unlift(lifted[i]!);
+  }
+
+  /** Whether the set of done operations with this state is new. */
+  #remember(state: ModelState): boolean {
+    const key = String.fromCharCode(...this.#done) + this.#stateId(state);
+    if (this.#memo.has(key)) return false;
     this.#memo.add(key);
     return true;
   }
@@ -247,6 +274,7 @@ class Search {
   }
 
   #lift(call: Point): void {
+    this.#flip(call.id);
     unlink(call);
     if (call.answer === undefined) return;
     unlink(call.answer);
@@ -259,6 +287,7 @@ class Search {
       this.#open++;
     }
     relink(call);
+    this.#flip(call.id);
   }
 }
 

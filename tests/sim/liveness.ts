@@ -4,7 +4,7 @@
 import { formatPartition } from "../../src/base/ids.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
 import type { Env } from "./env.ts";
-import type { Machine } from "./sim_server.ts";
+import type { Machine } from "./machine.ts";
 import { membersOf } from "./watch_config.ts";
 
 /** @returns What is not well yet; undefined if everything is. */

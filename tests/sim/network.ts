@@ -26,8 +26,8 @@ export interface Endpoint {
   /** Owner of the process's happenings in the scheduler. */
   readonly process: object;
   receive(from: NodeId, envelope: Envelope): void;
-  /** A connection with `peer` broke ("reconnected") or could not be made ("down"). */
-  onPeer(peer: NodeId, event: "down" | "reconnected"): void;
+  /** A connection with `peer` broke ("reconnected"), or could not be made for call `refusedId` ("down"). */
+  onPeer(peer: NodeId, event: "down" | "reconnected", refusedId: number): void;
 }
 
 /** Rates of one run; see swarm.ts. */
@@ -127,7 +127,7 @@ export class Network {
   }
 
   #sendLossy(from: NodeId, to: NodeId, link: Link, envelope: Envelope): void {
-    const twice = this.#chance.chance(this.#rates.duplicate) && !isBareWrite(envelope);
+    const twice = this.#chance.chance(this.#rates.duplicate) && !isClientRequest(envelope);
     const copies = twice ? 2 : 1;
     if (copies === 2) this.onCount("net.duplicate");
     for (let i = 0; i < copies; i++) {
@@ -147,18 +147,18 @@ export class Network {
 
   #deliver(from: NodeId, to: NodeId, envelope: Envelope): void {
     const endpoint = this.#endpoints.get(to);
-    if (endpoint === undefined) return this.#refuse(from, to);
+    if (endpoint === undefined) return this.#refuse(from, to, envelope.id);
     if (!this.#scheduler.isHeld(endpoint.process)) return endpoint.receive(from, envelope);
     this.#scheduler.after(0, "net", endpoint.process, () => endpoint.receive(from, envelope));
   }
 
   /** Nobody listens at `to`: the sender's machine may learn that by a refused connection. */
-  #refuse(from: NodeId, to: NodeId): void {
+  #refuse(from: NodeId, to: NodeId, id: number): void {
     if (this.#rates.mode !== "tcp" || this.#link(to, from).cut) return;
     const sender = this.#endpoints.get(from);
     if (sender === undefined) return;
     this.#scheduler.after(this.#delayMs(100), "refused", sender.process, () => {
-      if (!this.#endpoints.has(to)) sender.onPeer(to, "down");
+      if (!this.#endpoints.has(to)) sender.onPeer(to, "down", id);
     });
   }
 
@@ -171,7 +171,7 @@ export class Network {
       const endpoint = this.#endpoints.get(from);
       if (endpoint === undefined) continue;
       this.#scheduler.after(this.#delayMs(200), "reset", endpoint.process, () => {
-        if (this.#endpoints.get(from) === endpoint) endpoint.onPeer(to, "reconnected");
+        if (this.#endpoints.get(from) === endpoint) endpoint.onPeer(to, "reconnected", 0);
       });
     }
   }
@@ -216,9 +216,9 @@ export class Network {
   }
 }
 
-/** A write without a session, which no network of ours repeats: nobody could tell the copy from the original. */
-function isBareWrite(envelope: Envelope): boolean {
-  return envelope.kind === "request" && (envelope.body as { session?: number }).session === 0;
+/** A client's request: its connection delivers it at most once, and "not done" answers rest on that. */
+function isClientRequest(envelope: Envelope): boolean {
+  return envelope.kind === "request" && envelope.rpc.code < 200;
 }
 
 /** What the receiver would decode from the sender's bytes. */

@@ -93,10 +93,11 @@ export class SimRpc implements Endpoint {
     handler(from, envelope.body, this.#responder(from, envelope));
   }
 
-  onPeer(peer: NodeId, event: "down" | "reconnected"): void {
+  onPeer(peer: NodeId, event: "down" | "reconnected", refusedId: number): void {
     for (const [id, pending] of [...this.#pending]) {
       if (pending.to !== peer) continue;
-      const error = event === "down" ? Err.CONNECT_FAILED : Err.CONNECTION_LOST;
+      // Only the refused call certainly never arrived; the others may have been taken before.
+      const error = id === refusedId ? Err.CONNECT_FAILED : Err.CONNECTION_LOST;
       this.#finish(id, error, undefined, "");
     }
     this.onPeerEvent(peer, event);

@@ -72,7 +72,7 @@ export class ScriptedMeta {
         committedHint: 0,
       };
       this.#configs.set(config.partition, config);
-      env.watch.configStored(config, "");
+      env.watch.configStored(config);
     }
     this.#handle();
     env.network.attach(id, this.#rpc);
@@ -126,7 +126,7 @@ export class ScriptedMeta {
   }
 
   #updateConfig(request: RequestOf<typeof UpdateConfig>, responder: Responder): void {
-    const { config, node, from } = request;
+    const { config, node } = request;
     const current = this.#configs.get(config.partition);
     if (current === undefined) return responder.reply({ error: Err.OK, config: undefined });
     if (sameConfig(current, config)) return responder.reply({ error: Err.OK, config: current });
@@ -134,16 +134,16 @@ export class ScriptedMeta {
       return responder.reply({ error: Err.INVALID_VERSION, config: current });
     }
     if (this.#inflight.has(config.partition)) return;
-    this.#store(config, node, from, () => responder.reply({ error: Err.OK, config }));
+    this.#store(config, node, () => responder.reply({ error: Err.OK, config }));
   }
 
   /** Persists, then makes visible. */
-  #store(config: PartitionConfig, node: NodeId, by: NodeId, then: () => void): void {
+  #store(config: PartitionConfig, node: NodeId, then: () => void): void {
     this.#inflight.set(config.partition, node);
     const delay = heavyTail(this.#chance, 2, this.#env.healed ? 20 : 800);
     this.#env.scheduler.after(delay, "store", this, () => {
       this.#inflight.delete(config.partition);
-      this.#env.watch.configStored(config, by);
+      this.#env.watch.configStored(config);
       this.#env.coverage.hit("meta.stored");
       this.#configs.set(config.partition, config);
       then();
@@ -178,7 +178,6 @@ export class ScriptedMeta {
           lastDrops: lastDrops.slice(-3),
         },
         config.primary,
-        "",
         () => {},
       );
     }

@@ -268,13 +268,17 @@ export class SimClient {
     const { rpc, body } = this.#request(running);
     const timeout = attemptMs(machine, this.#env.scheduler.now);
     this.#rpc.start(this.#primary(partition), rpc, body, timeout, (error, answer) => {
-      if (error === Err.OK) this.#result = resultOf(running.op, answer);
+      if (error === Err.OK) {
+        this.#result = resultOf(running.op, answer);
+        this.#decree = (answer as { decree?: number }).decree ?? 0;
+      }
       this.#advance(running, "answer", error);
     });
   }
 
   /** What the answer that is being processed said. */
   #result = "";
+  #decree = 0;
 
   #request(running: Running): { rpc: AnyRpc; body: unknown } {
     const { op, partition, session, hashKey } = running;
@@ -343,6 +347,7 @@ export class SimClient {
       invoke: running.invoke,
       return: this.#env.scheduler.now,
       result: done ? this.#result : undefined,
+      ...(done && this.#decree > 0 ? { hint: this.#decree } : {}),
     });
     this.history.set(hashKey, list);
   }

@@ -1,6 +1,5 @@
-// One simulated replica server: a machine with clocks and a disk, and the process that runs on it. The
-// process drives the production ServerCore and ReplicaCores as roles/replica does; a crash drops the process
-// and applies the crash to the disk, a start recovers from what is left.
+// One life of a simulated replica server: drives the production ServerCore and ReplicaCores as roles/replica
+// does. What outlives it is in machine.ts.
 
 import { Err } from "../../src/base/errors.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
@@ -12,53 +11,14 @@ import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica
 import type { RequestOf } from "../../src/schema/rpc.ts";
 import type { PartitionConfig, ReplicaReport } from "../../src/schema/types.ts";
 import type { LogRecord } from "../../storage/log.ts";
-import { heavyTail, integerBetween } from "./chance.ts";
-import { NodeClock } from "./clocks.ts";
-import { type Env, WALL_START } from "./env.ts";
-import { type CrashKind, ReplicaFiles, ServerDisk } from "./model_disk.ts";
+import { heavyTail } from "./chance.ts";
+import type { Env } from "./env.ts";
+import type { Machine } from "./machine.ts";
+import { ReplicaFiles, type ServerDisk } from "./model_disk.ts";
 import { recover } from "./recover.ts";
 import { SimRpc } from "./rpc.ts";
 import { handleRequests } from "./sim_requests.ts";
 import { SimReplica } from "./sim_replica.ts";
-
-/** What outlives a process. */
-export class Machine {
-  readonly id: NodeId;
-  readonly clock: NodeClock;
-  readonly disk: ServerDisk;
-  readonly #env: Env;
-  process: ServerProcess | undefined;
-
-  constructor(env: Env, id: NodeId) {
-    const draw = env.chance.stream(`machine ${id}`);
-    this.id = id;
-    this.#env = env;
-    this.clock = new NodeClock(
-      () => env.scheduler.now,
-      integerBetween(draw, 0, 1_000_000),
-      WALL_START + integerBetween(draw, -5000, 5000),
-    );
-    this.clock.setRate(1 + (draw.float() - 0.5) * 0.002);
-    this.disk = new ServerDisk(env.chance.stream(`disk ${id}`));
-  }
-
-  /** Starts the process. */
-  start(): void {
-    if (this.process !== undefined) return;
-    this.disk.incarnation++;
-    this.process = new ServerProcess(this.#env, this);
-  }
-
-  /** Ends the process, and with it everything that was only in memory. */
-  crash(kind: CrashKind): void {
-    const { process } = this;
-    if (process === undefined) return;
-    this.process = undefined;
-    process.die();
-    this.disk.crash(kind, this.#env.swarm.disk.fsync);
-    this.#env.watch.crashed(this.id);
-  }
-}
 
 /** One life of a replica server. */
 export class ServerProcess {
@@ -168,7 +128,7 @@ export class ServerProcess {
         this.#env.coverage.hit(`server.${effect.kind}`);
         const keep = effect.kind === "closeReplica" ? "keep" : "garbage";
         if (replica !== undefined) return this.closeReplica(replica, keep, effect.kind);
-        if (keep === "garbage") this.#forgetFiles(effect.partition);
+        if (keep === "garbage") this.#forgetFiles(effect.partition, false);
         return;
       }
       case "nodes":
@@ -332,7 +292,7 @@ export class ServerProcess {
     );
     if (condemned !== undefined) {
       this.#env.coverage.hit("server.condemned");
-      this.#forgetFiles(files.partition);
+      this.#forgetFiles(files.partition, true);
       return undefined;
     }
     const recovered = { ...state, existed };
@@ -350,13 +310,13 @@ export class ServerProcess {
     this.#env.watch.closed(replica, how, reason);
     replica.closed = true;
     this.replicas.delete(replica.partition);
-    if (how !== "keep") this.#forgetFiles(replica.partition);
+    if (how !== "keep") this.#forgetFiles(replica.partition, how === "damaged");
     this.stepServer({ kind: "requestConfigSync" });
   }
 
-  #forgetFiles(partition: PartitionId): void {
+  #forgetFiles(partition: PartitionId, damaged: boolean): void {
     this.disk.replicas.delete(partition);
-    this.#env.watch.forgotten(this.id, partition);
+    this.#env.watch.forgotten(this.id, partition, damaged);
   }
 
   /** Queues a record in the shared log; `appended` comes with the group that contains it. */

@@ -128,7 +128,7 @@ export function drawSwarm(chance: Chance): Swarm {
     disk: drawDisk(chance),
     load: {
       clients: integerBetween(draw, 3, 6),
-      outstanding: integerBetween(draw, 1, 4),
+      outstanding: integerBetween(draw, 1, 3),
       hashKeys: integerBetween(draw, 2, 4),
       thinkMs: logUniform(draw, 2, 60),
       timeoutMs: integerBetween(draw, 300, 4000),

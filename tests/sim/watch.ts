@@ -20,12 +20,14 @@ import { HeldLog } from "./watch_log.ts";
 import { PartitionGhost } from "./watch_partition.ts";
 import type { WriteCall } from "./sim_requests.ts";
 import type { SimReplica } from "./sim_replica.ts";
-import type { Machine } from "./sim_server.ts";
+import type { Machine } from "./machine.ts";
 
 /** See the file comment. */
 export class Watch {
   readonly #ghosts = new Map<PartitionId, PartitionGhost>();
   readonly #held = new Map<string, HeldLog>();
+  /** Logs that faults of disks took, until the replica exists again. */
+  readonly #lost = new Set<string>();
   /** Translations of the step that is running. */
   #translations: { timestampUs: number; op: WriteOp; translation: Translation }[] = [];
   readonly #fsync: boolean;
@@ -153,7 +155,7 @@ export class Watch {
     }
     for (const node of [config.primary, ...config.secondaries]) {
       const log = this.#log(node, replica.partition);
-      if (log.holds(decree, payload)) continue;
+      if (log.holds(decree, payload) || this.#lost.has(`${node} ${replica.partition}`)) continue;
       throw new Violation("S3", "Committed before every member holds it", {
         partition: formatPartition(replica.partition),
         decree,
@@ -196,6 +198,7 @@ export class Watch {
     generation: number,
   ): void {
     const log = this.#log(node, partition);
+    this.#lost.delete(`${node} ${partition}`);
     if (log.generation === 0) log.generation = generation;
     if (condemned !== undefined) {
       if (!this.#fsync) return;
@@ -210,9 +213,11 @@ export class Watch {
     this.#count("crash");
   }
 
-  /** A replica's files are gone. */
-  forgotten(node: NodeId, partition: PartitionId): void {
-    this.#held.delete(`${node} ${partition}`);
+  /** A replica's files are gone; `damaged`: by a fault of the disk, which the budget of faults allows. */
+  forgotten(node: NodeId, partition: PartitionId, damaged: boolean): void {
+    const key = `${node} ${partition}`;
+    this.#held.delete(key);
+    if (damaged) this.#lost.add(key);
   }
 
   /** A replica closed. Only an injected fault may damage one. */
@@ -226,7 +231,7 @@ export class Watch {
   }
 
   /** Meta's store holds a new configuration. */
-  configStored(config: PartitionConfig, by: NodeId): void {
+  configStored(config: PartitionConfig): void {
     const ghost = this.ghost(config.partition);
     const before = ghost.newestConfig;
     const change = checkConfigStep(before, config);
@@ -244,20 +249,18 @@ export class Watch {
         }
       }
     }
-    if (change.deposed !== undefined && by !== change.deposed) {
-      this.#checkDead(change.deposed, config);
-    }
+    if (change.deposed !== undefined) this.#checkDead(change.deposed, config);
   }
 
   /** S13: who is declared dead cannot serve any more. */
   #checkDead(node: NodeId, config: PartitionConfig): void {
     const process = this.machines.get(node)?.process;
-    if (process === undefined || !process.holdsLease) return;
-    const replica = process.replicas.get(config.partition);
+    const replica = process?.replicas.get(config.partition);
+    // Who asked for it stopped serving before; who lost contact serves again only after a config sync.
+    if (process === undefined || replica?.core.status !== "primary" || !process.holdsLease) return;
     throw new Violation("S13", "A primary was deposed while its lease holds", {
       node,
       ballot: config.ballot,
-      status: replica?.core.status,
     });
   }
 

@@ -13,7 +13,7 @@ import { Network } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
 import { ScriptedMeta, TABLE_ID } from "./scripted_meta.ts";
 import { HotKeys, SimClient } from "./sim_client.ts";
-import { Machine } from "./sim_server.ts";
+import { Machine } from "./machine.ts";
 import { drawSwarm, type Swarm } from "./swarm.ts";
 import { Trace } from "./trace.ts";
 import { Watch } from "./watch.ts";
@@ -152,7 +152,9 @@ class World {
       const verdict = checkLinearizable(operations, 100_000);
       if (verdict === "linearizable") continue;
       if (verdict === "undecided") this.#env.coverage.hit("judge.undecided");
-      else throw new Violation("linearizability", `History of ${hashKey} has no order`, {});
+      else {throw new Violation("linearizability", `History of ${hashKey} has no order`, {
+          operations,
+        });}
     }
   }
 

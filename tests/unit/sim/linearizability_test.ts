@@ -132,7 +132,16 @@ Deno.test("checkLinearizable() says undecided when its memo is full", () => {
 });
 
 function randomHistory(chance: Prng, count: number): Operation[] {
-  const ops: ModelOp[] = [get, put("a"), put("b"), incr, cas("a", "b"), cas(undefined, "a")];
+  const remove: ModelOp = { kind: "remove", key: "k" };
+  const ops: ModelOp[] = [
+    get,
+    remove,
+    put("a"),
+    put("b"),
+    incr,
+    cas("a", "b"),
+    cas(undefined, "a"),
+  ];
   // Results come from a sequential run in random order, sometimes spoiled: a mix of both verdicts.
   let state = EMPTY_STATE;
   return Array.from({ length: count }, (_, i) => {

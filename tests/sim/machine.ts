@@ -1,0 +1,48 @@
+// What outlives the processes of a simulated replica server: its clocks and its disk. A crash drops the
+// process and applies the crash to the disk; a start recovers from what is left.
+
+import type { NodeId } from "../../src/base/ids.ts";
+import { integerBetween } from "./chance.ts";
+import { NodeClock } from "./clocks.ts";
+import { type Env, WALL_START } from "./env.ts";
+import { type CrashKind, ServerDisk } from "./model_disk.ts";
+import { ServerProcess } from "./sim_server.ts";
+
+/** What outlives a process. */
+export class Machine {
+  readonly id: NodeId;
+  readonly clock: NodeClock;
+  readonly disk: ServerDisk;
+  readonly #env: Env;
+  process: ServerProcess | undefined;
+
+  constructor(env: Env, id: NodeId) {
+    const draw = env.chance.stream(`machine ${id}`);
+    this.id = id;
+    this.#env = env;
+    this.clock = new NodeClock(
+      () => env.scheduler.now,
+      integerBetween(draw, 0, 1_000_000),
+      WALL_START + integerBetween(draw, -5000, 5000),
+    );
+    this.clock.setRate(1 + (draw.float() - 0.5) * 0.002);
+    this.disk = new ServerDisk(env.chance.stream(`disk ${id}`));
+  }
+
+  /** Starts the process. */
+  start(): void {
+    if (this.process !== undefined) return;
+    this.disk.incarnation++;
+    this.process = new ServerProcess(this.#env, this);
+  }
+
+  /** Ends the process, and with it everything that was only in memory. */
+  crash(kind: CrashKind): void {
+    const { process } = this;
+    if (process === undefined) return;
+    this.process = undefined;
+    process.die();
+    this.disk.crash(kind, this.#env.swarm.disk.fsync);
+    this.#env.watch.crashed(this.id);
+  }
+}
