@@ -1,5 +1,5 @@
-// A meta server, put together: network, store, core, driver. It listens before it joins the election, so that
-// it can name the leader from the first moment (meta.md §2.1).
+// A meta server, put together: network, store, core, driver. It listens before it joins the
+// election, so that it can name the leader from the first moment.
 
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Coordinator } from "../../src/coordination/coordinator.ts";
@@ -44,7 +44,8 @@ export interface RunningMeta {
 }
 
 /**
- * Starts a meta server; resolves when it listens. It leads once it is elected and has read its store.
+ * Starts a meta server; resolves when it listens. It leads once it is elected and has read its
+ * store.
  *
  * @throws {Error} If the address cannot be listened on.
  */

@@ -1,6 +1,7 @@
-// Performs the effects of MetaCore on a real machine: the store, the network, one timer. Invariants: events
-// enter the core one at a time and its effects are performed in order; the core hears of a changed leadership
-// deadline before anything else; nothing here decides. See docs/meta.md, "Driver".
+// Performs the effects of MetaCore on a real machine: the store, the network, one timer.
+// Invariants: events enter the core one at a time and its effects are performed in order; the core
+// hears of a changed leadership deadline before anything else; nothing here decides. See
+// docs/meta.md, "Driver".
 
 import type { Clock } from "../../src/base/clock.ts";
 import {

@@ -1,8 +1,9 @@
-// Meta's store on one machine: a tree in memory, a log of atomic groups, now and then a snapshot. Invariants:
-// a promise resolves only after the fdatasync that covers its change; nothing unsynced is ever read; after
-// a failed write nothing is accepted any more (the file's state is unknown); only the newest reign writes.
-// A group is one checksummed block, so a crash can tear only the last block; anything else that is wrong is
-// damage, and damage is refused instead of skipped. See docs/meta.md, "Embedded store".
+// Meta's store on one machine: a tree in memory, a log of atomic groups, now and then a snapshot.
+// Invariants: a promise resolves only after the fdatasync that covers its change; nothing unsynced
+// is ever read; after a failed write nothing is accepted any more (the file's state is unknown);
+// only the newest reign writes. A group is one checksummed block, so a crash can tear only the last
+// block; anything else that is wrong is damage, and damage is refused instead of skipped. See
+// docs/meta.md, "Embedded store".
 
 import { crc32 } from "../base/crc.ts";
 import type { FileHandle, Files } from "../base/files.ts";
@@ -142,7 +143,8 @@ export class EmbeddedCoordinator implements Coordinator {
     const previous = this.#onEvent;
     this.#onEvent = onEvent;
     previous?.({ kind: "lost", reason: "A newer campaign on the same store began" });
-    // The new reign is written like a change, so that every earlier reign is fenced even after a restart.
+    // The new reign is written like a change, so that every earlier reign is fenced even after a
+    // restart.
     this.#submit([], "next").then(
       ([epoch]) => onEvent({ kind: "elected", epoch: epoch! }),
       (error) => onEvent({ kind: "lost", reason: String(error) }),
@@ -264,7 +266,8 @@ export class EmbeddedCoordinator implements Coordinator {
       return;
     }
     try {
-      // Blocks that a crash leaves behind here are in the snapshot already: replay skips their sequence.
+      // Blocks that a crash leaves behind here are in the snapshot already: replay skips their
+      // sequence.
       this.#log.truncate(0);
       await this.#log.sync();
       this.#position = 0;
@@ -292,7 +295,8 @@ export class EmbeddedCoordinator implements Coordinator {
     for (let at = 0; at < file.length;) {
       const content = unseal(file, at);
       if (content === undefined) {
-        // A torn block is the last thing in the file. A good one behind it proves damage of synced data.
+        // A torn block is the last thing in the file. A good one behind it proves damage of synced
+        // data.
         if (hasBlockAfter(file, at + 1)) throw damaged(path, at);
         return;
       }

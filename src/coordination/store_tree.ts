@@ -1,6 +1,6 @@
-// The tree of versioned values behind the embedded store, in memory. Invariants: every node but the root has
-// a parent; a group of operations happens as a whole or leaves no trace. Its rules are ZooKeeper's, so that both
-// stores pass tests/conformance/coordinator_suite.ts.
+// The tree of versioned values behind the embedded store, in memory. Invariants: every node but the
+// root has a parent; a group of operations happens as a whole or leaves no trace. Its rules are
+// ZooKeeper's, so that both stores pass tests/conformance/coordinator_suite.ts.
 
 import { CoordinatorError, type StoredNode, type StoreOp } from "./coordinator.ts";
 

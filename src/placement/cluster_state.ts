@@ -1,6 +1,7 @@
-// Tables, partitions and load per server, as the store has confirmed them. Invariant: a configuration changes
-// here only after the store accepted it, by `applyConfig`, with ballot + 1; the load counters always equal
-// what a recount of all configurations and pending proposals would give. See docs/meta.md, "State".
+// Tables, partitions and load per server, as the store has confirmed them. Invariant: a
+// configuration changes here only after the store accepted it, by `applyConfig`, with ballot + 1;
+// the load counters always equal what a recount of all configurations and pending proposals would
+// give. See docs/meta.md, "State".
 
 import { assert } from "../base/assert.ts";
 import { NOBODY, type NodeId, type PartitionId, partitionId, type TableId } from "../base/ids.ts";
@@ -8,7 +9,10 @@ import type { ConfigChange, PartitionConfig, ReplicaReport, TableInfo } from "..
 import { membersOf } from "./config_change.ts";
 import type { Token } from "./io.ts";
 
-/** A step that meta wants a server to start; repeated until it has happened or cannot happen any more. */
+/**
+ * A step that meta wants a server to start; repeated until it has happened or cannot happen any
+ * more.
+ */
 export interface Action {
   readonly change: ConfigChange;
   /** Who is asked. */
@@ -62,7 +66,9 @@ export interface PartitionState {
 export interface TableState {
   info: TableInfo;
   version: number;
-  /** Index i holds partition i; shorter than `partitionCount` only while the table is being created. */
+  /**
+   * Index i holds partition i; shorter than `partitionCount` only while the table is being created.
+   */
   readonly partitions: PartitionState[];
   /** A change of the table itself is being written: no other one may begin. */
   busy: boolean;

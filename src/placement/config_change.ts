@@ -1,6 +1,6 @@
-// How one configuration follows from another. Invariant (I1): the next configuration has ballot + 1 and differs
-// from the current one exactly as change and node say; meta checks every request against that, and makes
-// the rest itself. Rules: docs/meta.md, "Changing a configuration" (meta.md §3).
+// How one configuration follows from another. Invariant (I1): the next configuration has ballot + 1
+// and differs from the current one exactly as change and node say; meta checks every request
+// against that, and makes the rest itself. Rules: docs/meta.md, "Changing a configuration".
 
 import { type Ballot, NOBODY, type NodeId } from "../base/ids.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
@@ -23,7 +23,8 @@ export function isMember(config: PartitionConfig, node: NodeId): boolean {
 /**
  * The configuration that `change` about `node` makes of `current`.
  *
- * @returns `undefined` if the change is impossible there, or not one that a configuration goes through.
+ * @returns `undefined` if the change is impossible there, or not one that a configuration goes
+ * through.
  */
 export function nextConfig(
   current: PartitionConfig,
@@ -46,7 +47,7 @@ export function nextConfig(
       return withMembers(current, primary, secondaries);
     case "UPGRADE_TO_SECONDARY":
       if (primary === NOBODY || isMember(current, node)) return undefined;
-      // One above the target while a replica is moved (meta.md §7, "transient max+1").
+      // One above the target while a replica is moved.
       if (secondaries.length + 1 > current.maxReplicaCount) return undefined;
       return withMembers(current, primary, [...secondaries, node]);
     case "DOWNGRADE_TO_SECONDARY":
@@ -63,7 +64,10 @@ export function nextConfig(
   }
 }
 
-/** The configuration of a dropped partition: everybody becomes a lost member, the primary as the newest. */
+/**
+ * The configuration of a dropped partition: everybody becomes a lost member, the primary as the
+ * newest.
+ */
 export function droppedConfig(current: PartitionConfig): PartitionConfig {
   return withMembers(current, NOBODY, []);
 }
@@ -87,7 +91,10 @@ function withMembers(
   };
 }
 
-/** Whether both name the same members in the same roles at the same ballot; lost members are not compared. */
+/**
+ * Whether both name the same members in the same roles at the same ballot; lost members are not
+ * compared.
+ */
 export function sameConfig(a: PartitionConfig, b: PartitionConfig): boolean {
   return a.partition === b.partition && a.maxReplicaCount === b.maxReplicaCount &&
     a.committedHint === b.committedHint && sameMembers(a, b);
@@ -100,7 +107,10 @@ export function sameMembers(a: PartitionConfig, b: PartitionConfig): boolean {
     a.secondaries.every((node) => b.secondaries.includes(node));
 }
 
-/** Whether `node` may ask for this change itself: the primary, who becomes it, or who wants to leave. */
+/**
+ * Whether `node` may ask for this change itself: the primary, who becomes it, or who wants to
+ * leave.
+ */
 export function mayAsk(
   current: PartitionConfig,
   change: ConfigChange,
@@ -113,7 +123,7 @@ export function mayAsk(
   return from === current.primary || (leaves && from === node);
 }
 
-/** Fewest members for writes to go on (replication.md §8). */
+/** Fewest members for writes to go on. */
 export function minMembers(maxReplicaCount: number): number {
   return maxReplicaCount <= 2 ? 1 : Math.floor(maxReplicaCount / 2) + 1;
 }

@@ -1,7 +1,7 @@
-// What a server stores against what meta wants it to store. Invariants: a server is never told that it is a
-// member while its removal is being written (the answer is BUSY as a whole, rDSN #504); a replica is garbage
-// only if its partition is whole without it, or its table was dropped and has expired; one that meta does not
-// know is never touched. Rules: docs/meta.md, "Config sync" (meta.md §3, "Config sync").
+// What a server stores against what meta wants it to store. Invariants: a server is never told that
+// it is a member while its removal is being written (the answer is BUSY as a whole, rDSN #504); a
+// replica is garbage only if its partition is whole without it, or its table was dropped and has
+// expired; one that meta does not know is never touched. Rules: docs/meta.md, "Config sync".
 
 import { Err } from "../base/errors.ts";
 import { formatPartition, NOBODY, type NodeId, type PartitionId } from "../base/ids.ts";
@@ -83,7 +83,8 @@ function learnReports(
   }
   for (const partition of reported.keys()) {
     if (reign.cluster.partition(partition) === undefined) {
-      // Of another cluster, or of a table whose creation was never confirmed: an operator must look.
+      // Of another cluster, or of a table whose creation was never confirmed: an operator must
+      // look.
       note(s, "unknownReplica", { node, partition: formatPartition(partition) });
     }
   }

@@ -1,7 +1,8 @@
-// Keeps partitions on their way to health: repeats what is proposed, takes the next step when one has happened,
-// tries somebody else when one does not happen. Proposals may be lost, late or repeated; ballots make that
-// harmless. Invariant: nothing is proposed without the lead, or below level "steady"; only the removal of a
-// dead primary goes on while the cluster is frozen. Rules: docs/meta.md, "Cure" (meta.md §3, §5).
+// Keeps partitions on their way to health: repeats what is proposed, takes the next step when one
+// has happened, tries somebody else when one does not happen. Proposals may be lost, late or
+// repeated; ballots make that harmless. Invariant: nothing is proposed without the lead, or below
+// level "steady"; only the removal of a dead primary goes on while the cluster is frozen. Rules:
+// docs/meta.md, "Cure".
 
 import { formatPartition, NOBODY, type NodeId } from "../base/ids.ts";
 import type { PartitionConfig } from "../schema/types.ts";
@@ -160,7 +161,10 @@ function propose(s: MetaState, reign: Reign, table: TableState, partition: Parti
   });
 }
 
-/** Servers were declared dead: nobody waits for their requests, and their partitions need new primaries. */
+/**
+ * Servers were declared dead: nobody waits for their requests, and their partitions need new
+ * primaries.
+ */
 export function onDead(s: MetaState, reign: Reign, dead: readonly NodeState[]): void {
   const names = new Set<NodeId>(dead.map(({ node }) => node));
   for (const { node, heardAt } of dead) {

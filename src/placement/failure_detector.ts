@@ -1,7 +1,7 @@
-// Which servers are alive, as meta sees it. Invariants: a server is declared dead only after a full grace
-// period, on the monotonic clock, in which this process was running and heard nothing; the grace period is
-// longer than the lease, so a dead server has stopped serving. A new leader gives everybody a full grace
-// period. Rules: docs/meta.md, "Failure detector" (meta.md §4).
+// Which servers are alive, as meta sees it. Invariants: a server is declared dead only after a full
+// grace period, on the monotonic clock, in which this process was running and heard nothing; the
+// grace period is longer than the lease, so a dead server has stopped serving. A new leader gives
+// everybody a full grace period. Rules: docs/meta.md, "Failure detector".
 
 import { assert } from "../base/assert.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -70,7 +70,10 @@ export class FailureDetector {
     return this.#nodes.get(node)?.alive === true;
   }
 
-  /** A member of a stored configuration: alive until it has been silent for a grace period from `now` on. */
+  /**
+   * A member of a stored configuration: alive until it has been silent for a grace period from
+   * `now` on.
+   */
   expect(node: NodeId, now: number): void {
     const known = this.#nodes.get(node);
     if (known === undefined) this.#add(node, now);
@@ -85,7 +88,8 @@ export class FailureDetector {
       node = this.#add(beacon.node, now);
       outcome = "alive";
     } else if (node.alive && beacon.incarnation < node.incarnation) {
-      // A late message of the process before. A dead server may come back with a clock that went back.
+      // A late message of the process before. A dead server may come back with a clock that went
+      // back.
       return "stale";
     } else if (!node.alive) {
       node.alive = true;
@@ -106,7 +110,8 @@ export class FailureDetector {
   /**
    * Declares silent servers dead.
    *
-   * @returns Those that just died, and by how much the verdicts were put off because this process was paused.
+   * @returns Those that just died, and by how much the verdicts were put off because this process
+   * was paused.
    */
   check(now: number): { dead: NodeState[]; pausedMs: number } {
     const { failureCheckMs, graceMs } = this.#settings;

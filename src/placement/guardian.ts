@@ -1,6 +1,7 @@
-// The next step of one partition towards health, chosen from what is known and nothing else. Invariant: a
-// step is proposed only if it is possible under the current configuration, and a partition that lost every
-// member is given only to a server that provably was among the last. Rules: docs/meta.md, "Cure" (meta.md §5).
+// The next step of one partition towards health, chosen from what is known and nothing else.
+// Invariant: a step is proposed only if it is possible under the current configuration, and a
+// partition that lost every member is given only to a server that provably was among the last.
+// Rules: docs/meta.md, "Cure".
 
 import { NOBODY, type NodeId } from "../base/ids.ts";
 import type { PartitionConfig, ReplicaReport } from "../schema/types.ts";
@@ -70,7 +71,10 @@ export function isPossible(
   }
 }
 
-/** The next step (rules 1-5). The caller has checked that nothing is in flight and the table is available. */
+/**
+ * The next step (rules 1-5). The caller has checked that nothing is in flight and the table is
+ * available.
+ */
 export function chooseCure(c: CureContext, table: TableState, p: PartitionState): Cure {
   const { config } = p;
   if (config.primary === NOBODY) {
@@ -79,7 +83,7 @@ export function chooseCure(c: CureContext, table: TableState, p: PartitionState)
   }
   if (!c.detector.isAlive(config.primary)) return { kind: "removePrimary", node: config.primary };
   const target = config.primary;
-  // The primary itself removes a dead secondary: it alone knows what is still uncommitted (meta.md §3).
+  // The primary itself removes a dead secondary: it alone knows what is still uncommitted.
   const dead = config.secondaries.find((node) => !c.detector.isAlive(node));
   if (dead !== undefined) {
     return { kind: "propose", change: "DOWNGRADE_TO_INACTIVE", target, node: dead };
@@ -101,7 +105,8 @@ function upgradeSecondary(c: CureContext, table: TableState, p: PartitionState):
   const { config } = p;
   const alive = config.secondaries.filter((node) => c.detector.isAlive(node));
   if (alive.length === 0) return { kind: "wait", reason: "every secondary is dead" };
-  // Defence against disks that lost what they had confirmed (R): the report shows less than was committed.
+  // Defence against disks that lost what they had confirmed (R): the report shows less than was
+  // committed.
   const whole = alive.filter((node) => !lacksCommitted(config, p.reports.get(node)));
   const node = best(whole, (name) => [
     name === p.avoid ? 1 : 0,
@@ -156,7 +161,10 @@ function assignLost(c: CureContext, p: PartitionState): Cure {
   return { kind: "propose", change: "ASSIGN_PRIMARY", target: chosen.node, node: chosen.node };
 }
 
-/** Which of the last two lost members leads again (rules 3b-3e). A member that reports no replica has none. */
+/**
+ * Which of the last two lost members leads again (rules 3b-3e). A member that reports no replica
+ * has none.
+ */
 export function chooseLost(
   config: PartitionConfig,
   previous: NodeId,
@@ -170,7 +178,8 @@ export function chooseLost(
   if (a.ballot < 0 && b.ballot < 0) {
     return none("the last two members have no data; an operator must decide");
   }
-  // c. A larger ballot with a smaller commit point, or less prepared than committed, is a lost disk.
+  // c. A larger ballot with a smaller commit point, or less prepared than committed, is a lost
+  // disk.
   const committed = Math.max(a.committed, b.committed);
   const prepared = Math.max(a.lastPrepared, b.lastPrepared);
   if ((a.ballot - b.ballot) * (a.committed - b.committed) < 0) {
@@ -232,7 +241,10 @@ function aliveNodes(c: CureContext): NodeId[] {
   return [...c.detector.nodes].map(({ node }) => node).filter((node) => canTake(c, node));
 }
 
-/** Whether a server may get a replica. One without a beacon to this leader is only believed to be alive. */
+/**
+ * Whether a server may get a replica. One without a beacon to this leader is only believed to be
+ * alive.
+ */
 function canTake(c: CureContext, node: NodeId): boolean {
   const state = c.detector.get(node);
   return state !== undefined && state.alive && state.incarnation !== 0 &&

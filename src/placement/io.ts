@@ -1,7 +1,8 @@
-// What goes into meta's state machine and what comes out of it. The core (meta.ts) takes one event at a time
-// and pushes effects; it never waits, reads a clock or talks to anybody. roles/meta/meta_driver.ts performs
-// the effects on real machines, tests/sim/ under the simulator. Invariant: whatever an effect shows to
-// anybody - an answer, a proposal - was confirmed by the store before. The rules are in docs/meta.md.
+// What goes into meta's state machine and what comes out of it. The core (meta.ts) takes one event
+// at a time and pushes effects; it never waits, reads a clock or talks to anybody.
+// roles/meta/meta_driver.ts performs the effects on real machines, tests/sim/ under the simulator.
+// Invariant: whatever an effect shows to anybody - an answer, a proposal - was confirmed by the
+// store before. The rules are in docs/meta.md.
 
 import type { NodeId } from "../base/ids.ts";
 import {
@@ -79,8 +80,8 @@ export type StoreChange =
   };
 
 /**
- * How a store effect ended. `refused`: a condition did not hold or the reign is over; nothing changed.
- * `unknown`: it may have happened.
+ * How a store effect ended. `refused`: a condition did not hold or the reign is over; nothing
+ * changed. `unknown`: it may have happened.
  */
 export type StoreResult =
   | { readonly kind: "done"; readonly versions: readonly number[] }
@@ -91,8 +92,8 @@ export type MetaEvent =
   /** Time passes. Every 100 ms. */
   | { readonly kind: "tick" }
   /**
-   * Until when, on the monotonic clock, this process may act as leader without hearing from the store again
-   * (meta.md §2.4). Told before anything else whenever it changed.
+   * Until when, on the monotonic clock, this process may act as leader without hearing from the
+   * store again. Told before anything else whenever it changed.
    */
   | { readonly kind: "leaderUntil"; readonly mono: number }
   | { readonly kind: "elected"; readonly epoch: number }
@@ -102,7 +103,10 @@ export type MetaEvent =
   | { readonly kind: "loaded"; readonly epoch: number; readonly nodes: readonly StoredValue[] }
   /** Answer to the store effect of the same number. */
   | { readonly kind: "stored"; readonly write: number; readonly result: StoreResult }
-  /** Answer to the readBack effect: the nodes in the order of its paths; `nodes` undefined = reading failed. */
+  /**
+   * Answer to the readBack effect: the nodes in the order of its paths; `nodes` undefined = reading
+   * failed.
+   */
   | {
     readonly kind: "readBack";
     readonly write: number;
@@ -111,7 +115,9 @@ export type MetaEvent =
   | { readonly kind: "request"; readonly token: Token; readonly request: MetaRequest };
 
 export type MetaEffect =
-  /** Read the whole tree; report `loaded`. Repeat by itself while reading fails and the reign lasts. */
+  /**
+   * Read the whole tree; report `loaded`. Repeat by itself while reading fails and the reign lasts.
+   */
   | { readonly kind: "load"; readonly epoch: number }
   /** Write all changes or none, in the name of the reign; report `stored`. */
   | {
@@ -131,7 +137,10 @@ export type MetaEffect =
     readonly error: number;
     readonly detail: string;
   }
-  /** Somebody else wrote what only the leader writes, or the store's content is unusable: stop this process. */
+  /**
+   * Somebody else wrote what only the leader writes, or the store's content is unusable: stop this
+   * process.
+   */
   | { readonly kind: "abdicate"; readonly reason: string }
   /** For logs and the simulator's coverage counters. */
   | {
@@ -160,7 +169,10 @@ export type MetaNote =
 
 /** Intervals, limits and policies. All times in ms. */
 export interface MetaSettings {
-  /** How long a server may serve after an acknowledged beacon was sent; known here to check `graceMs`. */
+  /**
+   * How long a server may serve after an acknowledged beacon was sent; known here to check
+   * `graceMs`.
+   */
   readonly leaseMs: number;
   /** A server without a beacon for so long is dead. Longer than `leaseMs`. */
   readonly graceMs: number;

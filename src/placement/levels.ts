@@ -1,5 +1,5 @@
-// What meta may do by itself: the function level an operator chose, lowered while too few servers are alive.
-// Rules: docs/meta.md, "Function levels" (meta.md §4, "Freeze"). One death of three must fail over.
+// What meta may do by itself: the function level an operator chose, lowered while too few servers
+// are alive. Rules: docs/meta.md, "Function levels". One death of three must fail over.
 
 import type { FunctionLevel } from "../schema/meta_rpc.ts";
 
@@ -10,7 +10,9 @@ export function allows(level: FunctionLevel, needed: FunctionLevel): boolean {
   return ORDER.indexOf(level) >= ORDER.indexOf(needed);
 }
 
-/** Alive servers below which the cluster freezes: 1, 1, 2, 2, ... for 1, 2, 3, 4, ... known ones. */
+/**
+ * Alive servers below which the cluster freezes: 1, 1, 2, 2, ... for 1, 2, 3, 4, ... known ones.
+ */
 export function aliveCountMin(known: number): number {
   return Math.max(1, Math.min(3, known) - 1);
 }

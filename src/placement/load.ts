@@ -1,5 +1,6 @@
-// The stored tree as the state of a new reign. Invariant: a tree that is not exactly what a leader of this
-// cluster writes is refused as a whole; nothing is guessed. See docs/meta.md, "What is stored".
+// The stored tree as the state of a new reign. Invariant: a tree that is not exactly what a leader
+// of this cluster writes is refused as a whole; nothing is guessed. See docs/meta.md, "What is
+// stored".
 
 import { PARTITION_INDEX_END, partitionId, type TableId } from "../base/ids.ts";
 import type { StoredValue } from "./io.ts";
@@ -65,7 +66,7 @@ function readTables(s: MetaState, reign: Reign, nodes: readonly StoredValue[]): 
     for (let index = 0; index < info.partitionCount; index++) {
       const stored = partitions.get(partitionId(id, index));
       if (stored === undefined) {
-        // They are written in order, so what is missing is the rest (meta.md §8, "Crash in between").
+        // They are written in order, so what is missing is the rest.
         if (info.status === "creating") break;
         throw new Error(`Partition ${index} of table ${id} is not stored`);
       }

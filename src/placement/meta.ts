@@ -1,7 +1,7 @@
-// Meta: the authority over configurations. One logical thread: it takes one event, decides, and pushes effects.
-// Invariants: only the leader decides, and it acts towards others only while its leadership is proven
-// (`leaderUntil`); everything it shows was stored before; what a reign knew ends with it. The rules are in
-// docs/meta.md; meta.md §n names their lines.
+// Meta: the authority over configurations. One logical thread: it takes one event, decides, and
+// pushes effects. Invariants: only the leader decides, and it acts towards others only while its
+// leadership is proven (`leaderUntil`); everything it shows was stored before; what a reign knew
+// ends with it. The rules are in docs/meta.md.
 
 import type { Now } from "../base/clock.ts";
 import { Err } from "../base/errors.ts";
@@ -75,7 +75,9 @@ export class MetaCore {
     };
   }
 
-  /** "standby": somebody else leads, or nobody; "loading": reading the store; "leading": deciding. */
+  /**
+   * "standby": somebody else leads, or nobody; "loading": reading the store; "leading": deciding.
+   */
   get role(): "standby" | "loading" | "leading" {
     if (this.#s.reign === undefined) return "standby";
     return this.#s.reign.started ? "leading" : "loading";
@@ -183,7 +185,7 @@ function start(s: MetaState, reign: Reign): void {
   for (const table of cluster.tables.values()) {
     partitions += table.partitions.length;
     for (const { config } of table.partitions) {
-      // Everybody gets a full grace period, whatever the leader before had heard (meta.md §2.2).
+      // Everybody gets a full grace period, whatever the leader before had heard.
       for (const node of membersOf(config)) detector.expect(node, s.now.mono);
     }
   }
@@ -254,8 +256,8 @@ function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">): void 
   const { reign } = s;
   const { sentAt, node, incarnation } = beacon;
   if (reign === undefined || !leads(s)) {
-    // An ack would prolong a lease that the next leader knows nothing of (M10). Hearing is harmless: a store
-    // that was slow for a while must not make everybody look dead.
+    // An ack would prolong a lease that the next leader knows nothing of (M10). Hearing is
+    // harmless: a store that was slow for a while must not make everybody look dead.
     reign?.detector.beacon(beacon, s.now.mono);
     const leader = reign === undefined ? s.leader : "";
     const answer = { sentAt, isLeader: false, leader, allowed: true, syncHint: 0 };
@@ -274,8 +276,9 @@ function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">): void 
       reign.nextCureAt = s.now.mono;
       break;
     case "restarted":
-      // The old process is gone, but its replicas are still members: each decides with its partition whether it
-      // may go on - a primary by asking for the next ballot, a secondary by asking its primary.
+      // The old process is gone, but its replicas are still members: each decides with its
+      // partition whether it may go on - a primary by asking for the next ballot, a secondary by
+      // asking its primary.
       note(s, "nodeRestarted", { node, incarnation });
       break;
   }

@@ -1,7 +1,7 @@
-// What the parts of meta's state machine share: the reign, the settings, the output of the current step, and
-// the one way to write. Invariants: a reign's state exists only while this process leads; a write's result is
-// acted on exactly once, after the store confirmed it; a write whose outcome is unknown is decided by reading
-// what is stored. Rules: docs/meta.md, "Writing" (meta.md §2.5, §3.6).
+// What the parts of meta's state machine share: the reign, the settings, the output of the current
+// step, and the one way to write. Invariants: a reign's state exists only while this process leads;
+// a write's result is acted on exactly once, after the store confirmed it; a write whose outcome is
+// unknown is decided by reading what is stored. Rules: docs/meta.md, "Writing".
 
 import { equalBytes } from "../base/bytes.ts";
 import type { Now } from "../base/clock.ts";
@@ -75,7 +75,7 @@ export interface MetaState {
   out: MetaEffect[];
 }
 
-/** Whether this process may act as leader right now: ack beacons, answer, propose (meta.md §2.4). */
+/** Whether this process may act as leader right now: ack beacons, answer, propose. */
 export function leads(s: MetaState): boolean {
   return s.reign !== undefined && s.now.mono < s.leaderUntil;
 }
@@ -107,9 +107,17 @@ export function levelNow(s: MetaState, reign: Reign): FunctionLevel {
   return effectiveLevel(s.level, aliveCount, knownCount, s.settings.alivePercentMin);
 }
 
+/** Why the level forbids something, for people. */
+export function levelText(s: MetaState, reign: Reign): string {
+  const level = levelNow(s, reign);
+  if (level === s.level) return `The function level is ${level}`;
+  const { aliveCount, knownCount } = reign.detector;
+  return `The cluster is frozen: ${aliveCount} of ${knownCount} known replica servers are alive`;
+}
+
 /**
- * Writes all changes or none; `done` runs once they are stored, with the new versions. It never runs if the
- * reign ends before.
+ * Writes all changes or none; `done` runs once they are stored, with the new versions. It never
+ * runs if the reign ends before.
  */
 export function write(
   s: MetaState,
@@ -160,8 +168,8 @@ export function onReadBack(
     return pending.done(nodes.map((node) => node!.version));
   }
   if (found.every((outcome) => outcome === "open")) {
-    // Not there yet, and may still be on its way. The versions let only one of both attempts through, and
-    // their content is the same.
+    // Not there yet, and may still be on its way. The versions let only one of both attempts
+    // through, and their content is the same.
     const { epoch } = reign;
     s.out.push({ kind: "store", epoch, write: number, changes: pending.changes });
     pending.readBackAt = Infinity;

@@ -1,6 +1,6 @@
-// What an operator may do by hand: choose the function level, propose a step for one partition. Proposals go
-// the same way as meta's own: the server concerned asks for the change, and the ballot decides.
-// See docs/meta.md, "Function levels" and "Cure" (admin.md §2.2).
+// What an operator may do by hand: choose the function level, propose a step for one partition.
+// Proposals go the same way as meta's own: the server concerned asks for the change, and the ballot
+// decides. See docs/meta.md, "Function levels" and "Cure".
 
 import { Err } from "../base/errors.ts";
 import { formatPartition } from "../base/ids.ts";
@@ -11,7 +11,10 @@ import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { fail, type MetaState, note, type Reign, reply } from "./meta_state.ts";
 
-/** Reads or sets the chosen level. It is kept in memory only: a new leader starts with the configured one. */
+/**
+ * Reads or sets the chosen level. It is kept in memory only: a new leader starts with the
+ * configured one.
+ */
 export function onControlMeta(
   s: MetaState,
   reign: Reign,

@@ -1,6 +1,7 @@
-// Meta's state as it is stored: one node per table, one per partition, as JSON that an operator can read with
-// the store's own tools. Invariant: what is read back is checked field by field; unknown fields of a newer
-// version are an error, because writing the node again would lose them. See docs/meta.md, "What is stored".
+// Meta's state as it is stored: one node per table, one per partition, as JSON that an operator can
+// read with the store's own tools. Invariant: what is read back is checked field by field; unknown
+// fields of a newer version are an error, because writing the node again would lose them. See
+// docs/meta.md, "What is stored".
 
 import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { formatPartition, indexOf, type PartitionId, type TableId, tableOf } from "../base/ids.ts";

@@ -1,7 +1,7 @@
-// Changing the configuration of one partition, asked for by its primary or decided by meta. Invariants: one
-// change of a partition is in flight at a time; nobody sees a configuration before the store confirmed it;
-// the stored one is built here from the current one, so it differs exactly as the request's change and node
-// say. Rules: docs/meta.md, "Changing a configuration" (meta.md §3).
+// Changing the configuration of one partition, asked for by its primary or decided by meta.
+// Invariants: one change of a partition is in flight at a time; nobody sees a configuration before
+// the store confirmed it; the stored one is built here from the current one, so it differs exactly
+// as the request's change and node say. Rules: docs/meta.md, "Changing a configuration".
 
 import { Err } from "../base/errors.ts";
 import { formatPartition, NOBODY, type NodeId } from "../base/ids.ts";
@@ -29,7 +29,8 @@ export function onUpdateConfig(
   if (node === undefined || !node.alive || request.incarnation < node.incarnation) return;
   const { inFlight } = partition;
   if (inFlight !== undefined) {
-    // No answer (rule 4): the asker repeats. The repetition of what is being written gets its answer.
+    // No answer (rule 4): the asker repeats. The repetition of what is being written gets its
+    // answer.
     const { requested, from } = inFlight;
     const isSame = requested !== undefined && from === request.from &&
       inFlight.token !== undefined && sameConfig(requested, request.config);
@@ -159,8 +160,8 @@ export function changeConfig(
 }
 
 /**
- * A change that somebody who just died asked for is not answered any more. Its write may still land; what
- * follows builds on whatever was stored (meta.md §3, "superseded write").
+ * A change that somebody who just died asked for is not answered any more. Its write may still
+ * land; what follows builds on whatever was stored.
  */
 export function cancelAnswer(partition: PartitionState, dead: NodeId): void {
   const { inFlight } = partition;

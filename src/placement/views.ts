@@ -1,5 +1,5 @@
-// Answers about the cluster: routes, tables, servers. Pure reads of confirmed state; nothing here decides
-// anything. See docs/meta.md, "Questions".
+// Answers about the cluster: routes, tables, servers. Pure reads of confirmed state; nothing here
+// decides anything. See docs/meta.md, "Questions".
 
 import { Err } from "../base/errors.ts";
 import { NOBODY, type NodeId } from "../base/ids.ts";
@@ -56,7 +56,7 @@ export function onQueryConfig(
   reply<"queryConfig">(s, token, { tableId, partitionCount, partitions, nodes });
 }
 
-/** Tables and their health (admin.md §1.3). */
+/** Tables and their health. */
 export function onListTables(
   s: MetaState,
   reign: Reign,

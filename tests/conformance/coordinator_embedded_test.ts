@@ -1,4 +1,5 @@
-// The embedded store passes the coordinator suite, and keeps its promises over crashes and failing disks.
+// The embedded store passes the coordinator suite, and keeps its promises over crashes and failing
+// disks.
 
 import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";

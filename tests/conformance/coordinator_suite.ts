@@ -1,5 +1,5 @@
-// What every coordinator must do: the embedded store passes it on a modelled and on a real disk, other stores
-// with their own factory. See src/coordination/coordinator.ts.
+// What every coordinator must do: the embedded store passes it on a modelled and on a real disk,
+// other stores with their own factory. See src/coordination/coordinator.ts.
 
 import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";

@@ -1,4 +1,4 @@
-// Stories of MetaCore: changing one configuration (meta.md §3), with lost answers, slow and uncertain stores,
+// Stories of MetaCore: changing one configuration, with lost answers, slow and uncertain stores,
 // and leaders that are replaced in the middle.
 
 import assert from "node:assert/strict";

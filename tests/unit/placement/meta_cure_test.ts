@@ -1,4 +1,5 @@
-// Stories of MetaCore: partitions become healthy, survive deaths, come back after everybody was lost.
+// Stories of MetaCore: partitions become healthy, survive deaths, come back after everybody was
+// lost.
 
 import assert from "node:assert/strict";
 import { partitionId } from "../../../src/base/ids.ts";
@@ -79,6 +80,16 @@ Deno.test("MetaCore keeps secondaries that died after the primary: they still co
   w.node(before.secondaries[0]!).up = true;
   w.run(2000);
   assert.ok(before.secondaries.includes(w.stored(id).primary));
+});
+
+Deno.test("MetaCore asks only alive secondaries to lead", () => {
+  const w = new World(5);
+  const id = w.table("temp");
+  const { primary, secondaries: [first, second] } = w.stored(id);
+  w.node(primary).up = false;
+  w.node(first!).up = false;
+  w.run(7500);
+  assert.equal(w.stored(id).primary, second);
 });
 
 Deno.test("MetaCore prefers the lost server until the delay is over", () => {

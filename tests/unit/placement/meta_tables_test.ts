@@ -1,4 +1,4 @@
-// Stories of MetaCore: the life of a table (meta.md §8), with crashes of meta between any two writes.
+// Stories of MetaCore: the life of a table, with crashes of meta between any two writes.
 
 import assert from "node:assert/strict";
 import { partitionId } from "../../../src/base/ids.ts";

@@ -1,5 +1,5 @@
-// A small cluster around one MetaCore, driven by hand: a store that can be held, lose answers and refuse, servers
-// that send beacons and do what proposals ask. Time moves only when a test says so.
+// A small cluster around one MetaCore, driven by hand: a store that can be held, lose answers and
+// refuse, servers that send beacons and do what proposals ask. Time moves only when a test says so.
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";

@@ -1,5 +1,5 @@
-// A meta server over real sockets: requests, beacons and proposals of scripted replica servers, restarts on the
-// same store, a store that fails.
+// A meta server over real sockets: requests, beacons and proposals of scripted replica servers,
+// restarts on the same store, a store that fails.
 
 import assert from "node:assert/strict";
 import { Err, type StoreError } from "../../../src/base/errors.ts";
