@@ -48,8 +48,18 @@ async function watch(
   isInterrupted: () => boolean,
 ): Promise<void> {
   const seen = new Map<string, string>();
+  let known = cluster.state.servers;
   for (;;) {
     const { servers } = cluster.state;
+    if (servers.length === 0 && known.length > 0) {
+      // Somebody removed the directory. Without the file nobody could ever stop the servers.
+      console.error(
+        `The state in "${cluster.dir}" was removed while the servers run; wrote it again`,
+      );
+      cluster.plan(known);
+      continue;
+    }
+    known = servers;
     if (isInterrupted() || servers.every(({ pid }) => pid === 0)) return;
     for (const entry of servers) {
       const { name, pid } = entry;

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { fromUtf8 } from "../../src/base/bytes.ts";
 import { openCluster, type Table } from "../../src/client/mod.ts";
+import { isRunning, pathsOf, waitFor } from "../../roles/onebox/processes.ts";
+import { readState } from "../../roles/onebox/state.ts";
 import { withCluster } from "./harness.ts";
 
 const ROWS = 50;
@@ -73,9 +75,9 @@ Deno.test("A cluster keeps its rows when all servers are killed at once", async 
   });
 });
 
-async function onebox(dir: string, ...args: string[]) {
+function oneboxCommand(dir: string, ...args: string[]): Deno.Command {
   const permissions = ["read", "write", "net", "env", "sys", "ffi", "run"];
-  const command = new Deno.Command(Deno.execPath(), {
+  return new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       "--quiet",
@@ -88,7 +90,13 @@ async function onebox(dir: string, ...args: string[]) {
       dir,
     ],
     env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
   });
+}
+
+async function onebox(dir: string, ...args: string[]) {
+  const command = oneboxCommand(dir, ...args);
   const { code, stdout, stderr } = await command.output();
   const decoder = new TextDecoder();
   return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
@@ -124,6 +132,32 @@ Deno.test("onebox starts, tells its status, kills, starts again, stops and clear
     assert.match((await onebox(dir, "stop")).out, /Stopped m1, r1, r2/);
     const cleared = await onebox(dir, "clear");
     assert.equal(cleared.code, 0, cleared.err);
+  } finally {
+    await onebox(dir, "stop");
+    Deno.removeSync(dir.replace(/\/onebox$/, ""), { recursive: true });
+  }
+});
+
+Deno.test("onebox in the foreground keeps its state file and stops everything on SIGINT", async () => {
+  const dir = `${Deno.realPathSync(Deno.makeTempDirSync())}/onebox`;
+  const foreground = oneboxCommand(dir, "--replicas=1", "--port-base=0").spawn();
+  try {
+    const serving = async () => (await onebox(dir, "status")).code === 0;
+    assert(await waitFor(serving, 60_000), "The onebox does not serve");
+    const running = readState(dir)!.servers;
+    // Removed below its feet: without the file nobody could find the servers again.
+    Deno.removeSync(`${dir}/onebox.json`);
+    assert(
+      await waitFor(() => readState(dir) !== undefined, 20_000),
+      "The state did not come back",
+    );
+    assert.deepEqual(readState(dir)!.servers, running);
+    foreground.kill("SIGINT");
+    const { code, stdout } = await foreground.output();
+    assert.equal(code, 0, new TextDecoder().decode(stdout));
+    for (const { name, pid } of running) {
+      assert(!isRunning(pid, pathsOf(dir, name).dataDir), `${name} still runs`);
+    }
   } finally {
     await onebox(dir, "stop");
     Deno.removeSync(dir.replace(/\/onebox$/, ""), { recursive: true });
