@@ -342,6 +342,10 @@ export function onMetaContact(s: ReplicaState, connected: boolean): void {
     failWaiting(s);
     note(s, "status", { to: "transient", reason: "lost contact with meta" });
     becomeTransient(s);
+  } else if (s.status === "learner" && s.learner?.phase === "learned") {
+    // Its primary may have made it a member while it could not hear: meta's next word decides.
+    note(s, "status", { to: "transient", reason: "lost contact with meta" });
+    becomeTransient(s);
   } else if (s.status === "learner") becomeInactive(s, "lost contact with meta");
   else failQueue(s, Err.INVALID_STATE);
 }
