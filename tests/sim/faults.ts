@@ -17,6 +17,7 @@ export interface MetaSide {
   disturbStore(chance: Prng): void;
   /** An operator's or balancer's wish that nobody needs. */
   disturb(): void;
+  heal(): void;
 }
 
 /** See the file comment. */
@@ -182,6 +183,7 @@ export class Faults {
       if (machine.disk.poisoned) machine.crash("power");
       machine.start();
     }
+    this.#meta.heal();
     this.#env.network.heal();
   }
 }

@@ -1,7 +1,7 @@
 // What must be true some time after all faults have ended: every partition has its full membership, all
 // members are equal, and nobody is stuck half-way.
 
-import { formatPartition } from "../../src/base/ids.ts";
+import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
 import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
@@ -16,10 +16,23 @@ export function missingHealth(
   for (const config of configs) {
     const problem = missingOf(env, machines, config);
     if (problem !== undefined) {
-      return { partition: formatPartition(config.partition), problem, config };
+      const replicas = machines.map((machine) => describe(machine, config.partition));
+      return { partition: formatPartition(config.partition), problem, config, replicas };
     }
   }
   return undefined;
+}
+
+/** A replica in one line. */
+function describe(machine: Machine, partition: PartitionId): string {
+  const replica = machine.process?.replicas.get(partition);
+  if (replica === undefined) {
+    return `${machine.id} ${machine.disk.replicas.has(partition) ? "closed" : "none"}`;
+  }
+  const { core } = replica;
+  const { status, ballot, committed, applied } = core;
+  const kind = core.transient ? `${status} (transient)` : status;
+  return `${machine.id} ${kind} ballot ${ballot} committed ${committed} applied ${applied}`;
 }
 
 function missingOf(env: Env, machines: readonly Machine[], config: PartitionConfig): unknown {

@@ -176,6 +176,11 @@ export class Network {
     }
   }
 
+  /** Whether one direction is a black hole. */
+  isCut(from: NodeId, to: NodeId): boolean {
+    return this.#link(from, to).cut;
+  }
+
   /** Makes one direction a black hole, or heals it. */
   setCut(from: NodeId, to: NodeId, cut: boolean): void {
     const link = this.#link(from, to);

@@ -22,6 +22,7 @@ import type {
 import { between, heavyTail } from "./chance.ts";
 import { NodeClock } from "./clocks.ts";
 import { type Env, WALL_START } from "./env.ts";
+import type { MetaSide } from "./faults.ts";
 import { type Responder, SimRpc } from "./rpc.ts";
 import { membersOf } from "./watch_config.ts";
 
@@ -29,7 +30,7 @@ import { membersOf } from "./watch_config.ts";
 export const TABLE_ID = 1;
 
 /** See the file comment. */
-export class ScriptedMeta {
+export class ScriptedMeta implements MetaSide {
   readonly id: NodeId;
   readonly #env: Env;
   readonly #rpc: SimRpc;
@@ -79,13 +80,12 @@ export class ScriptedMeta {
     this.#tick();
   }
 
-  get configs(): ReadonlyMap<PartitionId, PartitionConfig> {
-    return this.#configs;
-  }
+  /** It has no faults of its own. */
+  crashOne(): void {}
 
-  get busy(): boolean {
-    return this.#inflight.size > 0;
-  }
+  disturbStore(): void {}
+
+  heal(): void {}
 
   #handle(): void {
     const rpc = this.#rpc;

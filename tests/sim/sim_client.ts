@@ -128,7 +128,9 @@ export class SimClient {
   }
 
   #think(): void {
-    const pause = this.#env.swarm.load.thinkMs * 2 * this.#chance.float();
+    // After the faults less load: a learner whose cache holds two mutations must catch up with it.
+    const calm = this.#env.healed ? 10 : 1;
+    const pause = this.#env.swarm.load.thinkMs * 2 * calm * this.#chance.float();
     this.#env.scheduler.after(pause, "think", this, () => {
       if (!this.#stopped) this.start(this.#choose());
     });

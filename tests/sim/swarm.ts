@@ -2,6 +2,7 @@
 // within seconds, and a random subset of faults with rates drawn per order of magnitude. A fault that is
 // off in many seeds lets the others run longer before they meet it (docs/testing.md, "Simulator").
 
+import { META_DEFAULTS, type MetaSettings } from "../../src/placement/io.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server.ts";
 import { between, type Chance, integerBetween, logUniform } from "./chance.ts";
@@ -54,6 +55,7 @@ export interface LoadRates {
 /** One seed's world. */
 export interface Swarm {
   readonly servers: number;
+  /** 0: the scripted meta of scripted_meta.ts, which misbehaves more. */
   readonly metas: number;
   readonly partitions: number;
   readonly replicaCount: number;
@@ -62,11 +64,14 @@ export interface Swarm {
   readonly replica: ReplicaSettings;
   readonly server: ServerSettings;
   readonly graceMs: number;
+  readonly meta: MetaSettings;
   readonly network: NetworkRates;
   readonly disk: DiskRates;
   readonly load: LoadRates;
   readonly faults: FaultRates;
 }
+
+const GRACE_MS = 1200;
 
 /** Draws the world of a seed. */
 export function drawSwarm(chance: Chance): Swarm {
@@ -77,7 +82,7 @@ export function drawSwarm(chance: Chance): Swarm {
   const mildness = draw.float();
   return {
     servers,
-    metas: draw.chance(0.5) ? 1 : 3,
+    metas: draw.pick([0, 1, 3, 3]),
     partitions: size < 0.6 ? 1 : integerBetween(draw, 1, 4),
     replicaCount: draw.chance(0.8) ? 3 : integerBetween(draw, 1, 3),
     eventsMax: size < 0.6 ? 8000 : size < 0.9 ? 20_000 : 60_000,
@@ -115,7 +120,17 @@ export function drawSwarm(chance: Chance): Swarm {
       configSyncTimeoutMs: 1000,
       absentCloseMs: integerBetween(draw, 2000, 60_000),
     },
-    graceMs: 1200,
+    graceMs: GRACE_MS,
+    meta: {
+      ...META_DEFAULTS,
+      leaseMs: 1000,
+      graceMs: GRACE_MS,
+      failureCheckMs: 100,
+      cureIntervalMs: integerBetween(draw, 100, 500),
+      replicaAssignDelayMs: integerBetween(draw, 200, 6000),
+      proposalGiveUpMs: integerBetween(draw, 500, 3000),
+      storeBatch: integerBetween(draw, 1, 4),
+    },
     network: {
       mode: lossy ? "lossy" : "tcp",
       delayTypicalMs: logUniform(draw, 0.2, 5),

@@ -6,12 +6,13 @@ import { AssertionError } from "../../src/base/assert.ts";
 import { Chance } from "./chance.ts";
 import { Coverage } from "./coverage.ts";
 import { type Env, Violation } from "./env.ts";
-import { Faults } from "./faults.ts";
+import { Faults, type MetaSide } from "./faults.ts";
 import { checkLinearizable, type Operation } from "./linearizability.ts";
 import { missingHealth } from "./liveness.ts";
 import { Network } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
 import { ScriptedMeta, TABLE_ID } from "./scripted_meta.ts";
+import { SimMetas } from "./sim_meta.ts";
 import { HotKeys, SimClient } from "./sim_client.ts";
 import { Machine } from "./machine.ts";
 import { drawSwarm, type Swarm } from "./swarm.ts";
@@ -64,7 +65,7 @@ class World {
   readonly #env: Env;
   readonly #machines: Machine[] = [];
   readonly #clients: SimClient[] = [];
-  readonly #meta: ScriptedMeta;
+  readonly #meta: MetaSide;
   readonly #faults: Faults;
   readonly #history = new Map<string, Operation[]>();
 
@@ -80,10 +81,12 @@ class World {
     const trace = new Trace();
     trace.onEntry = options.onTrace;
     const watch = new Watch({ fsync: swarm.disk.fsync, count });
-    const metas = ["m1:1"];
+    const metas = Array.from({ length: Math.max(1, swarm.metas) }, (_, i) => `m${i + 1}:1`);
     const healed = false;
     this.#env = { swarm, scheduler, chance, trace, coverage, network, watch, metas, healed };
-    this.#meta = new ScriptedMeta(this.#env, metas[0]!);
+    this.#meta = swarm.metas === 0
+      ? new ScriptedMeta(this.#env, metas[0]!)
+      : new SimMetas(this.#env);
     const machines = new Map<NodeId, Machine>();
     for (let i = 1; i <= swarm.servers; i++) {
       const machine = new Machine(this.#env, `r${i}:1`);
@@ -97,9 +100,7 @@ class World {
       this.#clients.push(new SimClient(this.#env, i, TABLE_ID, this.#history, keys));
     }
     const clientIds = this.#clients.map((client) => client.id);
-    const meta = this.#meta;
-    const metaSide = { crashOne() {}, disturbStore() {}, disturb: () => meta.disturb() };
-    this.#faults = new Faults(this.#env, this.#machines, metaSide, clientIds);
+    this.#faults = new Faults(this.#env, this.#machines, this.#meta, clientIds);
   }
 
   run(): void {
@@ -139,7 +140,10 @@ class World {
   }
 
   #missing(): unknown {
-    return missingHealth(this.#env, this.#machines, [...this.#meta.configs.values()]);
+    const ghosts = [...this.#env.watch.ghosts.values()];
+    const newest = ghosts.flatMap(({ newestConfig }) => newestConfig ?? []);
+    if (newest.length < this.#env.swarm.partitions) return { partitions: newest.length };
+    return missingHealth(this.#env, this.#machines, newest);
   }
 
   #unanswered(): unknown {
