@@ -3,6 +3,7 @@
 
 import { errorTable } from "../src/base/errors.ts";
 import { configPage, markdownTable } from "../src/config/help.ts";
+import { httpPage, metricsPage } from "./http/pages.ts";
 import { shellMarkdown } from "./shell/main_shell.ts";
 
 /** Content of every generated page by its path from the project's root. */
@@ -10,6 +11,8 @@ export function generatedPages(): ReadonlyMap<string, string> {
   return new Map([
     ["docs/config.md", configPage()],
     ["docs/errors.md", errorsPage()],
+    ["docs/http.md", httpPage()],
+    ["docs/metrics.md", metricsPage()],
     ["docs/shell.md", shellMarkdown()],
   ]);
 }

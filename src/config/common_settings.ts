@@ -15,6 +15,7 @@ export const PROCESS = group("Process", BOTH, {
   }),
   logLevel: choice(["debug", "info", "warn", "error"], {
     default: "info",
+    reload: true,
     doc: "Least important lines that are logged",
   }),
   logFormat: choice(["text", "json"], {
@@ -24,6 +25,18 @@ export const PROCESS = group("Process", BOTH, {
   logFile: text({
     default: "",
     doc: "File the log is appended to instead of stderr; empty = stderr",
+  }),
+  http: text({
+    default: "127.0.0.1:0",
+    pattern: /^(none|(\[[0-9a-fA-F:.]+\]|[^\s:,[\]]+):\d{1,5})$/,
+    expected: "HOST:PORT or none",
+    doc:
+      "Address of health, metrics and settings over HTTP (docs/http.md); port 0 takes a free port, " +
+      "which meta and the log tell",
+  }),
+  adminTokenFile: text({
+    default: "",
+    doc: "File with the token that allows changes and profiles over HTTP; empty = read-only",
   }),
 });
 

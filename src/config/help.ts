@@ -48,7 +48,8 @@ export function configPage(): string {
     '(`prepare-timeout = "3s"`, at the top level). Flags stand above the file, the file above the',
     "defaults. Unknown flags and keys are refused; one file may serve several roles. Durations carry a",
     "unit (`ms`, `s`, `m`, `h`, `d`), byte counts may (`KiB`, `MiB`, `GiB`). Settings marked _cluster_",
-    "must be equal on all servers of a cluster.",
+    "must be equal on all servers of a cluster. Those marked _mutable_ can be changed on a running server",
+    "over HTTP (`/updateConfig`); the others take effect at the next start.",
   ];
   for (const [group, declared] of byGroup()) {
     lines.push("", `## ${GROUPS[group].title}`, "");
@@ -58,7 +59,7 @@ export function configPage(): string {
       field.kind,
       field.format(field.default) === "" ? "" : `\`${field.format(field.default)}\``,
       field.bounds,
-      field.doc + (field.clusterWide ? " _(cluster)_" : ""),
+      field.doc + (field.clusterWide ? " _(cluster)_" : "") + (field.reload ? " _(mutable)_" : ""),
     ]);
     lines.push(...markdownTable(["setting", "kind", "default", "allowed", "meaning"], rows));
   }

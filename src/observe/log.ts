@@ -33,6 +33,8 @@ export interface LogOptions {
 export interface Log {
   /** The logger of a category like "meta.core". */
   logger(category: string): Logger;
+  /** Changes the least important level that is written. */
+  setLevel(level: LogLevel): void;
   /** Stops writing. */
   close(): void;
 }
@@ -55,15 +57,18 @@ export function openLog(options: LogOptions): Log {
     const details = held === 0 ? record.properties : { ...record.properties, heldBack: held };
     options.write(render(record.timestamp, nameOf(record.level), category, message, details));
   };
-  configureSync({
-    sinks: { out: sink },
-    loggers: [
-      { category: ROOT, sinks: ["out"], lowestLevel: tapeLevel(options.level) },
-      { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
-    ],
-    reset: true,
-  });
+  const setLevel = (level: LogLevel) =>
+    configureSync({
+      sinks: { out: sink },
+      loggers: [
+        { category: ROOT, sinks: ["out"], lowestLevel: tapeLevel(level) },
+        { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
+      ],
+      reset: true,
+    });
+  setLevel(options.level);
   return {
+    setLevel,
     logger: (category) => {
       const tape = getLogger([ROOT, ...category.split(".")]);
       const callback: LogCallback = (level, message, details) =>

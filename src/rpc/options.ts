@@ -4,6 +4,7 @@
 
 import { clearInterval, setInterval } from "node:timers";
 import type { LogCallback } from "../observe/logger.ts";
+import type { AnyRpc } from "../schema/rpc.ts";
 import { RPC_DEFAULTS, type RpcSettings } from "./contract.ts";
 
 /** Who speaks, as the other side gets to know it in the handshake. */
@@ -43,6 +44,22 @@ export const systemTimers: RpcTimers = {
   },
 };
 
+/**
+ * Sees every request of a server, for metrics. A request that started is answered once and took its time
+ * once; the time of what is answered at once is told at the end of the batch, when the answer leaves, so that
+ * the clock is read once for all of them.
+ */
+export interface CallObserver {
+  /** A request is handed to its handler. @returns A number that comes back with what follows. */
+  started(rpc: AnyRpc, request: unknown, bytes: number): number;
+  /** `error` 0 with the bytes of the answer, or the error. TIMEOUT: its deadline passed. */
+  answered(tag: number, error: number, bytes: number): void;
+  /** `ms` from the read off the socket to the answer. */
+  took(tag: number, ms: number): void;
+  /** A request was refused before it started. */
+  refused(rpcCode: number, error: number): void;
+}
+
 /** Options of a client or server. */
 export interface RpcOptions {
   readonly identity: RpcIdentity;
@@ -52,6 +69,8 @@ export interface RpcOptions {
   readonly log?: LogCallback;
   /** Default: the runtime's. */
   readonly timers?: RpcTimers;
+  /** Servers only. Default: nobody. */
+  readonly observer?: CallObserver;
 }
 
 /** {@link RpcOptions} with everything filled in. */
@@ -60,6 +79,7 @@ export interface RpcContext {
   readonly settings: RpcSettings;
   readonly log: LogCallback;
   readonly timers: RpcTimers;
+  readonly observer: CallObserver | undefined;
 }
 
 /**
@@ -75,5 +95,6 @@ export function rpcContext(options: RpcOptions): RpcContext {
     settings: { ...RPC_DEFAULTS, ...options.settings },
     log: options.log ?? (() => {}),
     timers: options.timers ?? systemTimers,
+    observer: options.observer,
   };
 }

@@ -23,6 +23,9 @@ interface Route {
 // A request between dispatch and answer. `peer` and `deadline` are what handlers read.
 class ServerCall implements IncomingCall<unknown> {
   readonly deadline: number;
+  /** When it was read off the socket, and the observer's name for it; -1 = not observed. */
+  startedAt = 0;
+  tag = -1;
   readonly #client: ServerConnection;
   readonly #rpc: AnyRpc;
   readonly #id: number;
@@ -40,16 +43,16 @@ class ServerCall implements IncomingCall<unknown> {
 
   reply(response: unknown): void {
     if (this.#client.finish(this)) {
-      this.#client.answer(this.#rpc, this.#id, encode(this.#rpc.response, response));
+      this.#client.answer(this.#rpc, this.#id, this.tag, encode(this.#rpc.response, response));
     }
   }
 
   replyBytes(response: Uint8Array): void {
-    if (this.#client.finish(this)) this.#client.answer(this.#rpc, this.#id, response);
+    if (this.#client.finish(this)) this.#client.answer(this.#rpc, this.#id, this.tag, response);
   }
 
   fail(code: number, detail = ""): void {
-    if (this.#client.finish(this)) this.#client.refuse(this.#rpc.code, this.#id, code, detail);
+    if (this.#client.finish(this)) this.#client.fail(this.#rpc, this.#id, this.tag, code, detail);
   }
 }
 
@@ -84,6 +87,8 @@ class ServerConnection implements ConnectionOwner {
   #earliest = Infinity;
   // The request being dispatched, while it is not answered.
   #dispatched: ServerCall | undefined;
+  // Observed requests of this batch that were answered while they were dispatched.
+  readonly #answeredAtOnce: number[] = [];
 
   constructor(wire: Wire, server: TcpRpcServer, context: RpcContext) {
     this.#server = server;
@@ -127,6 +132,11 @@ class ServerConnection implements ConnectionOwner {
       return this.refuse(code, id, Err.INVALID_DATA, (error as Error).message);
     }
     const call = new ServerCall(this, route.rpc, id, deadline);
+    const { observer } = this.#context;
+    if (observer !== undefined) {
+      call.startedAt = this.connection.readAt;
+      call.tag = observer.started(route.rpc, request, frame.body.length);
+    }
     this.#dispatched = call;
     try {
       route.handler(request, call);
@@ -168,6 +178,12 @@ class ServerConnection implements ConnectionOwner {
 
   onBatchEnd(): void {
     this.#server.endBatch();
+    const tags = this.#answeredAtOnce;
+    if (tags.length === 0) return;
+    const { observer, timers } = this.#context;
+    const ms = timers.now() - this.connection.readAt;
+    for (let i = 0; i < tags.length; i++) observer!.took(tags[i]!, ms);
+    tags.length = 0;
   }
 
   // A client that leaves closes its socket; there is nothing more to do.
@@ -184,9 +200,17 @@ class ServerConnection implements ConnectionOwner {
     if (now < this.#earliest) return;
     this.#earliest = Infinity;
     for (const call of this.#running) {
-      if (call.deadline <= now) this.#running.delete(call);
+      if (call.deadline <= now) this.#expire(call, now);
       else if (call.deadline < this.#earliest) this.#earliest = call.deadline;
     }
+  }
+
+  #expire(call: ServerCall, now: number): void {
+    this.#running.delete(call);
+    const { observer } = this.#context;
+    if (observer === undefined) return;
+    observer.answered(call.tag, Err.TIMEOUT, 0);
+    observer.took(call.tag, now - call.startedAt);
   }
 
   /**
@@ -195,21 +219,35 @@ class ServerConnection implements ConnectionOwner {
   finish(call: ServerCall): boolean {
     if (this.#dispatched === call) {
       this.#dispatched = undefined;
+      if (call.tag >= 0) this.#answeredAtOnce.push(call.tag);
       return this.connection.isOpen;
     }
-    return this.#running.delete(call);
+    if (!this.#running.delete(call)) return false;
+    if (call.tag >= 0) {
+      this.#context.observer!.took(call.tag, this.#server.turnNow - call.startedAt);
+    }
+    return true;
   }
 
-  answer(rpc: AnyRpc, id: number, body: Uint8Array): void {
+  answer(rpc: AnyRpc, id: number, tag: number, body: Uint8Array): void {
     const { frameBytesMax } = this.#context.settings;
     if (body.length + HEADER_BYTES > frameBytesMax) {
       const detail = `The answer has ${body.length} bytes, a frame at most ${frameBytesMax}`;
-      return this.refuse(rpc.code, id, Err.FRAME_TOO_LARGE, detail);
+      return this.fail(rpc, id, tag, Err.FRAME_TOO_LARGE, detail);
     }
+    if (tag >= 0) this.#context.observer!.answered(tag, Err.OK, body.length);
     this.connection.send(FrameKind.RESPONSE, rpc.code, id, 0, body);
   }
 
+  /** Answers a request that has started with an error. */
+  fail(rpc: AnyRpc, id: number, tag: number, code: number, detail: string): void {
+    if (tag >= 0) this.#context.observer!.answered(tag, code, 0);
+    this.connection.send(FrameKind.ERROR, rpc.code, id, code, utf8(detail));
+  }
+
+  /** Answers a request that does not start. */
   refuse(rpcCode: number, id: number, code: number, detail: string): void {
+    this.#context.observer?.refused(rpcCode, code);
     this.connection.send(FrameKind.ERROR, rpcCode, id, code, utf8(detail));
   }
 
@@ -231,6 +269,11 @@ export class TcpRpcServer implements RpcServer {
   readonly #connections = new Set<ServerConnection>();
   #listening: Listening | undefined;
   #stopTicks: (() => void) | undefined;
+  // The time of the running turn of the event loop, -1 before it was asked for.
+  #turnNow = -1;
+  readonly #endTurn = () => {
+    this.#turnNow = -1;
+  };
   // Set while `close` waits for running calls.
   #closeBy = Infinity;
   #whenIdle: (() => void) | undefined;
@@ -242,6 +285,15 @@ export class TcpRpcServer implements RpcServer {
   /** Connections that stand, for metrics. */
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  /** Monotonic ms; read once for all answers that one event releases, as a log group does. */
+  get turnNow(): number {
+    if (this.#turnNow < 0) {
+      this.#turnNow = this.#context.timers.now();
+      queueMicrotask(this.#endTurn);
+    }
+    return this.#turnNow;
   }
 
   handle<Q, A>(rpc: Rpc<Q, A>, handler: Handler<Q, A>): void {

@@ -1,0 +1,56 @@
+// What the process itself tells: memory, processor, descriptors, and how late the event loop is. All but
+// the last is measured when somebody asks. Names follow Prometheus' own libraries (process_*).
+
+import { cpuUsage } from "node:process";
+import type { MetricRegistry } from "../../src/observe/metric.ts";
+import type { METRICS } from "../../src/observe/metrics.ts";
+
+/** The watch over the event loop: a timer this often. It costs nothing, and sees every longer pause. */
+const LOOP_BEAT_MS = 50;
+
+/** What identifies the process. */
+export interface ProcessIdentity {
+  readonly version: string;
+  readonly role: string;
+  readonly cluster: string;
+  /** Unix ms. */
+  readonly startedAt: number;
+}
+
+/** Begins to measure. @returns A function that ends it. */
+export function watchProcess(
+  registry: MetricRegistry<typeof METRICS>,
+  { version, role, cluster, startedAt }: ProcessIdentity,
+): () => void {
+  const { process } = registry.live;
+  process.info.child(version, role, cluster, Deno.version.deno).set(1);
+  process.startTime.child().set(startedAt / 1000);
+  registry.onScrape(() => {
+    const { rss, heapUsed, heapTotal, external } = Deno.memoryUsage();
+    process.residentBytes.child().set(rss);
+    process.heapUsedBytes.child().set(heapUsed);
+    process.heapTotalBytes.child().set(heapTotal);
+    process.externalBytes.child().set(external);
+    const { user, system } = cpuUsage();
+    process.cpuSeconds.child().value = (user + system) / 1e6;
+    const fds = openFds();
+    if (fds !== undefined) process.openFds.child().set(fds);
+  });
+  const delay = process.loopDelaySeconds.child();
+  let due = performance.now() + LOOP_BEAT_MS;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    delay.record(Math.max(0, now - due) / 1000);
+    due = now + LOOP_BEAT_MS;
+  }, LOOP_BEAT_MS);
+  return () => clearInterval(timer);
+}
+
+/** Open descriptors; `undefined` where the system does not tell. */
+function openFds(): number | undefined {
+  try {
+    return [...Deno.readDirSync("/proc/self/fd")].length;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,71 @@
+// Every HTTP path, once; docs/http.md and the list at "/" are made from here. Paths and keys of answers
+// follow the original's where it has them, so that its users and their scripts find their way.
+
+import type { Route, Routes } from "./route.ts";
+
+/** Declares paths and keeps their names. */
+function routes<const Declared extends Routes>(declared: Declared): {
+  readonly [Path in keyof Declared]: Route;
+} {
+  return declared;
+}
+
+/** Paths of every server. */
+export const COMMON_ROUTES = routes({
+  "/": { brief: "This list" },
+  "/healthz": { brief: "200 while the process is alive" },
+  "/readyz": {
+    brief:
+      "200 if the server does its work, 503 with the reason if not; a replica server needs meta " +
+      "and the lease, a meta server leads or knows the leader",
+  },
+  "/version": { brief: "Versions, role, cluster, and when the process started" },
+  "/recentStartTime": { brief: "When the process started, Unix milliseconds and UTC" },
+  "/config": {
+    brief: "One setting: value, default, allowed values, whether it is mutable",
+    args: { name: { doc: "name of the setting, as in docs/config.md", required: true } },
+  },
+  "/configs": { brief: "All settings" },
+  "/updateConfig": {
+    brief: "Changes one mutable setting until the next start",
+    anyArgs: "exactly one NAME=VALUE",
+    admin: true,
+  },
+  "/metrics": { brief: "Metrics in the Prometheus text format, listed in docs/metrics.md" },
+  "/pprof/heap": {
+    brief:
+      "Snapshot of the JavaScript heap for the memory panel of Chrome; stops the server for about a " +
+      "second per 100 MB, and contains user data",
+    admin: true,
+  },
+  "/pprof/profile": {
+    brief: "Profile of the processor for the performance panel of Chrome (.cpuprofile)",
+    args: { seconds: { doc: "how long to watch, 1 to 300; 10 if left out" } },
+    admin: true,
+  },
+});
+
+const DETAIL = { doc: "also with details; the value does not matter" };
+const TABLE = { doc: "name of the table", required: true };
+
+/** Paths of meta servers. A standby sends the caller to the leader (307). */
+export const META_ROUTES = routes({
+  "/meta/cluster": { brief: "The cluster: meta servers, leader, function level, counts" },
+  "/meta/nodes": { brief: "Replica servers and how many are alive", args: { detail: DETAIL } },
+  "/meta/apps": { brief: "Tables; with detail also their health", args: { detail: DETAIL } },
+  "/meta/app": {
+    brief: "One table; with detail its partitions and where they are",
+    args: { name: TABLE, detail: DETAIL },
+  },
+  "/meta/app_envs": { brief: "Variables of a table", args: { name: TABLE } },
+  "/envs/list": { brief: "Variables that tables may have, and their allowed values" },
+});
+
+/** Paths of replica servers. */
+export const REPLICA_ROUTES = routes({
+  "/replica/replicas": { brief: "Replicas stored here: status, ballot, decrees, bytes" },
+  "/replica/data_version": {
+    brief: "Version of the stored values, by partition",
+    args: { app_id: { doc: "id of the table", required: true } },
+  },
+});
