@@ -99,7 +99,8 @@ export class DiskStores implements ReplicaStores {
       await ensureFormat(engine);
       const recovered = await replay(engine, dir.manifest.durable, recovery);
       const store = new DiskStore(this.#options, dir, engine, log);
-      return { store, recovered, maxReplicaCount: maxReplicaCountOf(dir.manifest.info) };
+      const { info, partitionCount } = dir.manifest;
+      return { store, recovered, maxReplicaCount: maxReplicaCountOf(info), partitionCount };
     } catch (error) {
       await engine?.close();
       await log.close();

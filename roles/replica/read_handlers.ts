@@ -1,8 +1,9 @@
-// Client reads at the border of a replica server. A read is checked (role, lease) and its engine view is
+// Client reads at the border of a replica server. A read is checked (role, lease, key) and its engine view is
 // taken in the same turn of the event loop, so nothing can change in between; point reads are answered
 // without a promise, range reads go on asynchronously with what they took. Semantics: docs/data_api.md.
 
-import type { Clock } from "../../src/base/clock.ts";
+import { EMPTY } from "../../src/base/bytes.ts";
+import type { Clock, Now } from "../../src/base/clock.ts";
 import { Err } from "../../src/base/errors.ts";
 import type { PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
@@ -17,15 +18,15 @@ import {
   SortKeyCount,
   Ttl,
 } from "../../src/schema/client_rpc.ts";
-import { rpcName } from "../../src/schema/registry.ts";
 import type { Rpc } from "../../src/schema/rpc.ts";
+import type { Row } from "../../src/schema/types.ts";
 import { secondsSince2016 } from "../../src/schema/value_format.ts";
 import type { Engine } from "../../storage/engine.ts";
+import type { PartitionGuard } from "./partition_guard.ts";
+import { type ReadSizeMarks, ReadWatch } from "./read_watch.ts";
 import {
-  READ_DEFAULTS,
   readBatchGet,
   readGet,
-  type ReadLimits,
   readMultiGetKeys,
   readMultiGetRange,
   type ReadScope,
@@ -37,100 +38,183 @@ import type { ScanContexts } from "./scans.ts";
 /** What a read may use of one replica. */
 export interface Readable {
   readonly engine: Engine;
+  readonly guard: PartitionGuard;
   readonly scans: ScanContexts;
+}
+
+/** What every read says first. */
+export interface ReadHead {
+  readonly partition: number;
+  /** Absent: the continuation of a scan. */
+  readonly stale?: boolean;
 }
 
 /** What the handlers need of their shard. */
 export interface ReadHost {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly limits?: ReadLimits;
-  /** The replica, if it may answer now; otherwise the refusal has been sent. `stale`: any member may. */
-  readonly reader: (
-    partition: PartitionId,
-    stale: boolean,
+  /** The replica, whatever it may do now; otherwise the refusal has been sent. */
+  find(partition: PartitionId, call: IncomingCall<never>): { scans: ScanContexts } | undefined;
+  /**
+   * The replica, if it may answer now; otherwise the read was answered, or waits.
+   *
+   * @param again Serves the read after a wait; `undefined` if it has waited already.
+   */
+  reader(
+    head: ReadHead,
     call: IncomingCall<never>,
-  ) => Readable | undefined;
+    now: Now,
+    again: (() => void) | undefined,
+  ): Readable | undefined;
 }
 
-interface ReadHead {
-  readonly partition: number;
-  readonly stale: boolean;
+/** How one kind of read is served. */
+interface ReadKind<Q, A> {
+  readonly rpc: Rpc<Q, A>;
+  /** Whether its key belongs to the partition. */
+  readonly owns: (guard: PartitionGuard, request: Q) => boolean;
+  readonly read: (
+    scope: ReadScope,
+    request: Q,
+    replica: Readable,
+  ) => A | number | Promise<A | number>;
+  /** Rows of an answer, for its size. */
+  readonly rows: (answer: A) => readonly Row[];
+  /** What is logged as slow or large; absent = nothing is. */
+  readonly watch?: { readonly marks: ReadSizeMarks; readonly key: (request: Q) => Uint8Array };
 }
 
-type Read<Q, A> = (scope: ReadScope, request: Q, replica: Readable) => A | number;
+const NO_ROWS: readonly Row[] = [];
 
-/** Registers the handlers of all client reads. */
-export function registerReads(server: RpcServer, host: ReadHost): void {
-  const limits = host.limits ?? READ_DEFAULTS;
-  const now = () => host.clock.now().mono;
-  const scopeOf = (engine: Engine): ReadScope => {
-    return { engine, limits, nowSeconds: secondsSince2016(host.clock.now().wall), now };
-  };
+/** The original's marks; for bytes half of what an answer may have, or no answer would reach it. */
+const GET_MARKS: ReadSizeMarks = { bytes: 1_000_000, rows: Infinity };
+const MULTI_GET_MARKS: ReadSizeMarks = { bytes: 4 * 1024 * 1024, rows: 1000 };
+const BATCH_GET_MARKS: ReadSizeMarks = { bytes: 4 * 1024 * 1024, rows: 2000 };
 
-  function sync<Q extends ReadHead, A extends object>(rpc: Rpc<Q, A>, read: Read<Q, A>): void {
-    server.handle(rpc, (request, call) => {
-      const replica = host.reader(request.partition, request.stale, refusable(call));
+/** Registers the handlers of all client reads. @returns What watches them. */
+export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
+  const watch = new ReadWatch(host.logger);
+
+  function handle<Q extends ReadHead, A extends object>(kind: ReadKind<Q, A>): void {
+    const serve = (request: Q, call: IncomingCall<A>, waited: boolean): void => {
+      const now = host.clock.now();
+      const again = waited ? undefined : () => serve(request, call, true);
+      const replica = host.reader(request, refusable(call), now, again);
       if (replica === undefined) return;
-      answer(call, read(scopeOf(replica.engine), request, replica));
-    });
+      if (!kind.owns(replica.guard, request)) return call.fail(Err.PARENT_PARTITION_MISUSED);
+      const result = kind.read(scopeOf(host.clock, replica, now), request, replica);
+      if (!(result instanceof Promise)) return finish(kind, request, call, replica, now, result);
+      result.then((answer) => finish(kind, request, call, replica, now, answer), (error) => {
+        host.logger.warn("Read failed", { rpc: kind.rpc.name, error: String(error) });
+        call.fail(Err.INVALID_STATE);
+      });
+    };
+    server.handle(kind.rpc, (request, call) => serve(request, call, false));
   }
 
-  function later<
-    Q extends { readonly partition: number; readonly stale?: boolean },
-    A extends object,
-  >(
-    rpc: Rpc<Q, A>,
-    read: (scope: ReadScope, request: Q, replica: Readable) => Promise<A | number>,
+  function finish<Q extends ReadHead, A extends object>(
+    kind: ReadKind<Q, A>,
+    request: Q,
+    call: IncomingCall<A>,
+    { guard }: Readable,
+    start: Now,
+    answer: A | number,
   ): void {
-    server.handle(rpc, (request, call) => {
-      // A scan goes on with what it took when it was opened: the continuation needs no lease.
-      const replica = host.reader(request.partition, request.stale ?? true, refusable(call));
-      if (replica === undefined) return;
-      read(scopeOf(replica.engine), request, replica).then(
-        (result) => answer(call, result),
-        (error) => {
-          host.logger.warn("Read failed", { rpc: rpcName(rpc.code), error: String(error) });
-          call.fail(Err.INVALID_STATE);
-        },
-      );
-    });
+    if (typeof answer === "number") return call.fail(answer);
+    call.reply(answer);
+    if (kind.watch === undefined && !guard.readBytes.enabled) return;
+    const rows = kind.rows(answer);
+    let bytes = 0;
+    for (let i = 0; i < rows.length; i++) {
+      bytes += rows[i]!.key.length + (rows[i]!.value?.length ?? 0);
+    }
+    guard.readBytes.charge(bytes);
+    if (kind.watch === undefined) return;
+    const end = host.clock.now().mono;
+    const ms = end - start.mono;
+    const { marks, key } = kind.watch;
+    // Nothing is built for the reads nobody wants to hear of.
+    if (ms < guard.slowReadMs && bytes < marks.bytes && rows.length < marks.rows) return;
+    const { partition } = request;
+    const facts = { rpc: kind.rpc.name, partition, ms, rows: rows.length, bytes };
+    watch.note({ ...facts, key: key(request) }, guard.slowReadMs, marks, end);
   }
 
-  sync(Get, readGet);
-  sync(Ttl, readTtl);
-  sync(BatchGet, readBatchGet);
-  later(SortKeyCount, readSortKeyCount);
-  later(GetScanner, (scope, request, { scans }) => scans.open(scope, request));
-  later(Scan, (scope, request, { scans }) => scans.next(scope, request));
-  registerMultiGet(server, host, scopeOf);
+  registerPoints(handle);
+  registerRanges(handle);
   server.handle(ClearScanner, (request, call) => {
-    const replica = host.reader(request.partition, true, refusable(call));
+    const replica = host.find(request.partition, refusable(call));
     if (replica !== undefined) call.reply({ released: replica.scans.clear(request.context) });
   });
+  return watch;
 }
 
-/** By sort keys it is a point read, by range it is not. */
-function registerMultiGet(
-  server: RpcServer,
-  host: ReadHost,
-  scopeOf: (engine: Engine) => ReadScope,
-): void {
-  server.handle(MultiGet, (request, call) => {
-    const replica = host.reader(request.partition, request.stale, refusable(call));
-    if (replica === undefined) return;
-    const scope = scopeOf(replica.engine);
-    if (request.sortKeys.length > 0) return answer(call, readMultiGetKeys(scope, request));
-    readMultiGetRange(scope, request).then((result) => answer(call, result), (error) => {
-      host.logger.warn("Read failed", { rpc: MultiGet.name, error: String(error) });
-      call.fail(Err.INVALID_STATE);
-    });
+type Handle = <Q extends ReadHead, A extends object>(kind: ReadKind<Q, A>) => void;
+
+function registerPoints(handle: Handle): void {
+  handle({
+    rpc: Get,
+    owns: (guard, { key }) => guard.ownsKey(key),
+    read: readGet,
+    rows: ({ value }) =>
+      value === undefined ? NO_ROWS : [{ key: EMPTY, value, expireTs: undefined }],
+    watch: { marks: GET_MARKS, key: ({ key }) => key },
+  });
+  handle({
+    rpc: Ttl,
+    owns: (guard, { key }) => guard.ownsKey(key),
+    read: readTtl,
+    rows: () => NO_ROWS,
+  });
+  handle({
+    rpc: BatchGet,
+    owns: (guard, { keys }) => keys.every((key) => guard.ownsKey(key)),
+    read: readBatchGet,
+    rows: ({ rows }) => rows,
+    watch: { marks: BATCH_GET_MARKS, key: ({ keys }) => keys[0]! },
   });
 }
 
-function answer<A extends object>(call: IncomingCall<A>, result: A | number): void {
-  if (typeof result === "number") call.fail(result);
-  else call.reply(result);
+function registerRanges(handle: Handle): void {
+  handle({
+    rpc: MultiGet,
+    owns: (guard, { hashKey, sortKeys }) =>
+      // Without hash key the rows are spread by sort key, and a range over them concerns every partition.
+      hashKey.length > 0
+        ? guard.owns(hashKey, EMPTY)
+        : sortKeys.every((sortKey) => guard.owns(hashKey, sortKey)),
+    // By sort keys it is a point read, by range it is not.
+    read: (scope, request) =>
+      request.sortKeys.length > 0
+        ? readMultiGetKeys(scope, request)
+        : readMultiGetRange(scope, request),
+    rows: ({ rows }) => rows,
+    watch: { marks: MULTI_GET_MARKS, key: ({ hashKey }) => hashKey },
+  });
+  handle({
+    rpc: SortKeyCount,
+    owns: (guard, { hashKey }) => hashKey.length === 0 || guard.owns(hashKey, EMPTY),
+    read: readSortKeyCount,
+    rows: () => NO_ROWS,
+  });
+  // A scan reads whatever rows the partition has: it names no single key.
+  handle({
+    rpc: GetScanner,
+    owns: () => true,
+    read: (scope, request, { scans }) => scans.open(scope, request),
+    rows: ({ rows }) => rows,
+  });
+  handle({
+    rpc: Scan,
+    owns: () => true,
+    read: (scope, request, { scans }) => scans.next(scope, request),
+    rows: ({ rows }) => rows,
+  });
+}
+
+function scopeOf(clock: Clock, { engine, guard }: Readable, now: Now): ReadScope {
+  const { limits } = guard;
+  return { engine, limits, nowSeconds: secondsSince2016(now.wall), now: () => clock.now().mono };
 }
 
 /** A call of any answer type, for code that can only refuse it. */

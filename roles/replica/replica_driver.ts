@@ -12,9 +12,12 @@ import type { Core, ReplicaEffect, ReplicaEvent, ReplicaView } from "../../src/r
 import type { IncomingCall } from "../../src/rpc/contract.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
+import type { TableEnvs } from "../../src/schema/table_envs.ts";
+import type { TableInfo } from "../../src/schema/types.ts";
 import { applyOps } from "../../storage/apply.ts";
 import { type Engine, EngineError } from "../../storage/engine.ts";
 import type { LogRecord } from "../../storage/log.ts";
+import { PartitionGuard } from "./partition_guard.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 import { ScanContexts } from "./scans.ts";
 
@@ -80,8 +83,11 @@ export class ReplicaDriver {
   scans: ScanContexts;
   /** Approximate bytes of the engine, as last measured. */
   bytes = 0;
+  /** What the table demands of every request. */
+  readonly guard: PartitionGuard;
 
   readonly #host: ReplicaDriverHost;
+  readonly #translator: { defaultTtlSeconds: number } | undefined;
   readonly #queue: ReplicaEvent[] = [];
   readonly #effects: ReplicaEffect[] = [];
   #stepping = false;
@@ -96,12 +102,28 @@ export class ReplicaDriver {
   #paused = false;
   readonly #running = new Set<Promise<void>>();
 
-  constructor(options: { core: ReplicaMachine; store: ReplicaStore; host: ReplicaDriverHost }) {
+  constructor(options: {
+    readonly core: ReplicaMachine;
+    readonly store: ReplicaStore;
+    readonly host: ReplicaDriverHost;
+    readonly translator?: { defaultTtlSeconds: number };
+    readonly partitionCount?: number;
+  }) {
     this.core = options.core;
     this.partition = options.core.partition;
     this.store = options.store;
     this.#host = options.host;
     this.scans = new ScanContexts(this.#host.chance());
+    this.guard = new PartitionGuard(this.partition, options.partitionCount ?? 0);
+    this.#translator = options.translator;
+  }
+
+  /** Takes over what meta says about the table. */
+  describe(table: TableInfo, envs: TableEnvs): void {
+    this.store.describe(table);
+    this.guard.configure(table.partitionCount, envs, this.#host.clock.now().mono);
+    // Only the primary translates, so all replicas agree whatever they know.
+    if (this.#translator !== undefined) this.#translator.defaultTtlSeconds = envs.defaultTtlSeconds;
   }
 
   /** The engine to read from; `undefined` while it is replaced or closed. */
@@ -331,10 +353,11 @@ export class ReplicaDriver {
   }
 
   #onFetchFailed(pull: Pull, error: unknown): void {
-    if (pull.cancelled) return;
+    const { cancelled, signature } = pull;
+    if (cancelled) return;
     const local = error instanceof EngineError || error instanceof FilesError;
     const reason = error instanceof Error ? error.message : String(error);
-    this.deliver({ kind: "fetchFailed", signature: pull.signature, local, reason });
+    this.deliver({ kind: "fetchFailed", signature, local, reason });
   }
 
   #note(effect: Extract<ReplicaEffect, { kind: "note" }>): void {
@@ -361,7 +384,7 @@ export class ReplicaDriver {
   }
 }
 
-/** Events behind the one that closed the replica: writes among them were certainly not done. */
+/** Writes behind the event that closed the replica were certainly not done. */
 function refuse(queue: ReplicaEvent[], from: number): void {
   for (let i = from; i < queue.length; i++) {
     const event = queue[i]!;

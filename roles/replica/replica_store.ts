@@ -60,6 +60,8 @@ export interface OpenedReplica {
   readonly store: ReplicaStore;
   readonly recovered: RecoveredState;
   readonly maxReplicaCount: number;
+  /** Partitions of the table when it was last known; 0 or absent = unknown. */
+  readonly partitionCount?: number;
 }
 
 /** Makes and finds replicas on disk. */

@@ -5,29 +5,25 @@
 // pass the lease for every request. Rules: docs/protocol.md, "Reads" (R8), "Learning" (§11).
 
 import type { Clock } from "../../src/base/clock.ts";
-import { Err } from "../../src/base/errors.ts";
 import { formatPartition, type NodeId, type PartitionId, tableOf } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
-import type {
-  ReplicaEffect,
-  ReplicaEvent,
-  ReplicaSettings,
-  WriteRequest,
-} from "../../src/replication/io.ts";
+import type { ReplicaEffect, ReplicaEvent, ReplicaSettings } from "../../src/replication/io.ts";
 import { withoutMember } from "../../src/replication/membership.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
-import type { IncomingCall, RpcClient, RpcServer } from "../../src/rpc/contract.ts";
+import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ConfigProposal, type ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
 import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { AnyRpc } from "../../src/schema/rpc.ts";
+import { parseTableEnvs, type TableEnvs } from "../../src/schema/table_envs.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import type { LogRecord, SharedLog } from "../../storage/log.ts";
 import { StorageTranslator } from "../../storage/translate.ts";
+import { Admission } from "./admission.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
 import { DurableQueue } from "./durable_queue.ts";
 import { NodeBook } from "./node_book.ts";
-import { type Readable, refusable, registerReads } from "./read_handlers.ts";
-import { ReplicaDriver, type ReplicaDriverHost, type WriteCall } from "./replica_driver.ts";
+import { refusable, registerReads } from "./read_handlers.ts";
+import { ReplicaDriver, type ReplicaDriverHost } from "./replica_driver.ts";
 import { ReplicaShelf } from "./replica_shelf.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
 import { pullImage, pullLog } from "./transfer_pull.ts";
@@ -62,12 +58,13 @@ export class ShardHost implements ReplicaDriverHost {
   readonly logger: Logger;
   readonly #options: ShardHostOptions;
   readonly #book = new NodeBook();
-  readonly #tables = new Map<number, TableInfo>();
+  readonly #tables = new Map<number, { readonly info: TableInfo; readonly envs: TableEnvs }>();
   readonly #shelf: ReplicaShelf;
   readonly #drivers: ReadonlyMap<PartitionId, ReplicaDriver>;
   readonly #waiting = new DurableQueue<ReplicaDriver>();
   readonly #touched: ReplicaDriver[] = [];
   readonly #source: TransferSource;
+  readonly #admission: Admission;
   #connected = false;
   #stopping = false;
   #ticks = 0;
@@ -87,6 +84,14 @@ export class ShardHost implements ReplicaDriverHost {
       onChange: () => this.requestConfigSync(),
     });
     this.#drivers = this.#shelf.drivers;
+    this.#admission = new Admission({
+      clock: this.clock,
+      lease: options.lease,
+      drivers: this.#drivers,
+      isStopping: () => this.#stopping,
+      touch: (driver) => this.#touch(driver),
+      flush: () => this.#flush(),
+    });
     options.sharedLog.onDurable = (position) => this.#waiting.settle(position);
     options.sharedLog.onFailed = (error) => this.#onLogFailed(error);
     options.client.onPeer = (address, event) => this.#onPeer(address, event);
@@ -104,7 +109,7 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   #build(opened: OpenedReplica): ReplicaDriver {
-    const { store, recovered, maxReplicaCount } = opened;
+    const { store, recovered, maxReplicaCount, partitionCount } = opened;
     const { node, incarnation, settings } = this.#options;
     // The engine is replaced when an image is installed: always ask the store for the current one.
     const translator = new StorageTranslator({ get: (key) => store.engine.get(key) });
@@ -118,7 +123,16 @@ export class ShardHost implements ReplicaDriverHost {
       maxReplicaCount,
       logFirstDecree: () => store.firstDecree,
     }, this.clock.now());
-    return new ReplicaDriver({ core, store, host: this });
+    const driver = new ReplicaDriver({
+      core,
+      store,
+      host: this,
+      translator,
+      ...(partitionCount === undefined ? {} : { partitionCount }),
+    });
+    const table = this.#tables.get(tableOf(store.partition));
+    if (table !== undefined) driver.describe(table.info, table.envs);
+    return driver;
   }
 
   /** Takes a command of the control part. */
@@ -166,6 +180,7 @@ export class ShardHost implements ReplicaDriverHost {
       driver.writeLog();
     }
     this.#source.expire();
+    this.#admission.tick();
   }
 
   /** Syncs the private logs, then gives back what the shared log need not hold any more. */
@@ -180,6 +195,7 @@ export class ShardHost implements ReplicaDriverHost {
   /** Refuses new work, closes every replica and then the shared log. */
   async close(): Promise<void> {
     this.#stopping = true;
+    this.#admission.close();
     for (const driver of this.#drivers.values()) driver.deliver({ kind: "close" });
     await this.#shelf.closeAll();
     await this.#options.sharedLog.close();
@@ -246,14 +262,17 @@ export class ShardHost implements ReplicaDriverHost {
       (proposal) => this.#options.report({ kind: "proposal", proposal }),
     );
     server.handle(LearnFetch, (request, call) => {
-      const driver = this.#find(request.partition, refusable(call));
+      const driver = this.#admission.find(request.partition, refusable(call));
       if (driver !== undefined) this.#source.fetch(driver, request, call);
     });
-    registerWrites(server, (partition, request, call) => this.#onWrite(partition, request, call));
+    const { clock, logger } = this;
+    const admission = this.#admission;
+    registerWrites(server, (partition, request, call) => admission.write(partition, request, call));
     registerReads(server, {
-      clock: this.clock,
-      logger: this.logger,
-      reader: (partition, stale, call) => this.#reader(partition, stale, call),
+      clock,
+      logger,
+      find: (partition, call) => admission.find(partition, call),
+      reader: (head, call, now, again) => admission.reader(head, call, now, again),
     });
     server.onBatchEnd = () => this.#flush();
   }
@@ -273,37 +292,6 @@ export class ShardHost implements ReplicaDriverHost {
     if (driver.touched) return;
     driver.touched = true;
     this.#touched.push(driver);
-  }
-
-  #find(partition: PartitionId, call: IncomingCall<never>): ReplicaDriver | undefined {
-    const driver = this.#drivers.get(partition);
-    if (driver === undefined) call.fail(Err.OBJECT_NOT_FOUND);
-    return driver;
-  }
-
-  /** The replica that may answer this read now, or undefined after the refusal was sent (R8). */
-  #reader(
-    partition: PartitionId,
-    stale: boolean,
-    call: IncomingCall<never>,
-  ): Readable | undefined {
-    const driver = this.#find(partition, call);
-    if (driver === undefined) return undefined;
-    const { core, engine } = driver;
-    const allowed = stale
-      ? core.status === "primary" || core.status === "secondary"
-      : core.readable && this.#options.lease.held;
-    if (allowed && engine !== undefined) return { engine, scans: driver.scans };
-    call.fail(Err.INVALID_STATE);
-    return undefined;
-  }
-
-  #onWrite(partition: PartitionId, request: WriteRequest, call: WriteCall): void {
-    const driver = this.#find(partition, refusable(call));
-    if (driver === undefined) return;
-    if (!this.#options.lease.held || this.#stopping) return call.fail(Err.INVALID_STATE);
-    driver.deliver({ kind: "write", request });
-    this.#touch(driver);
   }
 
   #onMessage(message: PeerMessage): void {
@@ -335,10 +323,12 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   #onTables(tables: readonly TableInfo[]): void {
-    for (const table of tables) this.#tables.set(table.tableId, table);
-    for (const { store, partition } of this.#drivers.values()) {
-      const table = this.#tables.get(tableOf(partition));
-      if (table !== undefined) store.describe(table);
+    for (const info of tables) {
+      this.#tables.set(info.tableId, { info, envs: parseTableEnvs(info.envs) });
+    }
+    for (const driver of this.#drivers.values()) {
+      const table = this.#tables.get(tableOf(driver.partition));
+      if (table !== undefined) driver.describe(table.info, table.envs);
     }
   }
 
@@ -376,7 +366,7 @@ export class ShardHost implements ReplicaDriverHost {
   #open(partition: PartitionId, event: ReplicaEvent): void {
     const { shard, shardCount, sharedLog } = this.#options;
     if (this.#stopping || sharedLog.poisoned || partition % shardCount !== shard) return;
-    this.#shelf.open(partition, this.#tables.get(tableOf(partition)), event);
+    this.#shelf.open(partition, this.#tables.get(tableOf(partition))?.info, event);
   }
 }
 

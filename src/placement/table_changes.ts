@@ -8,7 +8,7 @@ import type { TableState } from "./cluster_state.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { fail, levelNow, type MetaState, type Reign, reply } from "./meta_state.ts";
-import { envProblem } from "./table_envs.ts";
+import { envProblem } from "../schema/table_envs.ts";
 import { busyReason, nameProblem, replicaCountProblem, writeTable } from "./tables.ts";
 
 /** The table of this name if it can be changed now; otherwise the request is refused. */

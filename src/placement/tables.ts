@@ -12,7 +12,7 @@ import type { MetaBody, StoreChange, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { fail, levelNow, type MetaState, note, type Reign, reply, write } from "./meta_state.ts";
 import { partitionPath, partitionValue, tablePath, tableValue } from "./stored.ts";
-import { envProblem } from "./table_envs.ts";
+import { envProblem } from "../schema/table_envs.ts";
 import { changeConfig } from "./update_config.ts";
 
 /** Members a partition may have. */

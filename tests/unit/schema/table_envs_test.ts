@@ -1,0 +1,78 @@
+// Table variables: what is let in, and what it means.
+
+import assert from "node:assert/strict";
+import { envProblem, NO_ENVS, parseTableEnvs } from "../../../src/schema/table_envs.ts";
+
+function parse(envs: Record<string, string>) {
+  return parseTableEnvs(new Map(Object.entries(envs)));
+}
+
+Deno.test("envProblem names what is wrong, and the variables that were perhaps meant", () => {
+  assert.equal(envProblem("default_ttl", "3600"), undefined);
+  assert.match(envProblem("default_ttl", "-1")!, /"default_ttl" is "-1": expected an integer/);
+  assert.match(envProblem("replica.deny", "x")!, /Unknown.*replica\.deny_client_request/);
+  assert.match(envProblem("replica.slow_query_threshold", "19")!, /from 20/);
+  assert.equal(envProblem("replica.rocksdb_iteration_threshold_time_ms", "0"), undefined);
+});
+
+Deno.test("envProblem takes a throttle with each half at most once", () => {
+  const problem = (value: string) => envProblem("replica.write_throttling", value);
+  for (
+    const good of ["1*delay*0", "10K*reject*5", "1M*reject*5,1K*delay*5", "1*delay*1,2*reject*1"]
+  ) {
+    assert.equal(problem(good), undefined, good);
+  }
+  for (
+    const bad of [
+      "",
+      "10",
+      "1*delay*1,2*delay*1",
+      "1*wait*1",
+      "1G*delay*1",
+      "1*delay*1,",
+      "K*delay*1",
+    ]
+  ) {
+    assert.notEqual(problem(bad), undefined, bad);
+  }
+});
+
+Deno.test("parseTableEnvs reads every variable a replica acts on", () => {
+  assert.deepEqual(
+    parse({
+      "default_ttl": "60",
+      "replica.deny_client_request": "reconfig*write",
+      "replica.read_throttling": "2K*delay*20,1M*reject*30",
+      "replica.backup_request_throttling": "5*delay*1",
+      "replica.write_throttling": "7*reject*100",
+      "replica.write_throttling_by_size": "1M*delay*9",
+      "replica.read_throttling_by_size": "10K",
+      "replica.slow_query_threshold": "50",
+      "replica.rocksdb_iteration_threshold_time_ms": "0",
+      "business.info": "nothing to us",
+    }),
+    {
+      defaultTtlSeconds: 60,
+      deny: { mode: "reconfig", what: "write" },
+      reads: { delay: { units: 2048, ms: 20 }, reject: { units: 1024 * 1024, ms: 30 } },
+      staleReads: { delay: { units: 5, ms: 1 }, reject: undefined },
+      writes: { delay: undefined, reject: { units: 7, ms: 100 } },
+      writeBytes: { delay: { units: 1024 * 1024, ms: 9 }, reject: undefined },
+      readBytes: 10 * 1024,
+      slowReadMs: 50,
+      rangeTimeMs: 0,
+    },
+  );
+});
+
+Deno.test("parseTableEnvs limits read bytes by the reject half of the long form only", () => {
+  const bytes = (value: string) => parse({ "replica.read_throttling_by_size": value }).readBytes;
+  assert.equal(bytes("3M"), 3 * 1024 * 1024);
+  assert.equal(bytes("1K*delay*20"), 0);
+  assert.equal(bytes("1K*delay*20,2K*reject*20"), 2048);
+});
+
+Deno.test("parseTableEnvs takes what it cannot read as not set", () => {
+  assert.deepEqual(parse({}), NO_ENVS);
+  assert.deepEqual(parse({ "default_ttl": "x", "replica.read_throttling": "1*delay" }), NO_ENVS);
+});
