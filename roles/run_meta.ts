@@ -5,6 +5,7 @@ import { EmbeddedCoordinator } from "../src/coordination/embedded.ts";
 import { callbackOf } from "../src/observe/logger.ts";
 import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
+import { probe } from "../src/rpc/tcp_transport.ts";
 import { diskFiles } from "../storage/disk_files.ts";
 import { startMeta } from "./meta/main_meta.ts";
 import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
@@ -38,6 +39,7 @@ async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<st
     },
     openServer: () => new TcpRpcServer({ ...network, identity: { ...identity, node: "" } }),
     openClient: (node) => new TcpRpcClient({ ...network, identity: { ...identity, node } }),
+    probe: (address) => probe(address, network.settings.connectTimeoutMs),
     version: VERSION,
     logger: log.logger("meta"),
     onFatal: (reason) => lifecycle.fail(reason),

@@ -27,6 +27,8 @@ export interface MetaServerOptions {
   readonly openServer: () => RpcServer;
   /** Makes the dialing side. `node`: the server's name. */
   readonly openClient: (node: string) => RpcClient;
+  /** Whether anybody listens on an address. @default nobody knows */
+  readonly probe?: (address: string) => Promise<"listening" | "refused" | "unknown">;
   readonly version?: string;
   readonly logger: Logger;
   readonly clock?: Clock;
@@ -67,7 +69,9 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
   });
   const client = options.openClient(address);
   const onFatal = options.onFatal ?? (() => {});
-  const driver = new MetaDriver({ core, coordinator, client, clock, logger, onFatal });
+  const probe = options.probe ?? (() => Promise.resolve("unknown" as const));
+  const driver = new MetaDriver({ core, coordinator, client, clock, logger, probe, onFatal });
+  server.onDisconnect = (node) => driver.deliver({ kind: "connectionLost", node });
   const startedAt = Math.floor(clock.now().wall);
   registerHandlers(server, driver, { version: options.version ?? "", startedAt });
   driver.start(address);

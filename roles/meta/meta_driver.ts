@@ -38,6 +38,8 @@ export interface MetaDriverOptions {
   readonly client: RpcClient;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whether anybody listens on an address; "refused" is proof that nobody does. */
+  readonly probe: (address: string) => Promise<"listening" | "refused" | "unknown">;
   /** This process cannot go on: its store failed, or somebody else wrote into it. */
   readonly onFatal: (reason: string) => void;
 }
@@ -112,6 +114,11 @@ export class MetaDriver {
     for (const effect of effects) this.#perform(effect);
   }
 
+  async #probe(node: string, probedAt: number): Promise<void> {
+    const verdict = await this.#options.probe(node).catch(() => "unknown");
+    if (verdict === "refused") this.deliver({ kind: "refused", node, probedAt });
+  }
+
   #perform(effect: MetaEffect): void {
     switch (effect.kind) {
       case "load":
@@ -121,6 +128,8 @@ export class MetaDriver {
         return void this.#store(effect.write, effect.changes, effect.epoch);
       case "readBack":
         return void this.#readBack(effect.write, effect.paths);
+      case "probe":
+        return void this.#probe(effect.node, effect.probedAt);
       case "send":
         return this.#options.client.send(effect.to, ConfigProposal, effect.message);
       case "reply":

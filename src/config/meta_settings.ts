@@ -1,6 +1,6 @@
 // Settings of meta servers. settings.ts joins all groups and explains names.
 
-import { choice, duration, hostPort, int, text } from "./field.ts";
+import { bool, choice, duration, hostPort, int, text } from "./field.ts";
 import { group } from "./group.ts";
 
 /** Addresses and directories. */
@@ -24,6 +24,10 @@ export const PLACEMENT = group("Placement", ["meta"], {
     min: "10ms",
     max: "1m",
     doc: "Meta looks for dead servers this often",
+  }),
+  fastFailover: bool({
+    default: true,
+    doc: "A server whose address refuses connections is dead at once; off where firewalls refuse",
   }),
   cureIntervalMs: duration({
     default: "1s",

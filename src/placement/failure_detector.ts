@@ -135,6 +135,21 @@ export class FailureDetector {
     return { dead, pausedMs };
   }
 
+  /**
+   * Declares a server dead whose address refused a connection that was dialed at `probedAt`: it closes its
+   * listener last, so the process is gone. A beacon heard since then came from a living one.
+   *
+   * @returns The server, or `undefined` if the refusal proves nothing.
+   */
+  refused(name: NodeId, probedAt: number): NodeState | undefined {
+    const node = this.#nodes.get(name);
+    if (node === undefined || !node.alive || node.heardAt >= probedAt) return undefined;
+    node.alive = false;
+    node.collected = false;
+    this.#aliveCount--;
+    return node;
+  }
+
   /** Where the given servers listen, as far as known. */
   addresses(nodes: Iterable<NodeId>): NodeAddress[] {
     const addresses: NodeAddress[] = [];

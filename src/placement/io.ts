@@ -112,7 +112,11 @@ export type MetaEvent =
     readonly write: number;
     readonly nodes: readonly (StoredValue | undefined)[] | undefined;
   }
-  | { readonly kind: "request"; readonly token: Token; readonly request: MetaRequest };
+  | { readonly kind: "request"; readonly token: Token; readonly request: MetaRequest }
+  /** A connection with a server broke: it may have crashed. */
+  | { readonly kind: "connectionLost"; readonly node: NodeId }
+  /** Answer to the probe effect: the server's own address refused the connection. */
+  | { readonly kind: "refused"; readonly node: NodeId; readonly probedAt: number };
 
 export type MetaEffect =
   /**
@@ -128,6 +132,11 @@ export type MetaEffect =
   }
   /** Read these nodes; report `readBack`. */
   | { readonly kind: "readBack"; readonly write: number; readonly paths: readonly string[] }
+  /**
+   * Dial the server's address, now, and report `refused` with the same time if nobody listens there. No
+   * report otherwise.
+   */
+  | { readonly kind: "probe"; readonly node: NodeId; readonly probedAt: number }
   /** One-way, may be lost. */
   | { readonly kind: "send"; readonly to: NodeId; readonly message: ConfigProposalMessage }
   | { readonly kind: "reply"; readonly token: Token; readonly response: unknown }
@@ -177,6 +186,11 @@ export interface MetaSettings {
   /** A server without a beacon for so long is dead. Longer than `leaseMs`. */
   readonly graceMs: number;
   readonly failureCheckMs: number;
+  /**
+   * A refused connection to a server's own address proves that its process is gone: no need to wait for
+   * the end of the grace period. Wrong where a firewall refuses in a server's name.
+   */
+  readonly fastFailover: boolean;
   readonly cureIntervalMs: number;
   /** A lost member is expected back for so long before another server gets its place. */
   readonly replicaAssignDelayMs: number;
@@ -199,6 +213,7 @@ export const META_DEFAULTS: MetaSettings = {
   leaseMs: 5000,
   graceMs: 6000,
   failureCheckMs: 500,
+  fastFailover: true,
   cureIntervalMs: 1000,
   replicaAssignDelayMs: 30_000,
   proposalGiveUpMs: 10_000,

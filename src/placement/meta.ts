@@ -122,6 +122,12 @@ export class MetaCore {
       case "request":
         onRequest(s, event.token, event.request);
         break;
+      case "connectionLost":
+        onConnectionLost(s, event.node);
+        break;
+      case "refused":
+        onRefused(s, event.node, event.probedAt);
+        break;
     }
     afterStep(s);
   }
@@ -149,6 +155,20 @@ function tick(s: MetaState): void {
   if (!reign.started || !leads(s)) return;
   if (dead.length > 0) onDead(s, reign, dead);
   else if (s.now.mono >= reign.nextCureAt) cureAll(s, reign);
+}
+
+/** A crash should not cost a whole grace period: ask the server's address whether anybody is there. */
+function onConnectionLost(s: MetaState, node: NodeId): void {
+  const { reign } = s;
+  if (reign === undefined || !reign.started || !s.settings.fastFailover) return;
+  if (reign.detector.isAlive(node)) s.out.push({ kind: "probe", node, probedAt: s.now.mono });
+}
+
+function onRefused(s: MetaState, name: NodeId, probedAt: number): void {
+  const { reign } = s;
+  if (reign === undefined || !reign.started || !leads(s)) return;
+  const node = reign.detector.refused(name, probedAt);
+  if (node !== undefined) onDead(s, reign, [node]);
 }
 
 function onElected(s: MetaState, epoch: number): void {

@@ -1,13 +1,13 @@
-// Changes of a table that exists: recall, rename, environment variables, replica count. Each is one versioned
-// write of the table's node; what follows for the partitions is the guardian's work. Rules: docs/meta.md,
-// "Tables" (meta.md §8, admin.md §2.2).
+// Changes of a table that exists: recall, rename, environment variables, replica count. Each is one
+// versioned write of the table's node; what follows for the partitions is the guardian's work.
+// Rules: docs/meta.md, "Tables".
 
 import { Err } from "../base/errors.ts";
 import type { TableInfo } from "../schema/types.ts";
 import type { TableState } from "./cluster_state.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
-import { fail, levelNow, type MetaState, type Reign, reply } from "./meta_state.ts";
+import { fail, levelNow, levelText, type MetaState, type Reign, reply } from "./meta_state.ts";
 import { envProblem } from "../schema/table_envs.ts";
 import { busyReason, nameProblem, replicaCountProblem, writeTable } from "./tables.ts";
 
@@ -138,7 +138,9 @@ export function onUpdateTableEnvs(
   });
 }
 
-/** Changes how many members a partition should have; members are then added or removed one by one. */
+/**
+ * Changes how many members a partition should have; members are then added or removed one by one.
+ */
 export function onSetMaxReplicaCount(
   s: MetaState,
   reign: Reign,
@@ -147,9 +149,8 @@ export function onSetMaxReplicaCount(
 ): void {
   const table = changeable(s, reign, name, token);
   if (table === undefined) return;
-  const level = levelNow(s, reign);
-  if (!allows(level, "steady")) {
-    return fail(s, token, Err.STATE_FREEZED, `The function level is ${level}`);
+  if (!allows(levelNow(s, reign), "steady")) {
+    return fail(s, token, Err.STATE_FREEZED, levelText(s, reign));
   }
   const problem = replicaCountProblem(reign, maxReplicaCount);
   if (problem !== undefined) return fail(s, token, Err.INVALID_ARGUMENT, problem);

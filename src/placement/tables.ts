@@ -1,7 +1,7 @@
-// The life of a table: created, changed, dropped, recalled. Invariants: a request is answered after what it
-// did is stored; a step that a crash interrupts is continued by the next leader; a table's number is never
-// used again. Creating and dropping are states in the store, so that every step is visible there.
-// Rules: docs/meta.md, "Tables" (meta.md §8, admin.md §2.2).
+// The life of a table: created, changed, dropped, recalled. Invariants: a request is answered after
+// what it did is stored; a step that a crash interrupts is continued by the next leader; a table's
+// number is never used again. Creating and dropping are states in the store, so that every step is
+// visible there. Rules: docs/meta.md, "Tables".
 
 import { Err } from "../base/errors.ts";
 import { NOBODY, partitionId } from "../base/ids.ts";
@@ -10,7 +10,16 @@ import type { TableState } from "./cluster_state.ts";
 import { droppedConfig, emptyConfig } from "./config_change.ts";
 import type { MetaBody, StoreChange, Token } from "./io.ts";
 import { allows } from "./levels.ts";
-import { fail, levelNow, type MetaState, note, type Reign, reply, write } from "./meta_state.ts";
+import {
+  fail,
+  levelNow,
+  levelText,
+  type MetaState,
+  note,
+  type Reign,
+  reply,
+  write,
+} from "./meta_state.ts";
 import { partitionPath, partitionValue, tablePath, tableValue } from "./stored.ts";
 import { envProblem } from "../schema/table_envs.ts";
 import { changeConfig } from "./update_config.ts";
@@ -51,7 +60,7 @@ export function onCreateTable(
   if (existing !== undefined) return onExisting(s, existing, request, token);
   if (reign.names.has(name)) return refuse(Err.BUSY, `A table is getting the name "${name}" now`);
   if (!allows(levelNow(s, reign), "steady")) {
-    return refuse(Err.STATE_FREEZED, `The function level is ${levelNow(s, reign)}`);
+    return refuse(Err.STATE_FREEZED, levelText(s, reign));
   }
   for (const [key, value] of envs) {
     const problem = envProblem(key, value);
@@ -140,7 +149,9 @@ function newPartitions(
   };
 }
 
-/** Writes the partitions that are missing, then declares the table available. Also after a restart. */
+/**
+ * Writes the partitions that are missing, then declares the table available. Also after a restart.
+ */
 export function continueCreate(
   s: MetaState,
   reign: Reign,
@@ -161,7 +172,10 @@ export function continueCreate(
   });
 }
 
-/** Stores a table's new form, then makes it current. Members hear of it at their next sync, which is soon. */
+/**
+ * Stores a table's new form, then makes it current. Members hear of it at their next sync, which is
+ * soon.
+ */
 export function writeTable(
   s: MetaState,
   reign: Reign,
@@ -211,8 +225,9 @@ export function onDropTable(
 }
 
 /**
- * Takes the members out of every partition, then declares the table dropped. Also after a restart. Partitions
- * with a change in flight are taken up when it has ended: {@link continueDrops} runs again then.
+ * Takes the members out of every partition, then declares the table dropped. Also after a restart.
+ * Partitions with a change in flight are taken up when it has ended: {@link continueDrops} runs
+ * again then.
  */
 export function continueDrop(
   s: MetaState,

@@ -28,6 +28,8 @@ export interface RpcServer {
   handle<Q, A>(rpc: Rpc<Q, A>, handler: Handler<Q, A>): void;
   /** Called after each batch of frames of one socket read was dispatched: the place to flush batched work. */
   onBatchEnd: () => void;
+  /** A connection ended; `peer` is the node's name if it has one, else its socket address. */
+  onDisconnect?: (peer: string) => void;
   /** Starts listening on "host:port"; port 0 takes a free one. @returns the bound "host:port". */
   listen(address: string): Promise<string>;
   /** Stops accepting, answers what is running within `graceMs`, closes connections; the listener goes last. */

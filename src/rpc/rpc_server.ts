@@ -260,6 +260,7 @@ class ServerConnection implements ConnectionOwner {
 /** RpcServer over TCP. */
 export class TcpRpcServer implements RpcServer {
   onBatchEnd: () => void = () => {};
+  onDisconnect: (peer: string) => void = () => {};
   /** Handlers by code; read by the connections. */
   readonly routes = new Map<number, Route>();
   /** True once `close` was called: nothing new starts. */
@@ -337,7 +338,13 @@ export class TcpRpcServer implements RpcServer {
 
   /** A connection is gone. */
   forget(connection: ServerConnection): void {
-    this.#connections.delete(connection);
+    if (!this.#connections.delete(connection)) return;
+    const { peer } = connection.connection;
+    try {
+      this.onDisconnect(peer);
+    } catch (error) {
+      this.#context.log("error", "The report of a lost connection failed", { peer, error });
+    }
   }
 
   #accept(wire: Wire): void {

@@ -153,6 +153,29 @@ export function dial(
   };
 }
 
+/**
+ * Asks whether anybody listens on "host:port".
+ *
+ * @returns "refused" only if the other machine itself said that nobody does.
+ */
+export function probe(
+  address: string,
+  timeoutMs: number,
+): Promise<"listening" | "refused" | "unknown"> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ ...parseAddress(address), timeout: timeoutMs });
+    const end = (verdict: "listening" | "refused" | "unknown") => {
+      socket.destroy();
+      resolve(verdict);
+    };
+    socket.once("connect", () => end("listening"));
+    socket.once("timeout", () => end("unknown"));
+    socket.once("error", (error: Error & { code?: string }) => {
+      end(error.code === "ECONNREFUSED" ? "refused" : "unknown");
+    });
+  });
+}
+
 /** Listens on "host:port" (port 0: any free one). @throws {Error} If it cannot bind. */
 export function listen(address: string, accepted: (wire: Wire) => void): Promise<Listening> {
   const { host, port } = parseAddress(address);

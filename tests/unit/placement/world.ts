@@ -53,6 +53,7 @@ export class World {
   readonly answers = new Map<number, { error: number; response: unknown; detail: string }>();
   readonly proposals: { to: string; message: ConfigProposalMessage }[] = [];
   readonly notes: { event: string; details: Readonly<Record<string, unknown>> }[] = [];
+  readonly probes: Extract<MetaEffect, { kind: "probe" }>[] = [];
   abdicated: string | undefined;
   readonly #settings: MetaSettings;
   readonly #inbox: MetaEvent[] = [];
@@ -130,6 +131,9 @@ export class World {
         this.answers.set(effect.token as number, { error, response: undefined, detail });
         return;
       }
+      case "probe":
+        this.probes.push(effect);
+        return;
       case "abdicate":
         this.abdicated = effect.reason;
         return;
