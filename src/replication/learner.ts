@@ -7,9 +7,12 @@ import { decodeMutation, type Mutation } from "../schema/mutation.ts";
 import type { GroupCheckMessage, LearnReplyMessage } from "../schema/replica_rpc.ts";
 import { failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
-import { adoptBallot, becomeInactive } from "./membership.ts";
+import { adoptBallot, becomeInactive, becomeTransient } from "./membership.ts";
 import { encodedOf, PrepareList } from "./prepare_list.ts";
 import { append, head, type LearnerState, note, type ReplicaState, send } from "./state.ts";
+
+/** A primary not heard of for so many group check intervals does not teach any more. */
+const SILENT_GROUP_CHECKS = 8;
 
 /**
  * A group check (or ADD_LEARNER, which is the same message) for a learner.
@@ -21,7 +24,10 @@ export function onLearnerCheck(s: ReplicaState, message: GroupCheckMessage): boo
   const current = s.learner;
   if (s.status === "learner" && current !== undefined) {
     if (message.signature < current.signature) return true;
-    if (message.signature === current.signature) return current.phase === "starting";
+    if (message.signature === current.signature) {
+      current.heardAt = s.now;
+      return current.phase === "starting";
+    }
   } else if (message.ballot === s.ballot && s.status !== "inactive") return true;
   else if (message.ballot === s.ballot && s.reconfiguration !== undefined) return true;
   startLearning(s, message);
@@ -54,6 +60,7 @@ function startLearning(s: ReplicaState, message: GroupCheckMessage): void {
     prepareStart: 0,
     retryAt: s.now,
     rounds: 0,
+    heardAt: s.now,
   };
   note(s, "status", { to: "learner", ballot: s.ballot, signature: message.signature });
   tickLearner(s);
@@ -63,6 +70,10 @@ function startLearning(s: ReplicaState, message: GroupCheckMessage): void {
 export function tickLearner(s: ReplicaState): void {
   const learner = s.learner;
   if (learner === undefined || s.status !== "learner") return;
+  if (s.now - learner.heardAt > s.settings.groupCheckIntervalMs * SILENT_GROUP_CHECKS) {
+    // It was forgotten, or its primary is gone. Whoever wants it says so with a new signature.
+    return giveUp(s, "its primary is silent");
+  }
   if (learner.phase === "starting") {
     // The tail is of unknown history: only what is applied counts, and the log says so for replays.
     if (s.applying !== 0) return;
@@ -113,6 +124,13 @@ export function onLearnReply(s: ReplicaState, message: LearnReplyMessage): void 
     if (first > message.committed) return retryNow(s, learner);
     s.out.push({ kind: "fetchLog", from, signature, first, last: message.committed });
   } else s.out.push({ kind: "fetchImage", from, signature, ballot: s.ballot });
+}
+
+/** Ends learning; one that said it is done may be a member by now, and waits for meta's word. */
+export function giveUp(s: ReplicaState, reason: string): void {
+  if (s.learner?.phase !== "learned") return becomeInactive(s, reason);
+  note(s, "status", { to: "transient", reason });
+  becomeTransient(s);
 }
 
 function retryNow(s: ReplicaState, learner: LearnerState): void {

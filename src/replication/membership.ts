@@ -12,6 +12,7 @@ import type {
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
+import { giveUp } from "./learner.ts";
 import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
 import { append, head, NO_RECONCILE_END, note, type ReplicaState, send } from "./state.ts";
 import { addLearner } from "./teacher.ts";
@@ -342,11 +343,7 @@ export function onMetaContact(s: ReplicaState, connected: boolean): void {
     failWaiting(s);
     note(s, "status", { to: "transient", reason: "lost contact with meta" });
     becomeTransient(s);
-  } else if (s.status === "learner" && s.learner?.phase === "learned") {
-    // Its primary may have made it a member while it could not hear: meta's next word decides.
-    note(s, "status", { to: "transient", reason: "lost contact with meta" });
-    becomeTransient(s);
-  } else if (s.status === "learner") becomeInactive(s, "lost contact with meta");
+  } else if (s.status === "learner") giveUp(s, "lost contact with meta");
   else failQueue(s, Err.INVALID_STATE);
 }
 

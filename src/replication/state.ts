@@ -80,6 +80,8 @@ export interface LearnerState {
   /** When to ask again, monotonic ms. */
   retryAt: number;
   rounds: number;
+  /** Last group check of the primary with this signature, monotonic ms. */
+  heardAt: number;
 }
 
 /** See the file comment. */

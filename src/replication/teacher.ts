@@ -108,7 +108,7 @@ export function onLearn(s: ReplicaState, message: LearnMessage): void {
   const { list } = s;
   // State the primary never had belongs to a lost history: start from nothing.
   if (message.applied > list.maxPrepared) {
-    learner.prepareStart = 0;
+    stopPreparing(learner);
     return reply(s, message, { source: "image", fromScratch: true });
   }
   // Not yet committed here again after a takeover. Never force it: other members may lack it.
@@ -117,10 +117,19 @@ export function onLearn(s: ReplicaState, message: LearnMessage): void {
   }
   const start = message.applied + 1;
   if (teachFromCache(s, learner, message, start)) return;
-  learner.prepareStart = 0;
+  stopPreparing(learner);
   const logged = start > s.durable || start >= s.logFirstDecree();
   tryCommit(s);
   reply(s, message, { source: logged ? "log" : "image" });
+}
+
+/**
+ * The learner starts another round: it gets no prepares, nobody waits for it, and whatever it said of an
+ * earlier round does not make it a member.
+ */
+function stopPreparing(learner: Learner): void {
+  learner.prepareStart = 0;
+  learner.completed = false;
 }
 
 /** @returns False if the cache does not reach back to `start`. */
@@ -175,7 +184,10 @@ export function onLearnCompletion(s: ReplicaState, message: LearnCompletionMessa
   if (s.status !== "primary" || message.ballot !== s.ballot) return;
   const learner = s.learners.get(message.from);
   if (learner === undefined || learner.signature !== message.signature) return;
-  if (learner.prepareStart === 0) return;
+  if (learner.prepareStart === 0) {
+    // A late or repeated LEARN began a round that the learner knows nothing of: both begin anew.
+    return forgetLearner(s, message.from, "out of step");
+  }
   learner.heardAt = s.now;
   learner.completed = true;
   promote(s, learner);
