@@ -23,6 +23,7 @@ async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<st
     server: { ...SERVER_DEFAULTS, ...settings.contact, beaconIntervalMs, leaseMs },
     logs: settings.logs,
     engine: settings.engine,
+    ...settings.expiry,
     rpc: settings.rpc,
     version: VERSION,
     logger: log.logger("replica"),

@@ -150,7 +150,7 @@ export class StorageTranslator implements WriteTranslator {
       return stored !== undefined && isExpired(stored, now);
     });
     for (const key of expired) scope.ops.push({ key, value: undefined });
-    return DONE;
+    return { error: Err.OK, result: encode(multiRemoveResult, { count: expired.length }) };
   }
 
   #pushPut(key: Uint8Array, userData: Uint8Array, expireTs: number, scope: Scope): void {

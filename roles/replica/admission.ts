@@ -97,6 +97,13 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     this.#host.touch(driver);
   }
 
+  /** Hands over a write of the server's own, and turns it into a mutation at once. */
+  propose(driver: ReplicaDriver, request: WriteRequest): void {
+    driver.deliver({ kind: "write", request });
+    this.#host.touch(driver);
+    this.#host.flush();
+  }
+
   /** Lets go whoever has waited long enough. */
   tick(): void {
     this.#line.step();

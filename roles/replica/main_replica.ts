@@ -54,6 +54,8 @@ export interface ReplicaOptions {
   readonly server: ServerSettings;
   readonly logs: LogSettings;
   readonly engine?: LevelOptions;
+  /** Rows per second that are checked for expiry. @default 0: none */
+  readonly sweepRowsPerSecond?: number;
   readonly rpc?: Partial<RpcSettings>;
   readonly httpPort?: number;
   readonly version?: string;
@@ -157,6 +159,7 @@ function assemble(options: Complete, parts: {
     shard: 0,
     shardCount: 1,
     settings: options.replication,
+    sweepRowsPerSecond: options.sweepRowsPerSecond ?? 0,
     report: (report) => control.onReport(report),
   });
   const control: ServerDriver = new ServerDriver({

@@ -26,6 +26,7 @@ import { refusable, registerReads } from "./read_handlers.ts";
 import { ReplicaDriver, type ReplicaDriverHost } from "./replica_driver.ts";
 import { ReplicaShelf } from "./replica_shelf.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+import { Sweeper } from "./sweeper.ts";
 import { pullImage, pullLog } from "./transfer_pull.ts";
 import { TransferSource } from "./transfer_source.ts";
 import { registerWrites } from "./write_handlers.ts";
@@ -45,6 +46,8 @@ export interface ShardHostOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly lease: LeaseGate;
+  /** Rows per second that are checked for expiry. @default 0: none */
+  readonly sweepRowsPerSecond?: number;
   /** Messages to the control part. */
   readonly report: (report: ShardReport) => void;
 }
@@ -65,6 +68,8 @@ export class ShardHost implements ReplicaDriverHost {
   readonly #touched: ReplicaDriver[] = [];
   readonly #source: TransferSource;
   readonly #admission: Admission;
+  /** Deletes expired rows. */
+  readonly sweeper: Sweeper;
   #connected = false;
   #stopping = false;
   #ticks = 0;
@@ -91,6 +96,14 @@ export class ShardHost implements ReplicaDriverHost {
       isStopping: () => this.#stopping,
       touch: (driver) => this.#touch(driver),
       flush: () => this.#flush(),
+    });
+    this.sweeper = new Sweeper({
+      rowsPerSecond: options.sweepRowsPerSecond ?? 0,
+      clock: this.clock,
+      logger: this.logger,
+      drivers: this.#drivers,
+      mayWrite: () => options.lease.held && !this.#stopping,
+      submit: (driver, request) => this.#admission.propose(driver, request),
     });
     options.sharedLog.onDurable = (position) => this.#waiting.settle(position);
     options.sharedLog.onFailed = (error) => this.#onLogFailed(error);
@@ -181,6 +194,7 @@ export class ShardHost implements ReplicaDriverHost {
     }
     this.#source.expire();
     this.#admission.tick();
+    this.sweeper.tick();
   }
 
   /** Syncs the private logs, then gives back what the shared log need not hold any more. */
@@ -196,6 +210,7 @@ export class ShardHost implements ReplicaDriverHost {
   async close(): Promise<void> {
     this.#stopping = true;
     this.#admission.close();
+    await this.sweeper.close();
     for (const driver of this.#drivers.values()) driver.deliver({ kind: "close" });
     await this.#shelf.closeAll();
     await this.#options.sharedLog.close();

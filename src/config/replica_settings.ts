@@ -222,3 +222,13 @@ export const ENGINE = group("Storage engine", ["replica"], {
   }),
   compression: bool({ default: true, doc: "Compress blocks with Snappy" }),
 }, "engine");
+
+/** Deletion of expired rows. */
+export const EXPIRY = group("Expired rows", ["replica"], {
+  sweepRowsPerSecond: int({
+    default: 1000,
+    min: 0,
+    max: 1_000_000,
+    doc: "Rows checked for expiry in the background, over all partitions led; 0 = never",
+  }),
+});

@@ -8,7 +8,7 @@ import { DETECTOR, PROCESS, RPC } from "./common_settings.ts";
 import { type AnySetting, keyOf, type Values } from "./field.ts";
 import type { Group, ServerRole } from "./group.ts";
 import { META_SERVER, PLACEMENT } from "./meta_settings.ts";
-import { CONTACT, ENGINE, LOGS, REPLICA_SERVER, REPLICATION } from "./replica_settings.ts";
+import { CONTACT, ENGINE, EXPIRY, LOGS, REPLICA_SERVER, REPLICATION } from "./replica_settings.ts";
 
 /** All groups, in the order of the documentation. */
 export const GROUPS = {
@@ -21,6 +21,7 @@ export const GROUPS = {
   replication: REPLICATION,
   logs: LOGS,
   engine: ENGINE,
+  expiry: EXPIRY,
   rpc: RPC,
 } as const;
 

@@ -72,7 +72,7 @@ export const MultiRemove = defineRpc({
   request: { ...writeHead, hashKey: bytes, sortKeys: list(bytes, 100_000) },
   response: writeResponse,
 });
-/** `result` of {@link MultiRemove}: how many sort keys were asked to be removed. */
+/** `result` of {@link MultiRemove}: how many sort keys were asked to be removed; of a sweep: how many rows were. */
 export const multiRemoveResult = struct({ count: u32 });
 
 export const Incr = defineRpc({

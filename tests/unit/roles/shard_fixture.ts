@@ -127,6 +127,7 @@ export class LeadShard {
       clock,
       logger: options.logger ?? SILENT,
       lease: this.#lease,
+      sweepRowsPerSecond: options.sweepRowsPerSecond ?? 0,
       report: (report) => this.#reports.push(report),
     });
   }

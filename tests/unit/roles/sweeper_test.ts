@@ -1,0 +1,146 @@
+// Expired rows leave the engine, and no living row does.
+
+import assert from "node:assert/strict";
+import { fromUtf8, utf8 } from "../../../src/base/bytes.ts";
+import { MultiPut, Put } from "../../../src/schema/client_rpc.ts";
+import { decodeKey, USER_KEYS_END, USER_KEYS_START } from "../../../src/schema/key_format.ts";
+import { encodeValue } from "../../../src/schema/value_format.ts";
+import type { Engine } from "../../../storage/engine.ts";
+import { openLevelEngine } from "../../../storage/level_engine.ts";
+import { key } from "./reads_fixture.ts";
+import { LeadShard, WRITE_HEAD } from "./shard_fixture.ts";
+
+/** Sort keys that are stored, expired or not. */
+async function stored(engine: Engine): Promise<string[]> {
+  const iterator = engine.range({ gte: USER_KEYS_START, lt: USER_KEYS_END });
+  const names: string[] = [];
+  for (;;) {
+    const entries = await iterator.next(1000);
+    if (entries.length === 0) break;
+    for (const [raw] of entries) names.push(fromUtf8(decodeKey(raw)!.sortKey));
+  }
+  await iterator.close();
+  return names;
+}
+
+async function fill(shard: LeadShard, names: readonly string[], expireTs: number): Promise<void> {
+  const rows = names.map((name) => ({ sortKey: utf8(name), value: utf8("v") }));
+  await shard.must(MultiPut, { ...WRITE_HEAD, hashKey: utf8("h"), rows, expireTs });
+}
+
+/** Lets time pass until the pass that runs, or the next one, is over. */
+async function pass(shard: LeadShard, passes = shard.host.sweeper.counters.passes + 1) {
+  for (let i = 0; i < 3000 && shard.host.sweeper.counters.passes < passes; i++) {
+    shard.pass(250);
+    await shard.settle();
+  }
+  assert.equal(shard.host.sweeper.counters.passes, passes, "The pass ends");
+}
+
+function names(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `${prefix}${String(i).padStart(4, "0")}`);
+}
+
+for (const kind of ["memory", "LevelDB"] as const) {
+  Deno.test(`Sweeper deletes expired rows and no others (${kind})`, async () => {
+    const dir = Deno.makeTempDirSync({ prefix: "pegasus_sweep_" });
+    const engine = kind === "LevelDB" ? await openLevelEngine(`${dir}/engine`) : undefined;
+    const shard = await LeadShard.start({
+      sweepRowsPerSecond: 2000,
+      ...(engine === undefined ? {} : { engine }),
+    });
+    const soon = shard.seconds + 60;
+    await fill(shard, names("a", 300), soon);
+    await fill(shard, names("b", 300), 0);
+    await fill(shard, names("c", 300), shard.seconds + 100_000);
+    await pass(shard);
+    assert.equal((await stored(shard.store.engine)).length, 900, "Nothing is expired yet");
+    await pass(shard);
+    const left = await stored(shard.store.engine);
+    assert.deepEqual(left, [...names("b", 300), ...names("c", 300)]);
+    assert.equal(shard.host.sweeper.counters.deleted, 300);
+    assert.equal(shard.host.sweeper.counters.examined, 1800);
+    await shard.close();
+    Deno.removeSync(dir, { recursive: true });
+  });
+}
+
+Deno.test("Sweeper keeps to its rate, and never begins with a rate of 0", async () => {
+  const shard = await LeadShard.start({ sweepRowsPerSecond: 100 });
+  await fill(shard, names("a", 1000), 0);
+  for (let i = 0; i < 40; i++) {
+    shard.pass(50);
+    await shard.settle();
+  }
+  const { examined } = shard.host.sweeper.counters;
+  assert(examined > 100 && examined <= 200, `${examined} rows in 2 s`);
+  await shard.close();
+  const idle = await LeadShard.start({ sweepRowsPerSecond: 0 });
+  await fill(idle, names("a", 10), 1);
+  for (let i = 0; i < 40; i++) idle.pass(1000);
+  await idle.settle();
+  assert.equal((await stored(idle.store.engine)).length, 10);
+  await idle.close();
+});
+
+Deno.test("Sweeper spares a row that is overwritten between its look and its write", async () => {
+  const shard = await LeadShard.start({ sweepRowsPerSecond: 1000 });
+  await fill(shard, ["gone", "saved"], shard.seconds - 5);
+  const { engine } = shard.store;
+  const range = engine.range.bind(engine);
+  let overwrites = 0;
+  // The sweeper has read both rows as expired; before it proposes them, one is written again.
+  engine.range = (options) => {
+    const iterator = range(options);
+    return {
+      close: () => iterator.close(),
+      next: async (count, bytesMax) => {
+        const entries = await iterator.next(count, bytesMax);
+        if (entries.length > 0 && overwrites++ === 0) {
+          const row = { key: key("h", "saved"), value: utf8("new"), expireTs: 0 };
+          await shard.must(Put, { ...WRITE_HEAD, ...row });
+        }
+        return entries;
+      },
+    };
+  };
+  await pass(shard);
+  engine.range = range;
+  assert.equal(overwrites > 0, true);
+  assert.deepEqual(await stored(engine), ["saved"]);
+  assert.equal(shard.host.sweeper.counters.deleted, 1);
+  await shard.close();
+});
+
+Deno.test("Sweeper stands still without the lease", async () => {
+  const shard = await LeadShard.start({ sweepRowsPerSecond: 1000 });
+  await fill(shard, ["old"], shard.seconds - 5);
+  for (let i = 0; i < 20; i++) {
+    shard.now.mono += 10_000;
+    shard.now.wall += 10_000;
+    shard.host.tick();
+    await shard.settle();
+  }
+  assert.deepEqual(await stored(shard.store.engine), ["old"]);
+  await pass(shard);
+  assert.deepEqual(await stored(shard.store.engine), []);
+  await shard.close();
+});
+
+Deno.test("Sweeper rewrites stretches where much was deleted", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "pegasus_sweep_" });
+  const engine = await openLevelEngine(`${dir}/engine`);
+  const value = encodeValue(new Uint8Array(100).map((_, i) => i * 7), 1, 1);
+  const all = names("n", 9999).concat(names("o", 5001));
+  await engine.write(all.map((name) => ({ type: "put", key: key("h", name), value })));
+  await engine.flush();
+  const size = () => engine.approximateSize(USER_KEYS_START, USER_KEYS_END);
+  const before = await size();
+  const shard = await LeadShard.start({ sweepRowsPerSecond: 100_000, engine });
+  await pass(shard);
+  const { deleted, compactions } = shard.host.sweeper.counters;
+  assert.deepEqual([deleted, compactions >= 2], [15_000, true]);
+  assert(await size() < before / 2, `${before} bytes became ${await size()}`);
+  await shard.close();
+  Deno.removeSync(dir, { recursive: true });
+});
