@@ -5,16 +5,27 @@
 
 import type { ServerRole } from "../src/config/group.ts";
 import { roleHelp } from "../src/config/help.ts";
+import { LiveSettings } from "../src/config/live.ts";
 import { loadSettings } from "../src/config/load.ts";
 import type { Settings } from "../src/config/settings.ts";
 import { type Log, openLog } from "../src/observe/log.ts";
+import type { MetricRegistry } from "../src/observe/metric.ts";
+import { type METRICS, openMetrics } from "../src/observe/metrics.ts";
+import { type HttpSide, startHttp } from "./http/main_http.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { VERSION } from "./version.ts";
 
 /** What a server role is started with. */
 export interface ServerProcess {
+  /** As they were at the start. */
   readonly settings: Settings;
+  /** As they are, for the few that change. */
+  readonly live: LiveSettings;
   readonly log: Log;
   readonly lifecycle: Lifecycle;
+  readonly metrics: MetricRegistry<typeof METRICS>;
+  /** Absent with `--http none`. */
+  readonly http: HttpSide | undefined;
 }
 
 /** Assembles and starts a server. @returns The bound "host:port". */
@@ -45,8 +56,14 @@ export async function runServer(
   const log = openProcessLog(settings);
   const logger = log.logger(role);
   const lifecycle = new Lifecycle(logger);
+  const live = new LiveSettings(role, settings);
+  live.onChange(({ process: { logLevel } }) => log.setLevel(logLevel));
+  const metrics = openMetrics();
   try {
-    const address = await assemble({ settings, log, lifecycle });
+    const http = openHttp(role, live, log, metrics);
+    // Stops last: whoever waits for the end of the process can watch it.
+    if (http !== undefined) lifecycle.onStop("HTTP", () => http.close());
+    const address = await assemble({ settings, live, log, lifecycle, metrics, http });
     announce(role, address, settings.process.logFormat);
     logger.info("Ready", { address, cluster: settings.process.cluster, pid: Deno.pid });
     return undefined;
@@ -55,6 +72,33 @@ export async function runServer(
     await lifecycle.stop();
     return 1;
   }
+}
+
+function openHttp(
+  role: ServerRole,
+  live: LiveSettings,
+  log: Log,
+  registry: MetricRegistry<typeof METRICS>,
+): HttpSide | undefined {
+  const { http: listen, adminTokenFile, cluster } = live.settings.process;
+  if (listen === "none") return undefined;
+  const adminToken = adminTokenFile === "" ? "" : Deno.readTextFileSync(adminTokenFile).trim();
+  if (adminTokenFile !== "" && adminToken === "") {
+    throw new Error(`The admin token file "${adminTokenFile}" is empty`);
+  }
+  const logger = log.logger(`${role}.http`);
+  const http = startHttp({
+    listen,
+    adminToken,
+    role,
+    cluster,
+    version: VERSION,
+    live,
+    registry,
+    logger,
+  });
+  logger.info("HTTP listens", { address: http.address, readOnly: adminToken === "" });
+  return http;
 }
 
 /** A path from the settings, from where the process was started. */

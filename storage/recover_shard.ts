@@ -12,7 +12,7 @@ import type { LogDamage, LogRecord, PrivateLog, SharedLog } from "./log.ts";
 import { openPrivateLog } from "./private_log.ts";
 import { type RecoveryResult, ReplicaRecovery } from "./recovery.ts";
 import { LayoutError, listReplicas, ReplicaDir, replicasDir, sharedLogDir } from "./replica_dir.ts";
-import { openSharedLog } from "./shared_log.ts";
+import { type GroupObserver, openSharedLog } from "./shared_log.ts";
 
 export interface RecoverShardOptions {
   readonly files: Files;
@@ -25,6 +25,8 @@ export interface RecoverShardOptions {
   readonly fsync: "group" | "none";
   readonly sharedSegmentBytes?: number;
   readonly privateSegmentBytes?: number;
+  /** Sees the groups of the shared log. */
+  readonly groups?: GroupObserver;
 }
 
 /** A replica that is ready to be opened. */
@@ -176,6 +178,7 @@ async function readSharedLogs(
     shardCount: options.shardCount,
     observer,
     ...(sharedSegmentBytes === undefined ? {} : { segmentBytes: sharedSegmentBytes }),
+    ...(options.groups === undefined ? {} : { groups: options.groups }),
   }, onRecord);
   end();
   return log;

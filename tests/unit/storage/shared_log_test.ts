@@ -99,6 +99,29 @@ Deno.test("SharedLog shares one sync among all records of a group", async () => 
   );
 });
 
+Deno.test("SharedLog tells how many records share a group, its bytes and its time", async () => {
+  const groups: number[][] = [];
+  let now = 0;
+  let sequence = 0;
+  const { log } = await openSharedLog({
+    files: new MemoryFiles(),
+    dir: DIR,
+    incarnation: 1,
+    fsync: "group",
+    groups: {
+      now: () => now += 3,
+      synced: (records, bytes, ms) => groups.push([records, Number(bytes > records * 10), ms]),
+    },
+  }, () => {});
+  for (const size of [3, 1]) {
+    let last = 0;
+    for (let i = 0; i < size; i++) last = log.append(mutationRecord(++sequence));
+    await durable(log, last);
+  }
+  await log.close();
+  assert.deepEqual(groups, [[3, 1, 3], [1, 1, 3]]);
+});
+
 Deno.test("SharedLog with fsync none reports after the write and never syncs a group", async () => {
   const files = new MemoryFiles();
   const { log } = await open(files, 1 << 20, "none");
