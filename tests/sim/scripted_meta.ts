@@ -164,7 +164,9 @@ export class ScriptedMeta implements MetaSide {
   #detect(): void {
     const now = this.#clock.now().mono;
     for (const [node, heard] of this.#heard) {
-      if (now - heard > this.#env.swarm.graceMs) this.#dead.add(node);
+      if (now - heard <= this.#env.swarm.graceMs) continue;
+      this.#dead.add(node);
+      this.#reports.delete(node);
     }
     for (const config of this.#configs.values()) {
       if (!this.#dead.has(config.primary) || this.#inflight.has(config.partition)) continue;
@@ -201,8 +203,8 @@ export class ScriptedMeta implements MetaSide {
       if (config.secondaries.length > 0 || alive.length === 0) return;
       const chosen = config.lastDrops.length === 0
         ? this.#chance.pick(alive)
-        : config.lastDrops.at(-1)!;
-      if (config.lastDrops.length > 0 && !this.#reported(chosen, partition)) return;
+        : this.#lastHolder(config, alive);
+      if (chosen === undefined) return;
       return this.#propose("ASSIGN_PRIMARY", chosen, config);
     }
     const dead = config.secondaries.find((node) => this.#dead.has(node));
@@ -216,8 +218,19 @@ export class ScriptedMeta implements MetaSide {
     }
   }
 
-  #reported(node: NodeId, partition: PartitionId): boolean {
-    return this.#reports.get(node)?.some((report) => report.partition === partition) ?? false;
+  /** Everybody was lost: of the last two, whoever holds more; both must have said what they hold. */
+  #lastHolder(config: PartitionConfig, alive: readonly NodeId[]): NodeId | undefined {
+    const lastTwo = config.lastDrops.slice(-2);
+    if (!lastTwo.every((node) => alive.includes(node) && this.#reports.has(node))) return undefined;
+    const held = lastTwo.flatMap((node) => {
+      const report = this.#reports.get(node)!.find((r) => r.partition === config.partition);
+      return report === undefined ? [] : [{ node, report }];
+    });
+    held.sort((a, b) =>
+      b.report.ballot - a.report.ballot || b.report.committed - a.report.committed ||
+      b.report.lastPrepared - a.report.lastPrepared
+    );
+    return held[0]?.node;
   }
 
   /** Something nobody needs. */

@@ -27,6 +27,7 @@ export class ServerProcess {
   readonly rpc: SimRpc;
   readonly diskChance: Prng;
   readonly replicas = new Map<PartitionId, SimReplica>();
+  readonly #closedReports = new Map<PartitionId, ReplicaReport>();
   readonly #env: Env;
   readonly #machine: Machine;
   readonly #core: ServerCore;
@@ -126,9 +127,9 @@ export class ServerProcess {
         const replica = this.replicas.get(effect.partition);
         if (replica !== undefined && replica.core.status !== "inactive") return;
         this.#env.coverage.hit(`server.${effect.kind}`);
-        const keep = effect.kind === "closeReplica" ? "keep" : "garbage";
-        if (replica !== undefined) return this.closeReplica(replica, keep, effect.kind);
-        if (keep === "garbage") this.#forgetFiles(effect.partition, false);
+        // Garbage is closed first, and set aside when meta still says so the next time.
+        if (replica !== undefined) return this.closeReplica(replica, "keep", effect.kind);
+        if (effect.kind === "garbage") this.#forgetFiles(effect.partition, false);
         return;
       }
       case "nodes":
@@ -160,10 +161,9 @@ export class ServerProcess {
 
   #configSync(effect: Extract<ServerEffect, { kind: "configSync" }>): void {
     const { attempt, to } = effect;
-    const reported: ReplicaReport[] = [...this.replicas.values()].map((replica) => ({
-      ...replica.core.report(),
-      bytes: 0,
-    }));
+    // What is closed is reported as well: it may be the last copy.
+    const reported: ReplicaReport[] = [...this.#closedReports.values()];
+    for (const { core } of this.replicas.values()) reported.push({ ...core.report(), bytes: 0 });
     const stats = {
       replicas: this.replicas.size,
       primaries: 0,
@@ -185,7 +185,7 @@ export class ServerProcess {
 
   /** Meta counts on a replica that is not here: it must find another one. */
   #askToBeRemoved(config: PartitionConfig): void {
-    if (this.replicas.has(config.partition)) return;
+    if (this.disk.replicas.has(config.partition)) return;
     this.#env.coverage.hit("server.missing");
     const request: RequestOf<typeof UpdateConfig> = {
       change: "DOWNGRADE_TO_INACTIVE",
@@ -205,9 +205,12 @@ export class ServerProcess {
 
   #propose(proposal: RequestOf<typeof ConfigProposal>): void {
     const { change, node, config } = proposal;
-    const isNew = change === "ASSIGN_PRIMARY" && config.ballot === 0 && node === this.id;
-    const replica = this.#replica(config.partition) ??
-      (isNew ? this.#create(config.partition) : undefined);
+    const { partition, ballot } = config;
+    let replica = this.replicas.get(partition);
+    if (replica === undefined && change === "ASSIGN_PRIMARY" && node === this.id) {
+      // With a history, an empty replica as primary would lose it (Pegasus #895).
+      replica = this.#reopen(partition) ?? (ballot === 0 ? this.#create(partition) : undefined);
+    }
     replica?.step({ kind: "proposal", change, node, config });
   }
 
@@ -241,10 +244,11 @@ export class ServerProcess {
 
   #onPeerMessage(message: PeerMessage): void {
     const { partition } = message.body;
-    let replica = this.#replica(partition);
-    if (
-      replica === undefined && message.kind === "groupCheck" && message.body.role === "learner"
-    ) replica = this.#create(partition);
+    let replica = this.replicas.get(partition);
+    const starts = message.kind === "groupCheck" && message.body.role === "learner";
+    if (replica === undefined && starts && this.#connected) {
+      replica = this.#reopen(partition) ?? this.#create(partition);
+    }
     if (replica === undefined) return;
     replica.step({ kind: "message", message });
     this.touch(replica);
@@ -263,10 +267,8 @@ export class ServerProcess {
     this.#touched.add(replica);
   }
 
-  /** The open replica; one that was closed with its data is opened again. */
-  #replica(partition: PartitionId): SimReplica | undefined {
-    const open = this.replicas.get(partition);
-    if (open !== undefined) return open;
+  /** Opens a replica that was closed with its data. */
+  #reopen(partition: PartitionId): SimReplica | undefined {
     const files = this.disk.replicas.get(partition);
     // Not while its last records are still on their way to the disk: recovery counts them as durable.
     if (files === undefined || !this.disk.isSettled(partition)) return undefined;
@@ -274,7 +276,7 @@ export class ServerProcess {
   }
 
   #create(partition: PartitionId): SimReplica | undefined {
-    if (this.disk.poisoned) return undefined;
+    if (this.disk.poisoned || this.disk.replicas.has(partition)) return undefined;
     this.#env.coverage.hit("server.create");
     const files = new ReplicaFiles(partition, this.disk.nextGeneration(partition));
     this.disk.replicas.set(partition, files);
@@ -298,24 +300,29 @@ export class ServerProcess {
     const recovered = { ...state, existed };
     const replica = new SimReplica(this.#env, this, files, recovered, lastSequence);
     this.replicas.set(files.partition, replica);
+    this.#closedReports.delete(files.partition);
     if (this.#connected) replica.step({ kind: "metaContact", connected: true });
     return replica;
   }
 
   /** Closes a replica: keeps its files, or sets them aside, where nobody looks again. */
-  closeReplica(replica: SimReplica, how: "keep" | "damaged" | "garbage", reason: string): void {
+  closeReplica(replica: SimReplica, how: "keep" | "damaged", reason: string): void {
     if (replica.closed) return;
     this.#env.coverage.hit(`close.${how}`);
     this.#env.trace.add(this.#env.scheduler.now, this.id, "close", { how, reason });
     this.#env.watch.closed(replica, how, reason);
     replica.closed = true;
     this.replicas.delete(replica.partition);
-    if (how !== "keep") this.#forgetFiles(replica.partition, how === "damaged");
+    if (how === "keep") {
+      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0 };
+      this.#closedReports.set(replica.partition, report);
+    } else this.#forgetFiles(replica.partition, true);
     this.stepServer({ kind: "requestConfigSync" });
   }
 
   #forgetFiles(partition: PartitionId, damaged: boolean): void {
     this.disk.replicas.delete(partition);
+    this.#closedReports.delete(partition);
     this.#env.watch.forgotten(this.id, partition, damaged);
   }
 

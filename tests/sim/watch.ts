@@ -221,7 +221,7 @@ export class Watch {
   }
 
   /** A replica closed. Only an injected fault may damage one. */
-  closed(replica: SimReplica, how: "keep" | "damaged" | "garbage", reason: string): void {
+  closed(replica: SimReplica, how: "keep" | "damaged", reason: string): void {
     if (how !== "damaged" || replica.server.disk.poisoned) return;
     throw new Violation("S14", "A replica condemned itself without a fault of its disk", {
       node: replica.server.id,
@@ -240,7 +240,8 @@ export class Watch {
       // S11: who becomes a member holds everything the primary has committed.
       const log = this.#log(change.promoted, config.partition);
       for (let d = 1; d <= ghost.committedMax; d++) {
-        if (!log.holds(d, ghost.commits.get(d)!.payload)) {
+        const isLost = this.#lost.has(`${change.promoted} ${config.partition}`);
+        if (!isLost && !log.holds(d, ghost.commits.get(d)!.payload)) {
           throw new Violation("S11", "A learner was promoted with a hole", {
             node: change.promoted,
             decree: d,

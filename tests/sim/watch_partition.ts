@@ -157,7 +157,8 @@ export class PartitionGhost {
       }
       return false;
     }
-    if (replica.core.status !== "primary") {
+    // By configuration, not by status: a primary may commit and step aside in one step.
+    if (this.configs.get(ballot)?.primary !== replica.server.id) {
       throw new Violation("S3", "A follower commits what no primary committed", details);
     }
     if (own === undefined) {
