@@ -15,7 +15,7 @@ import type { MetaDriver } from "./meta_driver.ts";
 export function registerHandlers(
   server: RpcServer,
   driver: MetaDriver,
-  about: { readonly version: string; readonly startedAt: number },
+  about: { readonly version: string; readonly startedAt: number; readonly httpPort: number },
 ): void {
   for (const name of Object.keys(META_REQUESTS) as MetaRequestName[]) {
     const rpc: AnyRpc = META_REQUESTS[name];

@@ -29,6 +29,8 @@ export interface MetaServerOptions {
   readonly openClient: (node: string) => RpcClient;
   /** Whether anybody listens on an address. @default nobody knows */
   readonly probe?: (address: string) => Promise<"listening" | "refused" | "unknown">;
+  /** Told to whoever asks; 0 = no HTTP. @default 0 */
+  readonly httpPort?: number;
   readonly version?: string;
   readonly logger: Logger;
   readonly clock?: Clock;
@@ -73,7 +75,8 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
   const driver = new MetaDriver({ core, coordinator, client, clock, logger, probe, onFatal });
   server.onDisconnect = (node) => driver.deliver({ kind: "connectionLost", node });
   const startedAt = Math.floor(clock.now().wall);
-  registerHandlers(server, driver, { version: options.version ?? "", startedAt });
+  const { version = "", httpPort = 0 } = options;
+  registerHandlers(server, driver, { version, startedAt, httpPort });
   driver.start(address);
   logger.info("Meta server started", { address, coordinator: coordinator.description });
   const close = async () => {

@@ -28,6 +28,8 @@ import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 const TICK_MS = 100;
 /** Pause before the tree is read again after a failure, ms. */
 const LOAD_RETRY_MS = 500;
+/** Pauses before each question whether a server's address still answers, ms. */
+const PROBE_PAUSES_MS = [0, 20, 50, 100, 300, 1000];
 /** Nodes read at the same time while the tree is loaded. */
 const LOAD_PARALLEL = 64;
 
@@ -114,9 +116,16 @@ export class MetaDriver {
     for (const effect of effects) this.#perform(effect);
   }
 
-  async #probe(node: string, probedAt: number): Promise<void> {
-    const verdict = await this.#options.probe(node).catch(() => "unknown");
-    if (verdict === "refused") this.deliver({ kind: "refused", node, probedAt });
+  // A dying process closes its sockets one after the other: its listener may still answer right after a
+  // connection of its broke. So the address is asked a few times.
+  async #probe(node: string): Promise<void> {
+    for (const pauseMs of PROBE_PAUSES_MS) {
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      if (this.#closed) return;
+      const probedAt = this.#options.clock.now().mono;
+      const verdict = await this.#options.probe(node).catch(() => "unknown");
+      if (verdict === "refused") return this.deliver({ kind: "refused", node, probedAt });
+    }
   }
 
   #perform(effect: MetaEffect): void {
@@ -129,7 +138,7 @@ export class MetaDriver {
       case "readBack":
         return void this.#readBack(effect.write, effect.paths);
       case "probe":
-        return void this.#probe(effect.node, effect.probedAt);
+        return void this.#probe(effect.node);
       case "send":
         return this.#options.client.send(effect.to, ConfigProposal, effect.message);
       case "reply":

@@ -15,7 +15,10 @@ export interface Foreground {
   untilStopped(): Promise<number>;
 }
 
-/** Takes over SIGINT and SIGTERM. A second signal kills the servers instead of waiting for them. */
+/** Ctrl-C, a request to end, and the terminal that went away. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Takes over {@link SIGNALS}. A second signal kills the servers instead of waiting for them. */
 export function runForeground(cluster: LocalCluster): Foreground {
   let interrupts = 0;
   const interrupted = Promise.withResolvers<void>();
@@ -24,19 +27,17 @@ export function runForeground(cluster: LocalCluster): Foreground {
     interrupted.resolve();
     // The servers run in sessions of their own and have not seen the signal.
     const ended = interrupts === 1 ? cluster.stopAll() : cluster.killAll();
-    if (interrupts === 1) console.log("\nStopping; press Ctrl-C again to kill");
+    if (interrupts === 1) say("\nStopping; press Ctrl-C again to kill");
     else ended.finally(() => Deno.exit(130));
   };
-  Deno.addSignalListener("SIGINT", onSignal);
-  Deno.addSignalListener("SIGTERM", onSignal);
+  for (const signal of SIGNALS) Deno.addSignalListener(signal, onSignal);
   return {
     isInterrupted: () => interrupts > 0,
     untilStopped: async () => {
       await watch(cluster, interrupted.promise, () => interrupts > 0);
       if (interrupts > 0) await cluster.stopAll();
-      Deno.removeSignalListener("SIGINT", onSignal);
-      Deno.removeSignalListener("SIGTERM", onSignal);
-      console.log("Stopped; the data stays");
+      for (const signal of SIGNALS) Deno.removeSignalListener(signal, onSignal);
+      say("Stopped; the data stays");
       return 0;
     },
   };
@@ -80,5 +81,14 @@ async function watch(
     const timer = setTimeout(pause.resolve, LOOK_MS);
     await Promise.race([pause.promise, interrupted]);
     clearTimeout(timer);
+  }
+}
+
+/** Prints a line, if anybody still listens. */
+function say(line: string): void {
+  try {
+    console.log(line);
+  } catch {
+    // The terminal is gone; that is why the cluster stops.
   }
 }

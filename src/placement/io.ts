@@ -115,7 +115,10 @@ export type MetaEvent =
   | { readonly kind: "request"; readonly token: Token; readonly request: MetaRequest }
   /** A connection with a server broke: it may have crashed. */
   | { readonly kind: "connectionLost"; readonly node: NodeId }
-  /** Answer to the probe effect: the server's own address refused the connection. */
+  /**
+   * Answer to the probe effect: the server's own address refused a connection that was dialed at
+   * `probedAt`, monotonic ms.
+   */
   | { readonly kind: "refused"; readonly node: NodeId; readonly probedAt: number };
 
 export type MetaEffect =
@@ -132,11 +135,8 @@ export type MetaEffect =
   }
   /** Read these nodes; report `readBack`. */
   | { readonly kind: "readBack"; readonly write: number; readonly paths: readonly string[] }
-  /**
-   * Dial the server's address, now, and report `refused` with the same time if nobody listens there. No
-   * report otherwise.
-   */
-  | { readonly kind: "probe"; readonly node: NodeId; readonly probedAt: number }
+  /** Dial the server's address, a few times, and report `refused` if nobody listens there. */
+  | { readonly kind: "probe"; readonly node: NodeId }
   /** One-way, may be lost. */
   | { readonly kind: "send"; readonly to: NodeId; readonly message: ConfigProposalMessage }
   | { readonly kind: "reply"; readonly token: Token; readonly response: unknown }

@@ -161,7 +161,7 @@ function tick(s: MetaState): void {
 function onConnectionLost(s: MetaState, node: NodeId): void {
   const { reign } = s;
   if (reign === undefined || !reign.started || !s.settings.fastFailover) return;
-  if (reign.detector.isAlive(node)) s.out.push({ kind: "probe", node, probedAt: s.now.mono });
+  if (reign.detector.isAlive(node)) s.out.push({ kind: "probe", node });
 }
 
 function onRefused(s: MetaState, name: NodeId, probedAt: number): void {
