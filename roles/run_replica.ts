@@ -1,6 +1,8 @@
 // `pegasus replica`: from settings to a running replica server (replica/main_replica.ts).
 
 import { SERVER_DEFAULTS } from "../src/replication/server.ts";
+import { replicaHandlers } from "./http/replica_paths.ts";
+import { REPLICA_ROUTES } from "./http/routes.ts";
 import { startReplica } from "./replica/main_replica.ts";
 import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
@@ -10,7 +12,8 @@ export function runReplica(brief: string, args: readonly string[]): Promise<numb
   return runServer("replica", brief, args, assemble);
 }
 
-async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<string> {
+async function assemble(process: ServerProcess): Promise<string> {
+  const { settings, log, lifecycle, http, metrics: registry } = process;
   const { listen, meta, dataDir, logDir } = settings.replicaServer;
   const { beaconIntervalMs, leaseMs } = settings.detector;
   const replica = await startReplica({
@@ -25,9 +28,13 @@ async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<st
     engine: settings.engine,
     ...settings.expiry,
     rpc: settings.rpc,
+    httpPort: http?.port ?? 0,
     version: VERSION,
     logger: log.logger("replica"),
+    registry,
   });
   lifecycle.onStop("replica server", () => replica.close());
+  http?.add(REPLICA_ROUTES, replicaHandlers(() => replica.host.view()));
+  http?.setReadiness(() => replica.readiness());
   return replica.address;
 }

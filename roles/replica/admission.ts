@@ -25,6 +25,8 @@ export interface AdmissionHost {
   readonly touch: (driver: ReplicaDriver) => void;
   /** Forms mutations of what was admitted outside of a batch of input. */
   readonly flush: () => void;
+  /** A request met a limit of its table. */
+  readonly throttled?: (kind: "read" | "write", verdict: Verdict["kind"]) => void;
 }
 
 /** See the file comment. */
@@ -68,6 +70,7 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     if (again !== undefined) {
       const verdict = guard.admitRead(head.stale ?? false, now.mono);
       if (verdict !== undefined) {
+        this.#host.throttled?.("read", verdict.kind);
         this.#hold(verdict, call, now, again);
         return undefined;
       }
@@ -89,6 +92,7 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
       const now = this.#host.clock.now();
       const verdict = guard.admitWrite(request.bytes, now.mono);
       if (verdict !== undefined) {
+        this.#host.throttled?.("write", verdict.kind);
         const again = () => this.write(partition, request, call, true);
         return this.#hold(verdict, refuse, now, again);
       }

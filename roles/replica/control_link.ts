@@ -74,6 +74,13 @@ export class LeaseGate {
     this.#deadlines[WALL] = deadlineWall;
   }
 
+  /** For how long the lease holds, ms; 0 = it does not. */
+  get remainingMs(): number {
+    const now = this.#clock.now();
+    const mono = this.#deadlines[MONO]! - now.mono;
+    return Math.max(0, Math.min(mono, this.#deadlines[WALL]! - now.wall));
+  }
+
   /** Whether the lease holds at this moment. Asked for every request: buffered ones run before timers. */
   get held(): boolean {
     const now = this.#clock.now();

@@ -7,6 +7,8 @@ import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Files } from "../../src/base/files.ts";
 import { formatPartition, type NodeId } from "../../src/base/ids.ts";
 import { callbackOf, type Logger } from "../../src/observe/logger.ts";
+import type { MetricRegistry } from "../../src/observe/metric.ts";
+import type { METRICS } from "../../src/observe/metrics.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
@@ -24,9 +26,11 @@ import {
   removeForeignSharedLogs,
 } from "../../storage/recover_shard.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
+import { RequestMetrics } from "../request_metrics.ts";
 import { LeaseGate } from "./control_link.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
 import { registerCommands } from "./remote_commands.ts";
+import { ReplicaMetrics } from "./replica_metrics.ts";
 import type { OpenedReplica } from "./replica_store.ts";
 import { ServerDriver } from "./server_driver.ts";
 import { ShardHost } from "./shard_host.ts";
@@ -63,6 +67,8 @@ export interface ReplicaOptions {
   /** @default The disk of this machine. */
   readonly files?: Files;
   readonly clock?: Clock;
+  /** Where metrics go. @default Nowhere */
+  readonly registry?: MetricRegistry<typeof METRICS>;
 }
 
 /** A started server. */
@@ -71,6 +77,8 @@ export interface RunningReplica {
   readonly address: string;
   readonly host: ShardHost;
   readonly control: ServerDriver;
+  /** Why this server does not serve now; "" if it does. */
+  readiness(): string;
   /** Refuses new work, answers what runs, closes everything. Idempotent. */
   close(): Promise<void>;
 }
@@ -99,9 +107,29 @@ export async function startReplica(options: ReplicaOptions): Promise<RunningRepl
   }
 }
 
-type Complete = ReplicaOptions & { readonly files: Files; readonly clock: Clock };
+type Complete = ReplicaOptions & {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly observers?: Observers | undefined;
+};
 
-async function start(options: Complete, dataDir: DataDir): Promise<RunningReplica> {
+/** What counts, if somebody asks for metrics. */
+interface Observers {
+  readonly registry: MetricRegistry<typeof METRICS>;
+  readonly requests: RequestMetrics;
+  readonly metrics: ReplicaMetrics;
+}
+
+function observersOf(options: Complete): Observers | undefined {
+  const { registry, clock } = options;
+  if (registry === undefined) return undefined;
+  const requests = new RequestMetrics(registry.live.requests);
+  return { registry, requests, metrics: new ReplicaMetrics(registry.live, clock) };
+}
+
+async function start(given: Complete, dataDir: DataDir): Promise<RunningReplica> {
+  const observers = observersOf(given);
+  const options = { ...given, observers };
   const { files, clock, logger, logs } = options;
   const { incarnation } = dataDir;
   const logDir = options.logDir ?? "";
@@ -117,7 +145,11 @@ async function start(options: Complete, dataDir: DataDir): Promise<RunningReplic
   await removeForeignSharedLogs(files, logDir === "" ? options.dataDir : logDir, 1);
   const identity = { cluster: options.cluster, role: "replica" };
   const rpc = { settings: options.rpc ?? {}, log: callbackOf(logger) };
-  const server = new TcpRpcServer({ ...rpc, identity: { ...identity, node: "" } });
+  const server = new TcpRpcServer({
+    ...rpc,
+    identity: { ...identity, node: "" },
+    ...(observers === undefined ? {} : { observer: observers.requests }),
+  });
   const address = await server.listen(options.listen).catch(async (error) => {
     await closeAll(replicas, sharedLog);
     throw error;
@@ -148,9 +180,10 @@ function assemble(options: Complete, parts: {
   readonly sharedLog: SharedLog;
   readonly server: TcpRpcServer;
   readonly client: TcpRpcClient;
-}): { host: ShardHost; control: ServerDriver } {
-  const { clock, logger } = options;
+}): Pick<RunningReplica, "host" | "control" | "readiness"> {
+  const { clock, logger, observers } = options;
   const { node, incarnation, server, client } = parts;
+  const { httpPort = 0 } = options;
   const lease = new LeaseGate(clock);
   const common = { node, incarnation, client, clock, logger, lease };
   const host: ShardHost = new ShardHost({
@@ -161,23 +194,36 @@ function assemble(options: Complete, parts: {
     settings: options.replication,
     sweepRowsPerSecond: options.sweepRowsPerSecond ?? 0,
     report: (report) => control.onReport(report),
+    ...(observers === undefined ? {} : { metrics: observers.metrics }),
   });
   const control: ServerDriver = new ServerDriver({
     ...common,
     metas: options.metas,
     settings: options.server,
     shardPorts: [Number(node.slice(node.lastIndexOf(":") + 1))],
-    httpPort: options.httpPort ?? 0,
+    httpPort,
     labels: new Map(),
     command: (_shard, command) => host.command(command),
   });
   const startedAt = Math.floor(clock.now().wall);
   const version = options.version ?? "";
   server.handle(ServerInfo, (_request, call) => {
-    call.reply({ role: "replica", version, startedAt, shardCount: 1 });
+    call.reply({ role: "replica", version, startedAt, shardCount: 1, httpPort });
   });
   registerCommands(server, host, control);
-  return { host, control };
+  if (observers !== undefined) {
+    observers.requests.tableName = host.view().tableName;
+    observers.registry.onScrape(() => {
+      observers.requests.tablesChanged();
+      const { connectionCount: connections } = server;
+      observers.metrics.collect(host.view(), { contact: control.state, connections, lease });
+    });
+  }
+  const readiness = () => {
+    if (control.state !== "connected") return `Contact with meta: ${control.state}`;
+    return lease.held ? "" : "The lease has run out";
+  };
+  return { host, control, readiness };
 }
 
 /** Reads the logs and opens the engines of everything stored. */
@@ -197,6 +243,7 @@ async function recover(
     fsync: logs.fsync,
     sharedSegmentBytes: logs.sharedLogSegmentBytes,
     privateSegmentBytes: logs.privateLogSegmentBytes,
+    ...(options.observers === undefined ? {} : { groups: options.observers.metrics }),
   });
   for (const found of damage) logger.warn("Shared log is damaged", { ...found });
   for (const { partition, reason } of condemned) {

@@ -18,6 +18,7 @@ import { applyOps } from "../../storage/apply.ts";
 import { type Engine, EngineError } from "../../storage/engine.ts";
 import type { LogRecord } from "../../storage/log.ts";
 import { PartitionGuard } from "./partition_guard.ts";
+import { logNote, type ReplicaMetrics } from "./replica_metrics.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 import { ScanContexts } from "./scans.ts";
 
@@ -39,6 +40,7 @@ export type WriteCall = IncomingCall<{ decree: number; result: Uint8Array | unde
 export interface ReplicaDriverHost {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics?: ReplicaMetrics | undefined;
   /** 32 random bits. */
   chance(): number;
   /** Appends to the shared log; `onDurable(token)` is called when it is durable. */
@@ -239,7 +241,8 @@ export class ReplicaDriver {
       case "close":
         return this.finish(effect.reason, effect.damaged);
       case "note":
-        return this.#note(effect);
+        this.#host.metrics?.noted(effect.event);
+        return logNote(this.#host.logger, this.partition, effect);
     }
   }
 
@@ -256,8 +259,11 @@ export class ReplicaDriver {
   }
 
   async #write(mutations: readonly Mutation[]): Promise<ReplicaEvent> {
+    const { metrics } = this.#host;
+    const startedAt = metrics?.now() ?? 0;
     try {
       await this.store.engine.write(applyOps(mutations, mutations[0]!.decree - 1));
+      metrics?.applied(mutations.length, metrics.now() - startedAt);
       return { kind: "applied", decree: mutations[mutations.length - 1]!.decree };
     } catch (error) {
       return { kind: "applyFailed", reason: String(error) };
@@ -358,14 +364,6 @@ export class ReplicaDriver {
     const local = error instanceof EngineError || error instanceof FilesError;
     const reason = error instanceof Error ? error.message : String(error);
     this.deliver({ kind: "fetchFailed", signature, local, reason });
-  }
-
-  #note(effect: Extract<ReplicaEffect, { kind: "note" }>): void {
-    const details = { partition: formatPartition(this.partition), ...effect.details };
-    if (effect.event === "condemned") this.#host.logger.error("Replica condemned", details);
-    else if (effect.event === "gap" || effect.event === "duplicate") {
-      this.#host.logger.debug(`Replica ${effect.event}`, details);
-    } else this.#host.logger.info(`Replica ${effect.event}`, details);
   }
 
   /** A bug in the core or here: this replica stops, the others go on. */

@@ -5,16 +5,14 @@
 // pass the lease for every request. Rules: docs/protocol.md, "Reads" (R8), "Learning" (§11).
 
 import type { Clock } from "../../src/base/clock.ts";
-import { formatPartition, type NodeId, type PartitionId, tableOf } from "../../src/base/ids.ts";
+import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { ReplicaEffect, ReplicaEvent, ReplicaSettings } from "../../src/replication/io.ts";
 import { withoutMember } from "../../src/replication/membership.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ConfigProposal, type ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
-import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
-import type { AnyRpc } from "../../src/schema/rpc.ts";
-import { parseTableEnvs, type TableEnvs } from "../../src/schema/table_envs.ts";
+import { LearnFetch, type PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import type { LogRecord, SharedLog } from "../../storage/log.ts";
 import { StorageTranslator } from "../../storage/translate.ts";
@@ -22,12 +20,16 @@ import { Admission } from "./admission.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
 import { DurableQueue } from "./durable_queue.ts";
 import { NodeBook } from "./node_book.ts";
+import { owned, registerPeers, sendPeer } from "./peer_messages.ts";
 import { refusable, registerReads } from "./read_handlers.ts";
-import { ReplicaDriver, type ReplicaDriverHost } from "./replica_driver.ts";
+import type { ReadWatch } from "./read_watch.ts";
+import { type Pull, ReplicaDriver, type ReplicaDriverHost } from "./replica_driver.ts";
+import type { ReplicaMetrics, ShardView } from "./replica_metrics.ts";
 import { ReplicaShelf } from "./replica_shelf.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+import { ShardTables } from "./shard_tables.ts";
 import { Sweeper } from "./sweeper.ts";
-import { pullImage, pullLog } from "./transfer_pull.ts";
+import { pullImage, pullLog, type PullOptions } from "./transfer_pull.ts";
 import { TransferSource } from "./transfer_source.ts";
 import { registerWrites } from "./write_handlers.ts";
 
@@ -50,6 +52,7 @@ export interface ShardHostOptions {
   readonly sweepRowsPerSecond?: number;
   /** Messages to the control part. */
   readonly report: (report: ShardReport) => void;
+  readonly metrics?: ReplicaMetrics;
 }
 
 /** Replicas without traffic are ticked every so many ticks: their shortest interval is 500 ms. */
@@ -59,15 +62,17 @@ const IDLE_TICKS = 4;
 export class ShardHost implements ReplicaDriverHost {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: ReplicaMetrics | undefined;
   readonly #options: ShardHostOptions;
   readonly #book = new NodeBook();
-  readonly #tables = new Map<number, { readonly info: TableInfo; readonly envs: TableEnvs }>();
+  readonly #tables = new ShardTables();
   readonly #shelf: ReplicaShelf;
   readonly #drivers: ReadonlyMap<PartitionId, ReplicaDriver>;
   readonly #waiting = new DurableQueue<ReplicaDriver>();
   readonly #touched: ReplicaDriver[] = [];
   readonly #source: TransferSource;
   readonly #admission: Admission;
+  readonly #reads: ReadWatch;
   /** Deletes expired rows. */
   readonly sweeper: Sweeper;
   #connected = false;
@@ -78,6 +83,7 @@ export class ShardHost implements ReplicaDriverHost {
     this.#options = options;
     this.clock = options.clock;
     this.logger = options.logger;
+    this.metrics = options.metrics;
     this.#source = new TransferSource(options.clock, options.logger);
     this.#shelf = new ReplicaShelf({
       stores: options.stores,
@@ -96,6 +102,7 @@ export class ShardHost implements ReplicaDriverHost {
       isStopping: () => this.#stopping,
       touch: (driver) => this.#touch(driver),
       flush: () => this.#flush(),
+      throttled: (kind, verdict) => this.metrics?.throttled(kind, verdict),
     });
     this.sweeper = new Sweeper({
       rowsPerSecond: options.sweepRowsPerSecond ?? 0,
@@ -108,12 +115,25 @@ export class ShardHost implements ReplicaDriverHost {
     options.sharedLog.onDurable = (position) => this.#waiting.settle(position);
     options.sharedLog.onFailed = (error) => this.#onLogFailed(error);
     options.client.onPeer = (address, event) => this.#onPeer(address, event);
-    this.#register(options.server);
+    this.#reads = this.#register(options.server);
   }
 
   /** Open replicas by partition. */
   get drivers(): ReadonlyMap<PartitionId, ReplicaDriver> {
     return this.#drivers;
+  }
+
+  /** What metrics and status pages look at. */
+  view(): ShardView {
+    return {
+      replicas: this.#shelf.reports(),
+      tableName: (tableId) => this.#tables.nameOf(tableId),
+      waitingRecords: this.#waiting.size,
+      waitingThrottled: this.#admission.waiting,
+      abnormalReads: this.#reads.abnormal,
+      sweep: this.sweeper.counters,
+      sharedLog: this.#options.sharedLog,
+    };
   }
 
   /** Takes over a replica that was recovered when the process started. */
@@ -143,8 +163,7 @@ export class ShardHost implements ReplicaDriverHost {
       translator,
       ...(partitionCount === undefined ? {} : { partitionCount }),
     });
-    const table = this.#tables.get(tableOf(store.partition));
-    if (table !== undefined) driver.describe(table.info, table.envs);
+    this.#tables.describe(driver);
     return driver;
   }
 
@@ -227,22 +246,23 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   send(to: NodeId, message: PeerMessage): void {
-    const address = this.#book.address(to, message.body.partition);
-    // The declaration belongs to the kind by construction; the compiler cannot follow a union here.
-    this.#options.client.send(address, PEER_RPC[message.kind] as AnyRpc, message.body);
+    sendPeer(this.#options.client, this.#book.address(to, message.body.partition), message);
   }
 
   pullImage: ReplicaDriverHost["pullImage"] = (pull, engine) => {
-    const address = this.#book.address(pull.from, pull.partition);
-    const { client, node } = this.#options;
-    return pullImage({ client, address, node, pull, clock: this.clock }, engine);
+    return pullImage(this.#pullOptions(pull), engine);
   };
 
   pullLog: ReplicaDriverHost["pullLog"] = (pull, onChunk) => {
-    const address = this.#book.address(pull.from, pull.partition);
-    const { client, node } = this.#options;
-    return pullLog({ client, address, node, pull, clock: this.clock }, pull, onChunk);
+    return pullLog(this.#pullOptions(pull), pull, onChunk);
   };
+
+  #pullOptions(pull: Pull): PullOptions {
+    const { client, node, clock } = this.#options;
+    const address = this.#book.address(pull.from, pull.partition);
+    const received = (bytes: number) => this.metrics?.learned(bytes);
+    return { client, address, node, pull, clock, received };
+  }
 
   updateConfig(
     driver: ReplicaDriver,
@@ -265,13 +285,8 @@ export class ShardHost implements ReplicaDriverHost {
 
   // ---- incoming -------------------------------------------------------------------------------------
 
-  #register(server: RpcServer): void {
-    for (const [kind, rpc] of Object.entries(PEER_RPC)) {
-      server.handle(
-        rpc as AnyRpc,
-        (body) => this.#onMessage({ kind, body } as unknown as PeerMessage),
-      );
-    }
+  #register(server: RpcServer): ReadWatch {
+    registerPeers(server, (message) => this.#onMessage(message));
     server.handle(
       ConfigProposal,
       (proposal) => this.#options.report({ kind: "proposal", proposal }),
@@ -283,13 +298,13 @@ export class ShardHost implements ReplicaDriverHost {
     const { clock, logger } = this;
     const admission = this.#admission;
     registerWrites(server, (partition, request, call) => admission.write(partition, request, call));
-    registerReads(server, {
+    server.onBatchEnd = () => this.#flush();
+    return registerReads(server, {
       clock,
       logger,
       find: (partition, call) => admission.find(partition, call),
       reader: (head, call, now, again) => admission.reader(head, call, now, again),
     });
-    server.onBatchEnd = () => this.#flush();
   }
 
   /** Replicas that heard something in this batch of input form mutations and send their acknowledgements. */
@@ -338,13 +353,8 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   #onTables(tables: readonly TableInfo[]): void {
-    for (const info of tables) {
-      this.#tables.set(info.tableId, { info, envs: parseTableEnvs(info.envs) });
-    }
-    for (const driver of this.#drivers.values()) {
-      const table = this.#tables.get(tableOf(driver.partition));
-      if (table !== undefined) driver.describe(table.info, table.envs);
-    }
+    this.#tables.update(tables);
+    for (const driver of this.#drivers.values()) this.#tables.describe(driver);
   }
 
   #onProposal({ change, node, config }: ConfigProposalMessage): void {
@@ -381,19 +391,8 @@ export class ShardHost implements ReplicaDriverHost {
   #open(partition: PartitionId, event: ReplicaEvent): void {
     const { shard, shardCount, sharedLog } = this.#options;
     if (this.#stopping || sharedLog.poisoned || partition % shardCount !== shard) return;
-    this.#shelf.open(partition, this.#tables.get(tableOf(partition))?.info, event);
+    this.#shelf.open(partition, this.#tables.of(partition), event);
   }
 }
 
 const FLUSH: ReplicaEvent = { kind: "flush" };
-
-/**
- * Bytes of a prepare stay in memory until they are applied and leave the learner cache. They are a view of
- * whatever the socket read at once: a small one must not hold back the memory of a large read.
- */
-function owned(message: PeerMessage): PeerMessage {
-  if (message.kind !== "prepare") return message;
-  const { mutation } = message.body;
-  if (mutation.buffer.byteLength <= mutation.length * 2) return message;
-  return { kind: "prepare", body: { ...message.body, mutation: mutation.slice() } };
-}

@@ -22,6 +22,8 @@ export interface PullOptions {
   /** Ourselves. */
   readonly node: NodeId;
   readonly pull: Pull;
+  /** Sees the bytes that arrive. */
+  readonly received?: (bytes: number) => void;
 }
 
 const FETCH_TIMEOUT_MS = 10_000;
@@ -103,7 +105,7 @@ export async function pullLog(
 }
 
 async function fetchChunk(
-  { client, address, node, pull }: PullOptions,
+  { client, address, node, pull, received }: PullOptions,
   what: Pick<RequestOf<typeof LearnFetch>, "source" | "position" | "image">,
 ): Promise<Chunk> {
   const request = { partition: pull.partition, from: node, signature: pull.signature, ...what };
@@ -112,6 +114,7 @@ async function fetchChunk(
     try {
       const chunk = await client.call(address, LearnFetch, request, FETCH_TIMEOUT_MS);
       if (pull.cancelled) break;
+      received?.(bytesOf(chunk.rows) + bytesOf(chunk.mutations));
       return chunk;
     } catch (error) {
       if (!(error instanceof StoreError) || !TRANSIENT.has(error.code)) throw error;
@@ -121,4 +124,8 @@ async function fetchChunk(
     await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
   }
   throw new Error("The copy was cancelled");
+}
+
+function bytesOf(items: readonly Uint8Array[]): number {
+  return items.reduce((sum, { length }) => sum + length, 0);
 }

@@ -43,6 +43,19 @@ const REQUESTS = {
     labels: ["rpc", "error"],
     doc: "Requests answered with an error, by the error's name; TIMEOUT: not answered in time",
   }),
+  throttled: counter({
+    name: "pegasus_throttled_requests_total",
+    labels: ["kind", "verdict"],
+    doc: "Reads and writes above a limit of their table: made to wait (delay) or refused (reject)",
+  }),
+  throttledWaiting: gauge({
+    name: "pegasus_throttled_waiting_requests",
+    doc: "Requests that wait now because of a limit of their table",
+  }),
+  abnormalReads: counter({
+    name: "pegasus_abnormal_reads_total",
+    doc: "Reads that took longer or returned more than their table's marks; the log has samples",
+  }),
   connections: gauge({
     name: "pegasus_connections",
     doc: "Connections accepted that stand now",
@@ -130,6 +143,14 @@ const ENGINE = {
     labels: ["table"],
     doc: "Approximate bytes of the engines, as of their last checkpoints",
   }),
+  sweepExamined: counter({
+    name: "pegasus_sweep_examined_rows_total",
+    doc: "Rows looked at in the search for expired ones",
+  }),
+  sweepDeleted: counter({
+    name: "pegasus_sweep_deleted_rows_total",
+    doc: "Expired rows deleted on the primaries here",
+  }),
 };
 
 /** Contact with meta. */
@@ -138,7 +159,7 @@ const LEASE = {
     name: "pegasus_lease_remaining_seconds",
     doc: "How long this server may go on serving without another beacon; 0 = it must not serve",
   }),
-  connected: gauge({
+  contact: gauge({
     name: "pegasus_meta_contact",
     labels: ["state"],
     doc: "1 for the state that holds: disconnected, connecting, connected",

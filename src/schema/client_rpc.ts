@@ -16,6 +16,7 @@ import {
   u32,
   u53,
   u8,
+  withDefault,
 } from "./field.ts";
 import { defineRpc } from "./rpc.ts";
 import { filter, row } from "./types.ts";
@@ -269,5 +270,12 @@ export const ServerInfo = defineRpc({
   code: 1,
   name: "server_info",
   request: {},
-  response: { role: choice("meta", "replica"), version: str, startedAt: u53, shardCount: u16 },
+  response: {
+    role: choice("meta", "replica"),
+    version: str,
+    startedAt: u53,
+    shardCount: u16,
+    /** 0 = no HTTP. */
+    httpPort: withDefault(u16, 0),
+  },
 });

@@ -1,0 +1,34 @@
+// Answers of a replica server's own HTTP paths, from what its shard shows.
+
+import { formatPartition, indexOf, tableOf } from "../../src/base/ids.ts";
+import { DATA_VERSION } from "../../src/schema/value_format.ts";
+import type { ShardView } from "../replica/replica_metrics.ts";
+import { type Handlers, problem } from "./route.ts";
+import type { REPLICA_ROUTES } from "./routes.ts";
+
+/** Handlers of {@link REPLICA_ROUTES}. */
+export function replicaHandlers(view: () => ShardView): Handlers<typeof REPLICA_ROUTES> {
+  return {
+    "/replica/replicas": () => {
+      const { replicas, tableName } = view();
+      const rows = replicas.toSorted((a, b) => a.partition - b.partition).map((report) => {
+        const { partition, ...rest } = report;
+        return [formatPartition(partition), { table: tableName(tableOf(partition)), ...rest }];
+      });
+      return { json: Object.fromEntries(rows) };
+    },
+    "/replica/data_version": ({ args }) => {
+      const given = args.get("app_id")!;
+      if (!/^\d{1,10}$/.test(given)) {
+        return problem(400, `Argument "app_id" is "${given}": expected the number of a table`);
+      }
+      const own = view().replicas.filter(({ partition }) => tableOf(partition) === Number(given));
+      if (own.length === 0) return problem(404, `No replica of table ${given} is stored here`);
+      // Every replica writes the one version; others are only read.
+      const rows = own.map(({ partition }) =>
+        [String(indexOf(partition)), { data_version: String(DATA_VERSION) }] as const
+      );
+      return { json: Object.fromEntries(rows) };
+    },
+  };
+}

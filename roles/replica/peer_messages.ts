@@ -1,0 +1,30 @@
+// Messages between replicas at the border of a shard: how they are registered, sent and taken over. The
+// declaration belongs to the kind of a message by construction (PEER_RPC); the compiler cannot follow a union
+// through it, so the casts are here and nowhere else. Rules: docs/protocol.md, "Prepare, commit, reconcile".
+
+import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
+import { PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
+import type { AnyRpc } from "../../src/schema/rpc.ts";
+
+/** Hands every message of other replicas to `take`. */
+export function registerPeers(server: RpcServer, take: (message: PeerMessage) => void): void {
+  for (const [kind, rpc] of Object.entries(PEER_RPC)) {
+    server.handle(rpc as AnyRpc, (body) => take({ kind, body } as unknown as PeerMessage));
+  }
+}
+
+/** Sends a message; it may be lost. */
+export function sendPeer(client: RpcClient, address: string, message: PeerMessage): void {
+  client.send(address, PEER_RPC[message.kind] as AnyRpc, message.body);
+}
+
+/**
+ * Bytes of a prepare stay in memory until they are applied and leave the learner cache. They are a view of
+ * whatever the socket read at once: a small one must not hold back the memory of a large read.
+ */
+export function owned(message: PeerMessage): PeerMessage {
+  if (message.kind !== "prepare") return message;
+  const { mutation } = message.body;
+  if (mutation.buffer.byteLength <= mutation.length * 2) return message;
+  return { kind: "prepare", body: { ...message.body, mutation: mutation.slice() } };
+}

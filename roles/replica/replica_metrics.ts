@@ -1,0 +1,143 @@
+// What a shard and its control part tell to /metrics. What happens rarely is counted when it happens; what can
+// be looked at is measured when somebody asks, so that nothing is followed for nobody.
+// List: docs/metrics.md.
+
+import type { Clock } from "../../src/base/clock.ts";
+import { formatPartition, type PartitionId, tableOf } from "../../src/base/ids.ts";
+import type { Logger } from "../../src/observe/logger.ts";
+import type { HistogramSeries } from "../../src/observe/metric.ts";
+import type { Metrics } from "../../src/observe/metrics.ts";
+import type { NoteName, ReplicaEffect } from "../../src/replication/io.ts";
+import type { ContactState } from "../../src/replication/server.ts";
+import type { ReplicaReport, ReplicaStatus } from "../../src/schema/types.ts";
+import type { GroupObserver } from "../../storage/shared_log.ts";
+import type { TableName } from "../request_metrics.ts";
+import type { LeaseGate } from "./control_link.ts";
+import type { SweepCounters } from "./sweeper.ts";
+
+const STATUSES: readonly ReplicaStatus[] = ["inactive", "error", "primary", "secondary", "learner"];
+const CONTACTS: readonly ContactState[] = ["disconnected", "connecting", "connected"];
+
+/** What of a shard is looked at when somebody asks. */
+export interface ShardView {
+  readonly replicas: readonly ReplicaReport[];
+  readonly tableName: TableName;
+  readonly waitingRecords: number;
+  readonly waitingThrottled: number;
+  readonly abnormalReads: number;
+  readonly sweep: Readonly<SweepCounters>;
+  readonly sharedLog: { readonly bytes: number; readonly poisoned: boolean };
+}
+
+/** What of the control part is looked at. */
+export interface ControlView {
+  readonly contact: ContactState;
+  readonly connections: number;
+  readonly lease: LeaseGate;
+}
+
+/** See the file comment. */
+export class ReplicaMetrics implements GroupObserver {
+  readonly #metrics: Metrics;
+  readonly #clock: Clock;
+  readonly #syncSeconds: HistogramSeries;
+  readonly #groupRecords: HistogramSeries;
+  readonly #groupBytes: HistogramSeries;
+  readonly #applySeconds: HistogramSeries;
+  readonly #applyMutations: HistogramSeries;
+
+  constructor(metrics: Metrics, clock: Clock) {
+    this.#metrics = metrics;
+    this.#clock = clock;
+    this.#syncSeconds = metrics.log.syncSeconds.child();
+    this.#groupRecords = metrics.log.groupRecords.child();
+    this.#groupBytes = metrics.log.groupBytes.child();
+    this.#applySeconds = metrics.replication.applySeconds.child();
+    this.#applyMutations = metrics.replication.applyMutations.child();
+    for (const event of COUNTED) metrics.replication.events.child(event);
+  }
+
+  now(): number {
+    return this.#clock.now().mono;
+  }
+
+  synced(records: number, bytes: number, ms: number): void {
+    this.#syncSeconds.record(ms / 1000);
+    this.#groupRecords.record(records);
+    this.#groupBytes.record(bytes);
+  }
+
+  /** A batch of mutations is in the engine. */
+  applied(mutations: number, ms: number): void {
+    this.#applySeconds.record(ms / 1000);
+    this.#applyMutations.record(mutations);
+  }
+
+  /** Something happened inside a replica. */
+  noted(event: NoteName): void {
+    this.#metrics.replication.events.child(event).add();
+  }
+
+  /** A chunk of an image or a log arrived. */
+  learned(bytes: number): void {
+    this.#metrics.replication.learnBytes.child().add(bytes);
+  }
+
+  /** A request met a limit of its table. */
+  throttled(kind: "read" | "write", verdict: "delay" | "reject"): void {
+    this.#metrics.requests.throttled.child(kind, verdict).add();
+  }
+
+  /** Measures what can be looked at. */
+  collect(shard: ShardView, control: ControlView): void {
+    const { log, lease, requests, engine } = this.#metrics;
+    this.#collectReplicas(shard);
+    log.sharedBytes.child().set(shard.sharedLog.bytes);
+    log.failed.child().set(shard.sharedLog.poisoned ? 1 : 0);
+    log.waiting.child().set(shard.waitingRecords);
+    requests.throttledWaiting.child().set(shard.waitingThrottled);
+    requests.abnormalReads.child().value = shard.abnormalReads;
+    engine.sweepExamined.child().value = shard.sweep.examined;
+    engine.sweepDeleted.child().value = shard.sweep.deleted;
+    requests.connections.child().set(control.connections);
+    lease.remainingSeconds.child().set(control.lease.remainingMs / 1000);
+    for (const state of CONTACTS) {
+      lease.contact.child(state).set(state === control.contact ? 1 : 0);
+    }
+  }
+
+  #collectReplicas({ replicas: reports, tableName }: ShardView): void {
+    const { replication, engine } = this.#metrics;
+    const { replicas, uncommittedDecrees, unappliedDecrees, undurableDecrees } = replication;
+    // A table that left this server leaves the metrics too.
+    for (const family of [uncommittedDecrees, unappliedDecrees, undurableDecrees, engine.bytes]) {
+      family.clear();
+    }
+    for (const status of STATUSES) replicas.child(status).set(0);
+    for (const report of reports) {
+      replicas.child(report.status).value++;
+      const table = tableName(tableOf(report.partition)) ?? "unknown";
+      const { lastPrepared, committed, applied, durable } = report;
+      uncommittedDecrees.child(table).value += Math.max(0, lastPrepared - committed);
+      unappliedDecrees.child(table).value += Math.max(0, committed - applied);
+      undurableDecrees.child(table).value += Math.max(0, applied - durable);
+      engine.bytes.child(table).value += report.bytes;
+    }
+  }
+}
+
+/** Alerts are built on these: they are there with 0 before the first one. */
+const COUNTED: readonly NoteName[] = ["condemned", "learn", "learned", "reconfigure", "gap"];
+
+/** Writes what happened inside a replica to the log. */
+export function logNote(
+  logger: Logger,
+  partition: PartitionId,
+  note: Extract<ReplicaEffect, { kind: "note" }>,
+): void {
+  const details = { partition: formatPartition(partition), ...note.details };
+  if (note.event === "condemned") logger.error("Replica condemned", details);
+  else if (note.event === "gap" || note.event === "duplicate") {
+    logger.debug(`Replica ${note.event}`, details);
+  } else logger.info(`Replica ${note.event}`, details);
+}
