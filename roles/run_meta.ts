@@ -7,7 +7,11 @@ import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
 import { diskFiles } from "../storage/disk_files.ts";
+import { metaHandlers, metaReadiness } from "./http/meta_paths.ts";
+import { META_ROUTES } from "./http/routes.ts";
 import { startMeta } from "./meta/main_meta.ts";
+import { MetaMetrics } from "./meta/meta_metrics.ts";
+import { RequestMetrics } from "./request_metrics.ts";
 import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
 
@@ -16,17 +20,21 @@ export function runMeta(brief: string, args: readonly string[]): Promise<number 
   return runServer("meta", brief, args, assemble);
 }
 
-async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<string> {
+async function assemble(process: ServerProcess): Promise<string> {
+  const { settings, log, lifecycle, http, metrics: registry } = process;
   const { listen, dataDir } = settings.metaServer;
   const { leaseMs, graceMs } = settings.detector;
   const { dropReserveMs, ...placement } = settings.placement;
   const { cluster } = settings.process;
   const network = { settings: settings.rpc, log: callbackOf(log.logger("meta.rpc")) };
   const identity = { cluster, role: "meta" };
+  const observer = new RequestMetrics(registry.live.requests);
+  const metrics = new MetaMetrics(registry.live.meta);
   const coordinator = await EmbeddedCoordinator.open({
     files: diskFiles,
     dir: absolutePath(dataDir),
   });
+  const server = new TcpRpcServer({ ...network, identity: { ...identity, node: "" }, observer });
   const meta = await startMeta({
     listen,
     cluster,
@@ -37,13 +45,21 @@ async function assemble({ settings, log, lifecycle }: ServerProcess): Promise<st
       graceMs,
       dropReserveSeconds: Math.floor(dropReserveMs / 1000),
     },
-    openServer: () => new TcpRpcServer({ ...network, identity: { ...identity, node: "" } }),
+    openServer: () => server,
     openClient: (node) => new TcpRpcClient({ ...network, identity: { ...identity, node } }),
     probe: (address) => probe(address, network.settings.connectTimeoutMs),
+    httpPort: http?.port ?? 0,
     version: VERSION,
     logger: log.logger("meta"),
     onFatal: (reason) => lifecycle.fail(reason),
+    onNote: (event) => metrics.noted(event),
   });
   lifecycle.onStop("meta server", () => meta.close());
+  registry.onScrape(() => {
+    registry.live.requests.connections.child().set(server.connectionCount);
+    return metrics.collect(meta.core, meta.ask);
+  });
+  http?.add(META_ROUTES, metaHandlers(meta));
+  http?.setReadiness(() => metaReadiness(meta));
   return meta.address;
 }

@@ -4,14 +4,19 @@
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Coordinator } from "../../src/coordination/coordinator.ts";
 import type { Logger } from "../../src/observe/logger.ts";
-import type { MetaSettings } from "../../src/placement/io.ts";
+import type { MetaNote, MetaSettings } from "../../src/placement/io.ts";
 import { MetaCore } from "../../src/placement/meta.ts";
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
+import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { registerHandlers } from "./handlers.ts";
+import { askOf, type MetaAsk } from "./meta_ask.ts";
 import { MetaDriver } from "./meta_driver.ts";
 
 /** Requests that run when the server stops get so long to end. */
 const CLOSE_GRACE_MS = 500;
+
+/** How long another meta server may take to say who it is. */
+const INFO_TIMEOUT_MS = 1000;
 
 /** What a meta server is started with. */
 export interface MetaServerOptions {
@@ -36,6 +41,8 @@ export interface MetaServerOptions {
   readonly clock?: Clock;
   /** The process should end: the store failed. @default nothing */
   readonly onFatal?: (reason: string) => void;
+  /** Something happened inside the core. @default nothing */
+  readonly onNote?: (event: MetaNote) => void;
 }
 
 /** A started meta server. */
@@ -43,6 +50,10 @@ export interface RunningMeta {
   /** Bound "host:port", the server's name in the cluster. */
   readonly address: string;
   readonly core: MetaCore;
+  /** Asks the core as a client would. */
+  readonly ask: MetaAsk;
+  /** HTTP port of another meta server, 0 = none or it does not answer. */
+  httpPortOf(address: string): Promise<number>;
   /** Stops leading, closes network and store. Idempotent. */
   close(): Promise<void>;
 }
@@ -72,7 +83,10 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
   const client = options.openClient(address);
   const onFatal = options.onFatal ?? (() => {});
   const probe = options.probe ?? (() => Promise.resolve("unknown" as const));
-  const driver = new MetaDriver({ core, coordinator, client, clock, logger, probe, onFatal });
+  const driver = new MetaDriver({
+    ...{ core, coordinator, client, clock, logger, probe, onFatal },
+    ...(options.onNote === undefined ? {} : { onNote: options.onNote }),
+  });
   server.onDisconnect = (node) => driver.deliver({ kind: "connectionLost", node });
   const startedAt = Math.floor(clock.now().wall);
   const { version = "", httpPort = 0 } = options;
@@ -85,6 +99,8 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
     await client.close();
     await coordinator.close();
   };
+  const httpPortOf = (other: string) =>
+    client.call(other, ServerInfo, {}, INFO_TIMEOUT_MS).then((info) => info.httpPort, () => 0);
   let closing: Promise<void> | undefined;
-  return { address, core, close: () => closing ??= close() };
+  return { address, core, ask: askOf(driver), httpPortOf, close: () => closing ??= close() };
 }

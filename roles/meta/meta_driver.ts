@@ -44,6 +44,8 @@ export interface MetaDriverOptions {
   readonly probe: (address: string) => Promise<"listening" | "refused" | "unknown">;
   /** This process cannot go on: its store failed, or somebody else wrote into it. */
   readonly onFatal: (reason: string) => void;
+  /** Something happened inside the core. */
+  readonly onNote?: (event: MetaNote) => void;
 }
 
 /** See the file comment. */
@@ -149,6 +151,7 @@ export class MetaDriver {
         this.#options.logger.error("Meta cannot go on", { reason: effect.reason });
         return this.#options.onFatal(effect.reason);
       case "note":
+        this.#options.onNote?.(effect.event);
         return this.#options.logger[NOTE_LEVEL[effect.event]](
           NOTE_TEXT[effect.event],
           effect.details,

@@ -168,7 +168,7 @@ const LEASE = {
 
 /** Meta servers. */
 const META = {
-  leading: gauge({
+  role: gauge({
     name: "pegasus_meta_role",
     labels: ["role"],
     doc: "1 for the role of this meta server: standby, loading, leading",
@@ -181,8 +181,8 @@ const META = {
   partitions: gauge({
     name: "pegasus_meta_partitions",
     labels: ["table", "health"],
-    doc: "Partitions by health: healthy, degraded (writable, a member is missing), unwritable, " +
-      "unreadable (no primary)",
+    doc: "Partitions by health: healthy, degraded (writable, a member is missing), unwritable " +
+      "(too few members), unreadable (no primary)",
   }),
   pendingActions: gauge({
     name: "pegasus_meta_pending_actions",

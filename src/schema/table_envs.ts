@@ -58,6 +58,11 @@ const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expect
   "user_specified_compaction": TEXT,
 };
 
+/** Every variable and what it may hold, in words. */
+export function knownTableEnvs(): [name: string, allowed: string][] {
+  return Object.entries(KNOWN).map(([name, { expected }]) => [name, expected]);
+}
+
 /** Why a variable cannot be set so; `undefined` if it can. */
 export function envProblem(key: string, value: string): string | undefined {
   const known = Object.hasOwn(KNOWN, key) ? KNOWN[key] : undefined;
