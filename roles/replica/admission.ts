@@ -63,7 +63,7 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     const { engine, guard, scans } = driver;
     const denied = guard.denies("read");
     if (denied !== undefined) return deny(denied, call);
-    if (engine === undefined || !this.#mayRead(driver.core, head)) {
+    if (engine === undefined || !this.#mayRead(driver.core, head, now)) {
       call.fail(Err.INVALID_STATE);
       return undefined;
     }
@@ -119,11 +119,15 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
   }
 
   /** Whether the replica's role and lease allow the read (R8). */
-  #mayRead(core: ReplicaMachine, head: ReadHead): boolean {
+  #mayRead(core: ReplicaMachine, head: ReadHead, now: Now): boolean {
     // A scan goes on with what it took when it was opened: the continuation needs no lease.
     const stale = head.stale ?? true;
+    const { status } = core;
     if (!stale) return core.readable && this.#host.lease.held;
-    return core.status === "primary" || core.status === "secondary";
+    const ageMax = head.stalenessMaxMs ?? 0;
+    if (ageMax === 0) return status === "primary" || status === "secondary";
+    if (status === "primary") return core.readable && this.#host.lease.held;
+    return status === "secondary" && now.mono - core.freshAt <= ageMax;
   }
 
   /** Waiting for half of the caller's patience at most, it still gets its answer in time. */

@@ -47,6 +47,8 @@ export interface ReadHead {
   readonly partition: number;
   /** Absent: the continuation of a scan. */
   readonly stale?: boolean;
+  /** How old a stale answer may be, ms; 0 = any age. */
+  readonly stalenessMaxMs?: number;
 }
 
 /** What the handlers need of their shard. */

@@ -5,14 +5,14 @@ import { EMPTY, toHex } from "../base/bytes.ts";
 import { decodeKey, partitionIndexOfKey } from "../schema/key_format.ts";
 import { BATCH_GET } from "./call_specs.ts";
 import { Call, type Executor, type TableState } from "./execute.ts";
-import type { TableRow } from "./options.ts";
+import type { StaleHead, TableRow } from "./options.ts";
 import type { RouteMap } from "./route_map.ts";
 
 /** What to read. `keys` are raw keys. */
 export interface BatchGetRequest {
   readonly keys: readonly Uint8Array[];
   readonly timeoutMs: number;
-  readonly stale: boolean;
+  readonly head: StaleHead;
 }
 
 /** The rows that exist, in no particular order. @throws {StoreError} If any partition failed */
@@ -28,7 +28,7 @@ export async function batchGet(
     try {
       const parts = await Promise.all(
         [...groups].map(([index, keys]) =>
-          readPartition(executor, state, map, { index, keys, deadline, stale: request.stale })
+          readPartition(executor, state, map, { index, keys, deadline, head: request.head })
         ),
       );
       return parts.flat();
@@ -58,22 +58,22 @@ async function readPartition(
   executor: Executor,
   state: TableState,
   map: RouteMap,
-  part: { index: number; keys: Uint8Array[]; deadline: number; stale: boolean },
+  part: { index: number; keys: Uint8Array[]; deadline: number; head: StaleHead },
 ): Promise<TableRow[]> {
   const { tableId, partitionCount } = map;
-  const { index, stale } = part;
+  const { index, head } = part;
   const target = {
     hashKey: EMPTY,
     sortKey: EMPTY,
     pin: { tableId, partitionCount, index },
-    stale,
+    head,
   };
   const rows: TableRow[] = [];
   let { keys } = part;
   while (keys.length > 0) {
     const startedAt = executor.now();
     const timing = { kind: "read" as const, startedAt, timeoutMs: part.deadline - startedAt };
-    const request = { partition: 0, stale, keys };
+    const request = { partition: 0, ...head, keys };
     const answer = await executor.run(new Call(state, BATCH_GET, request, target, timing));
     for (const row of answer.rows) {
       const key = decodeKey(row.key);

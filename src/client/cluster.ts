@@ -32,12 +32,12 @@ export interface TableOptions {
   /** @default the cluster's */
   readonly exactlyOnce?: boolean;
   /**
-   * A get, ttl or multiGet without an answer after this time is also sent to another replica, and the first
-   * answer counts; it may then be old data. 0 = never.
+   * A get, ttl, multiGet or sortKeyCount without an answer after so many ms is also sent to another replica, and
+   * the first success counts; it may then be old data. 0 = never.
    *
    * @default 0
    */
-  readonly backupRequestMs?: number;
+  readonly hedgeAfterMs?: number;
 }
 
 /** An open cluster. Close it when done. */
@@ -82,7 +82,7 @@ export class Cluster {
     return new Table(this.#executor, state, {
       timeoutMs: options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS,
       exactlyOnce: options.exactlyOnce ?? this.#options.exactlyOnce ?? true,
-      backupRequestMs: options.backupRequestMs ?? 0,
+      hedgeAfterMs: options.hedgeAfterMs ?? 0,
     });
   }
 

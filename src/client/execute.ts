@@ -5,7 +5,7 @@
 
 import type { Clock } from "../base/clock.ts";
 import { adviceOf, Err, errorMeaning, StoreError } from "../base/errors.ts";
-import { formatPartition, NOBODY, type PartitionId } from "../base/ids.ts";
+import { formatPartition, indexOf, NOBODY, type NodeId, type PartitionId } from "../base/ids.ts";
 import type { CallDone, RpcClient } from "../rpc/contract.ts";
 import { OpenSession } from "../schema/client_rpc.ts";
 import { partitionIndexOf } from "../schema/key_format.ts";
@@ -18,8 +18,10 @@ import {
   type OperationKind,
   step,
 } from "./operation.ts";
-import type { ClientLog } from "./options.ts";
+import { Hedges } from "./hedge.ts";
+import type { ClientLog, StaleHead } from "./options.ts";
 import type { Resolver } from "./resolver.ts";
+import type { Route } from "./route_map.ts";
 import { Session } from "./session.ts";
 import { Slab } from "./slab.ts";
 import { type Sleeper, Wakeups } from "./wakeups.ts";
@@ -43,8 +45,8 @@ export interface Target {
   readonly hashKey: Uint8Array;
   readonly sortKey: Uint8Array;
   readonly pin?: Pin;
-  /** Any member may answer. */
-  readonly stale?: boolean;
+  /** Of reads: whether any member may answer. */
+  readonly head?: StaleHead;
 }
 
 interface SessionSlot {
@@ -117,6 +119,8 @@ type AnyCall = Call<any, any, any>;
 export class Executor {
   /** Where the bytes of keys and values of running operations are made. */
   readonly slab: Slab = new Slab();
+  /** Repeats slow reads elsewhere. */
+  readonly hedges: Hedges;
   readonly #rpc: RpcClient;
   readonly #clock: Clock;
   readonly #log: ClientLog;
@@ -128,6 +132,7 @@ export class Executor {
     this.#rpc = rpc;
     this.#clock = clock;
     this.#log = log;
+    this.hedges = new Hedges(clock);
     this.#wakeups = new Wakeups<AnyCall>(clock, (call) => this.#onWoke(call));
   }
 
@@ -161,6 +166,7 @@ export class Executor {
   /** Ends everything that waits here; what was sent ends when the RPC client closes. */
   close(): void {
     this.#closed = true;
+    this.hedges.close();
     for (const call of this.#wakeups.drain()) {
       call.waitId++;
       this.#event(call, "closed", 0);
@@ -230,7 +236,7 @@ export class Executor {
   #useRoute(call: AnyCall, now: number): Action {
     const { resolver } = call.table;
     const map = resolver.map!;
-    const { hashKey, sortKey, pin, stale } = call.target;
+    const { hashKey, sortKey, pin } = call.target;
     call.routeVersion = resolver.version;
     if (
       pin !== undefined &&
@@ -242,16 +248,28 @@ export class Executor {
     }
     const index = pin?.index ?? partitionIndexOf(hashKey, sortKey, map.partitionCount);
     const route = map.routes[index]!;
-    const { members } = route;
-    const address = stale === true && members.length > 0
-      ? members[this.#rotation++ % members.length]!
-      : route.primary;
+    const address = this.#addressOf(call, route);
     if (address === NOBODY) {
       call.detail = `Partition ${formatPartition(route.partition)} has no primary at the moment`;
       return step(call, "noRoute", Err.INVALID_STATE, now);
     }
     call.address = address;
     return step(call, "route", route.partition, now);
+  }
+
+  /** Stale reads go to the secondaries in turn, and every second attempt to the primary. */
+  #addressOf(call: AnyCall, { primary, members }: Route): NodeId {
+    if (call.target.head?.stale !== true) return primary;
+    const first = primary === NOBODY ? 0 : 1;
+    const others = members.length - first;
+    if (others === 0 || (call.attempts % 2 === 1 && primary !== NOBODY)) return primary;
+    return members[first + this.#rotation++ % others]!;
+  }
+
+  /** Whether somebody beside the primary could answer a read like this one. */
+  hasFollower(call: AnyCall): boolean {
+    const route = call.table.resolver.map?.routes[indexOf(call.partition)];
+    return route?.partition === call.partition && route.members.length > 1;
   }
 
   // ---- sessions -------------------------------------------------------------------------------------
@@ -332,6 +350,11 @@ export class Executor {
       if (slot.session === call.session) slot.session = undefined;
     }
     if (this.#closed && call.kind !== "read") call.maybeDone = true;
+    // A follower that is not fresh enough is no reason to ask meta: the route is good, and the primary knows.
+    if (call.target.head?.stale === true && call.attempts === 1 && code === Err.INVALID_STATE) {
+      const now = this.now();
+      return this.#perform(call, this.#useRoute(call, now), now);
+    }
     this.#log("debug", "An attempt failed", {
       operation: call.spec.rpc.name,
       table: call.table.name,

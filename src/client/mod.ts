@@ -24,6 +24,7 @@ export type {
   SetOptions,
   SortKeyRange,
   SortKeyRow,
+  Staleness,
   TableRow,
   WriteOptions,
 } from "./options.ts";

@@ -25,8 +25,49 @@ export interface CallOptions {
 
 /** Options of reads. */
 export interface ReadOptions extends CallOptions {
-  /** Any replica may answer, possibly with old data. @default false: the newest committed data */
-  readonly stale?: boolean;
+  /**
+   * Any replica may answer, possibly with old data; the primary is spared if it can be. With `maxStalenessMs` the data
+   * is at most so old, the time messages travel apart: a replica that cannot promise it leaves the answer to the primary.
+   *
+   * @default false: the newest committed data
+   */
+  readonly stale?: Staleness;
+  /**
+   * A read without an answer after so many ms is also sent to another replica, as a stale read of any age, and the
+   * first success counts. 0 = never.
+   *
+   * @default the table's hedgeAfterMs
+   */
+  readonly hedgeAfterMs?: number;
+}
+
+/** How old data may be: the newest, any age, or at most so many ms old (1 .. 2^31-1). */
+export type Staleness = boolean | { readonly maxStalenessMs: number };
+
+/** A {@link Staleness} as it travels. */
+export interface StaleHead {
+  readonly stale: boolean;
+  /** 0 = any age. */
+  readonly stalenessMaxMs: number;
+}
+
+const NEWEST: StaleHead = { stale: false, stalenessMaxMs: 0 };
+
+/** Any age. */
+export const ANY_AGE: StaleHead = { stale: true, stalenessMaxMs: 0 };
+
+/** @throws {StoreError} INVALID_ARGUMENT if it is no such age */
+export function toStaleHead(staleness: Staleness | undefined): StaleHead {
+  if (staleness === undefined || staleness === false) return NEWEST;
+  if (staleness === true) return ANY_AGE;
+  const { maxStalenessMs } = staleness;
+  if (!Number.isInteger(maxStalenessMs) || maxStalenessMs < 1 || maxStalenessMs > 0x7fffffff) {
+    throw new StoreError(
+      Err.INVALID_ARGUMENT,
+      `maxStalenessMs is ${maxStalenessMs}, expected whole milliseconds in 1..2147483647`,
+    );
+  }
+  return { stale: true, stalenessMaxMs: maxStalenessMs };
 }
 
 /** Options of writes. */

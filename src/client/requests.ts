@@ -8,10 +8,15 @@ import type { Filter } from "../schema/types.ts";
 import type { Target } from "./execute.ts";
 import type { Slab } from "./slab.ts";
 import type { Check, Data, KeyFilter, MultiGetRange, Mutate, ReadOptions } from "./options.ts";
-import { toBytes, toExpireTs, toGroupKey } from "./options.ts";
+import { type StaleHead, toBytes, toExpireTs, toGroupKey, toStaleHead } from "./options.ts";
+
+/** Where a read goes, and how old its answer may be. */
+export interface ReadTarget extends Target {
+  readonly head: StaleHead;
+}
 
 /** The partition of one row, and its raw key. */
-export interface RowTarget extends Target {
+export interface RowTarget extends ReadTarget {
   readonly key: Uint8Array;
 }
 
@@ -28,24 +33,24 @@ export function rowTarget(
   options?: ReadOptions,
 ): RowTarget {
   const { raw, hashKey, sortKey } = slab.rowKey(hash, sort);
-  return { key: raw, hashKey, sortKey, stale: options?.stale === true };
+  return { key: raw, hashKey, sortKey, head: toStaleHead(options?.stale) };
 }
 
 /** The partition of a hash key. */
-export function groupTarget(hashKey: Data, options?: ReadOptions): Target {
-  return { hashKey: toGroupKey(hashKey), sortKey: EMPTY, stale: options?.stale === true };
+export function groupTarget(hashKey: Data, options?: ReadOptions): ReadTarget {
+  return { hashKey: toGroupKey(hashKey), sortKey: EMPTY, head: toStaleHead(options?.stale) };
 }
 
 /** A point read if there are sort keys, else a range read. */
 export function multiGetRequest(
-  stale: boolean,
+  head: StaleHead,
   hashKey: Uint8Array,
   sortKeys: Uint8Array[],
   range: MultiGetRange,
 ) {
   return {
     partition: 0,
-    stale,
+    ...head,
     hashKey,
     sortKeys,
     countMax: range.countMax ?? 0,

@@ -4,7 +4,7 @@ import { compareBytes, EMPTY } from "../base/bytes.ts";
 import { encodeKey, nextHashKey, nextKey } from "../schema/key_format.ts";
 import { USER_KEYS_END, USER_KEYS_START } from "../schema/key_format.ts";
 import type { Filter } from "../schema/types.ts";
-import type { KeyFilter, SortKeyRange } from "./options.ts";
+import type { KeyFilter, SortKeyRange, Staleness } from "./options.ts";
 import { toBytes } from "./options.ts";
 import { toFilter } from "./requests.ts";
 
@@ -16,8 +16,8 @@ export interface ScanOptions {
   readonly noValue?: boolean;
   /** Report when rows expire. @default false */
   readonly returnExpireTs?: boolean;
-  /** Any replica may answer, possibly with old data. @default false */
-  readonly stale?: boolean;
+  /** Any replica may answer, possibly with old data: see ReadOptions. @default false */
+  readonly stale?: Staleness;
   /**
    * Patience with one partition: how long a scan that lost its server tries to go on after the last row.
    *

@@ -10,7 +10,7 @@ import { decodeKey } from "../schema/key_format.ts";
 import type { Row } from "../schema/types.ts";
 import { GET_SCANNER } from "./call_specs.ts";
 import { Call, type Executor, type Pin, type TableState } from "./execute.ts";
-import type { TableRow } from "./options.ts";
+import { type TableRow, toStaleHead } from "./options.ts";
 import { isEmptyPart, type ScanOptions, type ScanPart } from "./scan_plan.ts";
 
 const BATCH_SIZE = 500;
@@ -192,9 +192,10 @@ class PartReader {
     const part = this.#part;
     const options = this.#options;
     const startedAt = this.#executor.now();
+    const head = toStaleHead(options.stale);
     const request = {
       partition: 0,
-      stale: options.stale ?? false,
+      ...head,
       startKey: this.#lastKey ?? part.startKey,
       startInclusive: this.#lastKey === undefined && part.startInclusive,
       stopKey: part.stopKey,
@@ -209,7 +210,7 @@ class PartReader {
     const target = {
       hashKey: part.hashKey,
       sortKey: EMPTY,
-      stale: options.stale ?? false,
+      head,
       ...(this.#pin === undefined ? {} : { pin: this.#pin }),
     };
     const timing = {

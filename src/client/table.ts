@@ -7,7 +7,7 @@ import { batchGet } from "./batch_get.ts";
 import * as specs from "./call_specs.ts";
 import { Call, type CallSpec, type Executor, type TableState, type Target } from "./execute.ts";
 import { type Data, type MultiGetResult, toBytes, toExpireTs } from "./options.ts";
-import { toGroupKey, toHashKey } from "./options.ts";
+import { ANY_AGE, type StaleHead, toGroupKey, toHashKey, toStaleHead } from "./options.ts";
 import type {
   CallOptions,
   Check,
@@ -34,7 +34,7 @@ export interface TableDefaults {
   readonly timeoutMs: number;
   readonly exactlyOnce: boolean;
   /** After this many ms without an answer a single read also asks another replica; 0 = never. */
-  readonly backupRequestMs: number;
+  readonly hedgeAfterMs: number;
 }
 
 /** Most sort keys removed by one request of multiDelRange. */
@@ -63,7 +63,7 @@ export class Table {
     const { key } = target;
     return this.#read(
       specs.GET,
-      (stale) => ({ partition: 0, stale, key }),
+      ({ stale, stalenessMaxMs }) => ({ partition: 0, stale, key, stalenessMaxMs }),
       target,
       options,
     );
@@ -73,7 +73,7 @@ export class Table {
   ttl(hashKey: Data, sortKey: Data, options?: ReadOptions): Promise<number | undefined> {
     const target = requests.rowTarget(this.#executor.slab, hashKey, sortKey, options);
     const { key } = target;
-    return this.#read(specs.TTL, (stale) => ({ partition: 0, stale, key }), target, options);
+    return this.#read(specs.TTL, (head) => ({ partition: 0, ...head, key }), target, options);
   }
 
   /** Whether a row exists. */
@@ -142,7 +142,7 @@ export class Table {
     const target = requests.groupTarget(hashKey, how);
     return this.#read(
       specs.MULTI_GET,
-      (stale) => requests.multiGetRequest(stale, target.hashKey, sortKeys, range),
+      (head) => requests.multiGetRequest(head, target.hashKey, sortKeys, range),
       target,
       how,
     );
@@ -162,7 +162,7 @@ export class Table {
     const target = requests.groupTarget(hashKey, options);
     return this.#read(
       specs.SORT_KEY_COUNT,
-      (stale) => ({ partition: 0, stale, hashKey: target.hashKey }),
+      (head) => ({ partition: 0, ...head, hashKey: target.hashKey }),
       target,
       options,
     );
@@ -291,7 +291,7 @@ export class Table {
     return batchGet(this.#executor, this.#state, {
       keys: keys.map((k) => encodeKey(toHashKey(k.hashKey), toBytes(k.sortKey))),
       timeoutMs: this.#timeoutMs(options),
-      stale: options?.stale === true,
+      head: toStaleHead(options?.stale),
     });
   }
 
@@ -325,22 +325,24 @@ export class Table {
 
   #read<Q, A, T>(
     spec: CallSpec<Q, A, T>,
-    request: (stale: boolean) => Q,
-    target: Target,
+    request: (head: StaleHead) => Q,
+    target: requests.ReadTarget,
     options: ReadOptions | undefined,
   ): Promise<T> {
-    const stale = target.stale === true;
+    const executor = this.#executor;
     const timing = {
       kind: "read" as const,
-      startedAt: this.#executor.now(),
+      startedAt: executor.now(),
       timeoutMs: this.#timeoutMs(options),
     };
-    const call = new Call(this.#state, spec, request(stale), target, timing);
-    const first = this.#executor.run(call);
-    if (stale || this.#defaults.backupRequestMs === 0) return first;
-    return hedge(first, this.#defaults.backupRequestMs, () => {
-      const elsewhere = { ...target, stale: true };
-      return this.#executor.run(new Call(this.#state, spec, request(true), elsewhere, timing));
+    const call = new Call(this.#state, spec, request(target.head), target, timing);
+    const first = executor.run(call);
+    const hedgeAfterMs = options?.hedgeAfterMs ?? this.#defaults.hedgeAfterMs;
+    if (target.head.stale || hedgeAfterMs === 0) return first;
+    return executor.hedges.run(first, timing.startedAt + hedgeAfterMs, () => {
+      if (!executor.hasFollower(call)) return undefined;
+      const elsewhere = { ...target, head: ANY_AGE };
+      return executor.run(new Call(this.#state, spec, request(ANY_AGE), elsewhere, timing));
     });
   }
 
@@ -358,12 +360,4 @@ export class Table {
     };
     return this.#executor.run(new Call(this.#state, spec, request, target, timing));
   }
-}
-
-/** The first success of a read and of its repetition elsewhere, which starts after `ms`. */
-function hedge<T>(first: Promise<T>, ms: number, again: () => Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => again().then(resolve, () => {}), ms);
-    first.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

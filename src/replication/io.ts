@@ -259,6 +259,11 @@ export interface ReplicaView {
   readonly durable: Decree;
   /** Whether this replica may answer linearizable reads as far as replication goes; the lease is checked apart. */
   readonly readable: boolean;
+  /**
+   * As a follower: monotonic ms at which it last held everything its primary had acknowledged, as far as its
+   * primary said; the time that word travelled apart. -Infinity if never.
+   */
+  readonly freshAt: number;
   report(): Omit<ReplicaReport, "bytes">;
 }
 

@@ -274,12 +274,13 @@ function sendPrepares(
 ): void {
   if (receiver.sent >= s.list.maxPrepared) return;
   receiver.sentAt = s.now;
+  const { reconcileEnd, list: { committed } } = s;
   while (receiver.sent < s.list.maxPrepared) {
     const entry = s.list.get(++receiver.sent);
     if (entry === undefined) continue; // Committed and forgotten: only for a learner that is ahead.
     send(s, receiver.node, {
       kind: "prepare",
-      body: { ...head(s), role, signature, reconcileEnd: s.reconcileEnd, mutation: entry.encoded },
+      body: { ...head(s), role, signature, reconcileEnd, committed, mutation: entry.encoded },
     });
   }
 }

@@ -24,6 +24,7 @@ import type {
   ReplicaView,
   WriteTranslator,
 } from "./io.ts";
+import { freshAt, NEVER_FRESH } from "./freshness.ts";
 import {
   onFetchFailed,
   onImageInstalled,
@@ -121,6 +122,10 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   get readable(): boolean {
     const { primary, applied } = this.#s;
     return primary !== undefined && applied >= primary.readableFrom;
+  }
+
+  get freshAt(): number {
+    return freshAt(this.#s);
   }
 
   /** The exactly-once window as of `applied`, for images. */
@@ -308,6 +313,8 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     sessions: new SessionWindow(settings.sessionsMax, settings.sessionResultsMax),
     commitTarget: recovered.applied,
     applied: recovered.applied,
+    freshAt: NEVER_FRESH,
+    heard: undefined,
     applying: 0,
     durable: recovered.durable,
     checkpointing: false,

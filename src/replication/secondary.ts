@@ -5,6 +5,7 @@ import { Err } from "../base/errors.ts";
 import { decodeMutation, type Mutation } from "../schema/mutation.ts";
 import type { GroupCheckMessage, PrepareMessage } from "../schema/replica_rpc.ts";
 import { condemn, followCommit } from "./execution.ts";
+import { hearCommit } from "./freshness.ts";
 import { onLearnerCheck } from "./learner.ts";
 import {
   adoptBallot,
@@ -29,6 +30,7 @@ export function onPrepare(s: ReplicaState, message: PrepareMessage): void {
   if (!adoptReconcileEnd(s, message.reconcileEnd)) return;
   s.timestampUs = Math.max(s.timestampUs, mutation.timestampUs);
   s.commitTarget = Math.max(s.commitTarget, mutation.lastCommitted);
+  hearCommit(s, message.committed, message.reconcileEnd);
   accept(s, message, mutation);
   if (!followCommit(s)) condemn(s, `Committed mutation ${s.list.committed + 1} is missing`);
 }
@@ -171,6 +173,7 @@ export function onGroupCheck(s: ReplicaState, message: GroupCheckMessage): void 
   if (error === Err.OK) {
     if (!adoptReconcileEnd(s, message.reconcileEnd)) return;
     s.commitTarget = Math.max(s.commitTarget, message.committed);
+    hearCommit(s, message.committed, message.reconcileEnd);
     if (!followCommit(s)) {
       return condemn(s, `Committed mutation ${s.list.committed + 1} is missing`);
     }

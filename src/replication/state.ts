@@ -118,6 +118,9 @@ export interface ReplicaState {
   /** Highest decree known to be committed by a primary; the own commit point follows as far as the log goes. */
   commitTarget: Decree;
   applied: Decree;
+  /** As a follower: when the rows were complete last, and what is still to be applied for the next time (freshness.ts). */
+  freshAt: number;
+  heard: { readonly decree: Decree; readonly at: number } | undefined;
   /** Last decree of the apply that is running; 0 = none. */
   applying: Decree;
   durable: Decree;

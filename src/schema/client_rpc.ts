@@ -158,20 +158,26 @@ export const checkResult = struct({
   checkValue: optional(bytes),
 });
 
-/** How fresh a read must be: "primary" is linearizable, "any" may be stale (any member answers). */
+/** `stale` false: linearizable, the primary answers. True: any member may answer, with old rows. */
 const readHead = { partition: u53, stale: bool };
+
+/**
+ * How old the rows of a stale read may be, ms; 0 = any age. A member that cannot promise it answers
+ * INVALID_STATE. Added after version 1, so it is the last field of every read.
+ */
+const readTail = { stalenessMaxMs: withDefault(u53, 0) };
 
 export const Get = defineRpc({
   code: 120,
   name: "get",
-  request: { ...readHead, key: bytes },
+  request: { ...readHead, key: bytes, ...readTail },
   response: { /** Absent: no such row, or expired. */ value: optional(bytes) },
 });
 
 export const Ttl = defineRpc({
   code: 121,
   name: "ttl",
-  request: { ...readHead, key: bytes },
+  request: { ...readHead, key: bytes, ...readTail },
   response: { exists: bool, /** Remaining seconds; -1 = no TTL. */ seconds: i53 },
 });
 
@@ -194,6 +200,7 @@ export const MultiGet = defineRpc({
     stopInclusive: bool,
     sortKeyFilter: filter,
     reverse: bool,
+    ...readTail,
   },
   response: {
     /** `key` is the sort key. Ascending, also when reading in reverse. */
@@ -206,14 +213,14 @@ export const MultiGet = defineRpc({
 export const SortKeyCount = defineRpc({
   code: 123,
   name: "sortkey_count",
-  request: { ...readHead, hashKey: bytes },
+  request: { ...readHead, hashKey: bytes, ...readTail },
   response: { /** -1: it took too long to count. */ count: i53 },
 });
 
 export const BatchGet = defineRpc({
   code: 124,
   name: "batch_get",
-  request: { ...readHead, keys: list(bytes, 100_000) },
+  request: { ...readHead, keys: list(bytes, 100_000), ...readTail },
   response: { /** Only rows that exist; `key` is the raw key. */ rows: list(row), complete: bool },
 });
 
@@ -234,6 +241,7 @@ export const GetScanner = defineRpc({
     sortKeyFilter: filter,
     countOnly: bool,
     returnExpireTs: bool,
+    ...readTail,
   },
   response: {
     /** 0: the scan is finished. Otherwise the single-use name of the next batch. */

@@ -2,7 +2,7 @@
 // one-way messages: loss, delay, duplication and reordering are the state machine's business (docs/protocol.md).
 // Every message names the sender and its incarnation, so that a restart is never invisible.
 
-import { bool, bytes, choice, list, type Of, str, u16, u32, u53 } from "./field.ts";
+import { bool, bytes, choice, list, type Of, str, u16, u32, u53, withDefault } from "./field.ts";
 import { defineMessage, defineRpc } from "./rpc.ts";
 import { replicaStatus } from "./types.ts";
 
@@ -22,6 +22,8 @@ export const Prepare = defineMessage({
     reconcileEnd: u53,
     /** Encoded mutation (mutation.ts); its ballot equals the message's. */
     mutation: bytes,
+    /** The primary's commit point when it sent this; the mutation may have been formed long before. */
+    committed: withDefault(u53, 0),
   },
 });
 

@@ -42,7 +42,7 @@ class Meter {
 }
 
 const key = new Uint8Array(24).fill(1);
-const request = { partition: 65539, stale: false, key };
+const request = { partition: 65539, stale: false, key, stalenessMaxMs: 0 };
 
 function withCallbacks(client: TcpRpcClient, to: string, window: number, ms: number) {
   return new Promise<Result>((resolve, reject) => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../../src/base/bytes.ts";
 import { Err, StoreError } from "../../../src/base/errors.ts";
 import { Cluster } from "../../../src/client/cluster.ts";
-import { FakeCluster, type SeenCall } from "./fake_cluster.ts";
+import { FakeCluster } from "./fake_cluster.ts";
 
 function open(options: { timeoutMs?: number; exactlyOnce?: boolean } = {}) {
   const fake = new FakeCluster();
@@ -208,25 +208,6 @@ Deno.test("Table batchGet asks again for what a limit cut off", async () => {
   fake.scanBatch = 3;
   const rows = await table.batchGet(keys);
   assert.deepEqual(rows.map((r) => text(r.value)).sort(), keys.map((k) => k.hashKey).sort());
-});
-
-Deno.test("Table reads from any member if told so, and repeats a slow read elsewhere", async () => {
-  const { table, cluster, fake } = open();
-  await table.set("h", "s", "v");
-  fake.calls.length = 0;
-  for (let i = 0; i < 3; i++) await table.get("h", "s", { stale: true });
-  assert.deepEqual(new Set(fake.calls.map((c) => c.address)), new Set(["n1:1", "n2:1", "n3:1"]));
-  const hedged = cluster.table("t", { backupRequestMs: 5 });
-  let slow: SeenCall | undefined;
-  fake.fault = (call) => {
-    if (call.name !== "get" || call.request.stale) return undefined;
-    slow = call;
-    return { before: Err.BUSY };
-  };
-  assert.equal(text(await hedged.get("h", "s")), "v");
-  assert.ok(slow !== undefined);
-  fake.fault = () => undefined;
-  await cluster.close();
 });
 
 Deno.test("Cluster finds the meta leader from a standby and after a change", async () => {

@@ -21,7 +21,7 @@ import { encodeKey, partitionIndexOf } from "../../../src/schema/key_format.ts";
 import { key, multiGet } from "./reads_fixture.ts";
 import { LeadShard, WRITE_HEAD } from "./shard_fixture.ts";
 
-const GET = { stale: false, key: key("h", "s") };
+const GET = { stale: false, stalenessMaxMs: 0, key: key("h", "s") };
 const PUT = { ...WRITE_HEAD, key: key("h", "s"), value: utf8("v"), expireTs: 0 };
 
 Deno.test("A table's default_ttl reaches open replicas, later changes too", async () => {
@@ -69,12 +69,16 @@ Deno.test("Requests for keys of another partition are refused, whatever the oper
       await shard.ask(MultiRemove, { ...WRITE_HEAD, hashKey, sortKeys: [utf8("s")] }),
       await shard.ask(Incr, { ...WRITE_HEAD, key: raw, increment: 1n, expireTs: 0 }),
       await shard.ask(CheckAndSet, { ...check, hashKey }),
-      await shard.ask(Get, { stale: false, key: raw }),
-      await shard.ask(Get, { stale: true, key: raw }),
-      await shard.ask(Ttl, { stale: false, key: raw }),
+      await shard.ask(Get, { stale: false, stalenessMaxMs: 0, key: raw }),
+      await shard.ask(Get, { stale: true, stalenessMaxMs: 0, key: raw }),
+      await shard.ask(Ttl, { stale: false, stalenessMaxMs: 0, key: raw }),
       await shard.ask(MultiGet, multiGet({ partition: shard.partition, hashKey })),
-      await shard.ask(SortKeyCount, { stale: false, hashKey }),
-      await shard.ask(BatchGet, { stale: false, keys: [encodeKey(name(2), EMPTY), raw] }),
+      await shard.ask(SortKeyCount, { stale: false, stalenessMaxMs: 0, hashKey }),
+      await shard.ask(BatchGet, {
+        stale: false,
+        stalenessMaxMs: 0,
+        keys: [encodeKey(name(2), EMPTY), raw],
+      }),
     ];
     return [...new Set(answers.map(({ error }) => error))];
   };
@@ -183,7 +187,9 @@ Deno.test("Slow and large reads are logged without keys, and seldom; keys at deb
   const secret = { ...PUT, key: key("secret\x00key", "s"), value: new Uint8Array(1_000_000) };
   await shard.must(Put, secret);
   lines.length = 0;
-  for (let i = 0; i < 20; i++) await shard.must(Get, { stale: false, key: secret.key });
+  for (let i = 0; i < 20; i++) {
+    await shard.must(Get, { stale: false, stalenessMaxMs: 0, key: secret.key });
+  }
   const warned = lines.filter(({ level }) => level === "warn");
   assert.equal(warned.length, 5, "The rest of a burst is held back");
   assert.equal(warned[0]!.message, "Large read");

@@ -57,6 +57,7 @@ export function multiGet(changes: Partial<MultiGetRequest> = {}): MultiGetReques
     stopInclusive: false,
     sortKeyFilter: NO_FILTER,
     reverse: false,
+    stalenessMaxMs: 0,
     ...changes,
   };
 }
@@ -76,6 +77,7 @@ export function scanRequest(changes: Partial<GetScannerRequest> = {}): GetScanne
     sortKeyFilter: NO_FILTER,
     countOnly: false,
     returnExpireTs: false,
+    stalenessMaxMs: 0,
     ...changes,
   };
 }

@@ -15,7 +15,7 @@ import {
 } from "../../../roles/replica/reads.ts";
 import { engineOf, key, multiGet, NOW, ok, rawTexts, scopeOf, texts } from "./reads_fixture.ts";
 
-const head = { partition: 65536, stale: false };
+const head = { partition: 65536, stale: false, stalenessMaxMs: 0 };
 const META_KEY = new Uint8Array([0xff, 0xff, 0x61]);
 
 function filter(type: Filter["type"], pattern: string): Filter {

@@ -164,7 +164,7 @@ class Cluster {
     return this.client.call(this.addresses[i]!, Put, body, 5000);
   }
   async get(i: number, key: string): Promise<string | undefined> {
-    const request = { partition: P, stale: false, key: keyOf(key) };
+    const request = { partition: P, stale: false, key: keyOf(key), stalenessMaxMs: 0 };
     const { value } = await this.client.call(this.addresses[i]!, Get, request, 5000);
     return value === undefined ? undefined : new TextDecoder().decode(value);
   }
@@ -285,7 +285,7 @@ Deno.test("Replica server learns from an image when cache and log do not reach b
     await cluster.add(1);
     await until(() => cluster.core(1)?.applied === cluster.core(0)?.committed, "caught up");
     assert.equal(generationsStarted(cluster.dir, 1), 2, "An image starts a second generation");
-    const stale = { partition: P, stale: true, key: keyOf("k3") };
+    const stale = { partition: P, stale: true, key: keyOf("k3"), stalenessMaxMs: 0 };
     const read = await cluster.client.call(cluster.addresses[1]!, Get, stale, 5000);
     assert.equal(new TextDecoder().decode(read.value), "v3".padEnd(400, "."));
   }));

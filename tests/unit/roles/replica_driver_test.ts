@@ -24,6 +24,7 @@ const KEY = new Uint8Array([0, 1, 104]);
 
 /** A core that remembers its events and answers each with scripted effects. */
 class FakeCore implements ReplicaMachine {
+  readonly freshAt = -Infinity;
   readonly partition = P;
   readonly status = "primary" as const;
   ballot = 1;

@@ -156,7 +156,7 @@ class Shard {
     return answer;
   }
   get(): Answer<ResponseOf<typeof Get>> {
-    return this.call(Get, { partition: P, stale: false, key: KEY });
+    return this.call(Get, { partition: P, stale: false, key: KEY, stalenessMaxMs: 0 });
   }
   put(value: Uint8Array): Answer<ResponseOf<typeof Put>> {
     const head = { partition: P, session: 0, sequence: 0, answeredBelow: 0 };
@@ -267,7 +267,7 @@ Deno.test("ShardHost ignores prepares for a partition it does not have", () => {
   const shard = new Shard();
   shard.connect();
   const { committed: _, ...head } = GROUP_CHECK;
-  shard.call(Prepare, { ...head, mutation: new Uint8Array(32) });
+  shard.call(Prepare, { ...head, mutation: new Uint8Array(32), committed: 0 });
   assert.deepEqual(shard.created, []);
 });
 
