@@ -2,7 +2,9 @@
 // its data directory.
 
 import { EmbeddedCoordinator } from "../src/coordination/embedded.ts";
+import type { Settings } from "../src/config/settings.ts";
 import { callbackOf } from "../src/observe/logger.ts";
+import type { MetaSettings } from "../src/placement/io.ts";
 import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
@@ -21,10 +23,11 @@ export function runMeta(brief: string, args: readonly string[]): Promise<number 
 }
 
 async function assemble(process: ServerProcess): Promise<string> {
-  const { settings, log, lifecycle, http, metrics: registry } = process;
+  const { settings, live, log, lifecycle, http, metrics: registry } = process;
   const { listen, dataDir } = settings.metaServer;
-  const { leaseMs, graceMs } = settings.detector;
-  const { dropReserveMs, ...placement } = settings.placement;
+  // The core looks at this object whenever it decides something: a new value counts from then on.
+  const decisions = decisionsOf(settings);
+  live.onChange((next) => Object.assign(decisions, decisionsOf(next)));
   const { cluster } = settings.process;
   const network = { settings: settings.rpc, log: callbackOf(log.logger("meta.rpc")) };
   const identity = { cluster, role: "meta" };
@@ -39,12 +42,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     listen,
     cluster,
     coordinator,
-    settings: {
-      ...placement,
-      leaseMs,
-      graceMs,
-      dropReserveSeconds: Math.floor(dropReserveMs / 1000),
-    },
+    settings: decisions,
     openServer: () => server,
     openClient: (node) => new TcpRpcClient({ ...network, identity: { ...identity, node } }),
     probe: (address) => probe(address, network.settings.connectTimeoutMs),
@@ -62,4 +60,11 @@ async function assemble(process: ServerProcess): Promise<string> {
   http?.add(META_ROUTES, metaHandlers(meta));
   http?.setReadiness(() => metaReadiness(meta));
   return meta.address;
+}
+
+/** Settings as the core wants them. */
+function decisionsOf({ placement, detector }: Settings): MetaSettings {
+  const { dropReserveMs, ...rest } = placement;
+  const { leaseMs, graceMs } = detector;
+  return { ...rest, leaseMs, graceMs, dropReserveSeconds: Math.floor(dropReserveMs / 1000) };
 }
