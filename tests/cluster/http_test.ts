@@ -3,7 +3,7 @@
 // checked here in any case.
 
 import assert from "node:assert/strict";
-import { openCluster } from "../../src/client/mod.ts";
+import { openCluster, type Table } from "../../src/client/mod.ts";
 import type { Family } from "../../src/observe/metric.ts";
 import { openMetrics } from "../../src/observe/metrics.ts";
 import { type TestCluster, withCluster } from "./harness.ts";
@@ -85,6 +85,21 @@ async function promtool(text: string): Promise<string | undefined> {
   return success ? "" : said || "failed";
 }
 
+/** What gets a line in a server's log, and what a server refuses, with a key and a value that can be found. */
+async function abnormal(table: Table): Promise<void> {
+  await table.set("private-key", "private-sort", "private-value ".repeat(72_000));
+  await table.get("private-key", "private-sort");
+  await assert.rejects(table.set("private-key", "s", "private-value ".repeat(80_000)));
+  await assert.rejects(table.incr("private-key", "private-sort", 1));
+}
+
+/** At level info there is neither a key nor a value of a user in any line. */
+function checkLogs(cluster: TestCluster): void {
+  const output = ["m1", "r1", "r2", "r3"].map((name) => cluster.outputOf(name)).join("");
+  assert.match(output, /Large read/);
+  assert.doesNotMatch(output, /private/);
+}
+
 async function checkMetaPaths(meta: string, cluster: TestCluster): Promise<void> {
   const { json: info } = await getJson(`${meta}/meta/cluster`);
   assert.equal(info.primary_meta_server, cluster.addressOf("m1"));
@@ -151,23 +166,26 @@ async function checkMetrics(cluster: TestCluster, writes: number): Promise<void>
 Deno.test("HTTP of a real cluster: health, meta paths, settings, metrics", async () => {
   const tokenFile = Deno.makeTempFileSync();
   Deno.writeTextFileSync(tokenFile, `${TOKEN}\n`);
-  await withCluster({ settings: { "admin-token-file": tokenFile } }, async (cluster) => {
+  const settings = { "admin-token-file": tokenFile, "log-level": "info" };
+  await withCluster({ settings }, async (cluster) => {
     await cluster.createTable("users", 4, 3);
     const client = openCluster({ meta: cluster.metas, timeoutMs: 30_000 });
     const table = client.table("users");
     for (let i = 0; i < 100; i++) await table.set(`h${i}`, "s", "v");
+    await abnormal(table);
     await client.close();
+    checkLogs(cluster);
     for (const name of ["m1", "r1", "r2", "r3"]) {
       const http = httpOf(cluster, name);
       assert.equal((await getJson(`${http}/healthz`)).status, 200, name);
       assert.deepEqual(await getJson(`${http}/readyz`), { status: 200, json: { status: "ready" } });
-      assert.equal((await getJson(`${http}/updateConfig?log-level=info`)).status, 401);
+      assert.equal((await getJson(`${http}/updateConfig?log-level=warn`)).status, 401);
       const headers = { authorization: `Bearer ${TOKEN}` };
-      const changed = await getJson(`${http}/updateConfig?log-level=info`, { headers });
-      assert.deepEqual([changed.json.before, changed.json.now], ["debug", "info"]);
+      const changed = await getJson(`${http}/updateConfig?log-level=debug`, { headers });
+      assert.deepEqual([changed.json.before, changed.json.now], ["info", "debug"]);
     }
     await checkMetaPaths(httpOf(cluster, "m1"), cluster);
-    await checkMetrics(cluster, 100);
+    await checkMetrics(cluster, 101);
     await cluster.stop("m1");
     const { status } = await getJson(`${httpOf(cluster, "r1")}/healthz`);
     assert.equal(status, 200, "a replica server without meta is alive");
