@@ -162,7 +162,7 @@ function assignLost(c: CureContext, p: PartitionState): Cure {
 }
 
 /**
- * Which of the last two lost members leads again (rules 3b-3e). A member that reports no replica
+ * Which of the last two lost members leads again (rules 3b-3d). A member that reports no replica
  * has none.
  */
 export function chooseLost(
@@ -178,27 +178,27 @@ export function chooseLost(
   if (a.ballot < 0 && b.ballot < 0) {
     return none("the last two members have no data; an operator must decide");
   }
-  // c. A larger ballot with a smaller commit point, or less prepared than committed, is a lost
-  // disk.
-  const committed = Math.max(a.committed, b.committed);
-  const prepared = Math.max(a.lastPrepared, b.lastPrepared);
-  if ((a.ballot - b.ballot) * (a.committed - b.committed) < 0) {
-    return none("the last two members contradict each other; an operator must decide");
+  // c. Whoever was a member to the end holds everything that was ever committed: it leads, unless it shows
+  // that its disk lost a part. Its ballot proves nothing: a former member learns newer ballots from
+  // configurations it is not in, and a member may have died before it heard of its last one.
+  const committed = Math.max(a.committed, config.committedHint);
+  if (b.ballot >= 0) {
+    if (b.maxPrepared >= committed) return { node: recent, reason: "" };
+    return none(lossText(committed, b.maxPrepared));
   }
-  if (prepared < committed) return none("less is prepared than committed; an operator must decide");
-  if (prepared < config.committedHint) {
-    const text = `decree ${config.committedHint} was committed, only ${prepared} is left`;
-    return none(`${text}; an operator must decide`);
-  }
-  // d. Larger ballot, then more committed, then more prepared.
-  const order = b.ballot - a.ballot || b.committed - a.committed || b.lastPrepared - a.lastPrepared;
-  return { node: order >= 0 ? recent : previous, reason: "" };
+  // d. It has no replica at all: the one before it, with everything meta has heard of.
+  if (a.maxPrepared >= committed) return { node: previous, reason: "" };
+  return none(lossText(committed, a.maxPrepared));
+}
+
+function lossText(committed: number, held: number): string {
+  return `decree ${committed} was committed, only ${held} is left; an operator must decide`;
 }
 
 function stateOf(
   report: ReplicaReport | undefined,
-): { ballot: number; committed: number; lastPrepared: number } {
-  return report ?? { ballot: -1, committed: -1, lastPrepared: -1 };
+): { ballot: number; committed: number; maxPrepared: number } {
+  return report ?? { ballot: -1, committed: -1, maxPrepared: -1 };
 }
 
 /** Rule 4: too few secondaries. */

@@ -178,7 +178,7 @@ Deno.test("DDD b: the last two must be alive and have reported", () => {
   const partition = partitionId(id, 0);
   w.node(recent).up = true;
   w.run(2000);
-  w.node(recent).reports.set(partition, w.report(partition, 3, { committed: 5, lastPrepared: 6 }));
+  w.node(recent).reports.set(partition, w.report(partition, 3, { committed: 5, maxPrepared: 6 }));
   w.sync(w.node(recent));
   w.run(2000);
   assert.equal(w.stored(id).primary, "", "the last one alone is not trusted");
@@ -190,15 +190,20 @@ Deno.test("DDD b: the last two must be alive and have reported", () => {
   assert.equal(w.stored(id).primary, recent, "the other one has no replica, which is an answer");
 });
 
-Deno.test("DDD c, d, e: contradictions need an operator, otherwise the newest data wins", () => {
+Deno.test("DDD c, d: the last member leads unless it shows a loss", () => {
+  // Ballot, commit point, highest prepared decree of the one before the last, and of the last.
   const stories = [
     { name: "no data at all", a: undefined, b: undefined, leads: "" },
-    { name: "larger ballot, less committed", a: [2, 9, 9], b: [3, 5, 9], leads: "" },
-    { name: "less prepared than committed", a: [3, 9, 7], b: [3, 8, 8], leads: "" },
-    { name: "larger ballot", a: [2, 5, 9], b: [3, 6, 8], leads: "recent" },
-    { name: "larger ballot of the older one", a: [4, 6, 8], b: [3, 6, 9], leads: "previous" },
-    { name: "more committed", a: [3, 7, 8], b: [3, 6, 9], leads: "previous" },
-    { name: "more prepared", a: [3, 6, 8], b: [3, 6, 9], leads: "recent" },
+    { name: "knows less committed, holds all of it", a: [2, 9, 9], b: [3, 5, 9], leads: "recent" },
+    {
+      name: "the former member heard of newer ballots",
+      a: [9, 5, 6],
+      b: [3, 4, 6],
+      leads: "recent",
+    },
+    { name: "the former member holds a tail", a: [2, 5, 9], b: [3, 6, 8], leads: "recent" },
+    { name: "lost what the other one knows committed", a: [3, 9, 9], b: [3, 6, 8], leads: "" },
+    { name: "lost its replica", a: [3, 6, 8], b: undefined, leads: "previous" },
   ] as const;
   for (const { name, a, b, leads } of stories) {
     const w = new World(5);
@@ -208,8 +213,8 @@ Deno.test("DDD c, d, e: contradictions need an operator, otherwise the newest da
       const node = w.node(server);
       node.up = true;
       if (state === undefined) continue;
-      const [ballot, committed, lastPrepared] = state;
-      node.reports.set(partition, w.report(partition, ballot, { committed, lastPrepared }));
+      const [ballot, committed, maxPrepared] = state;
+      node.reports.set(partition, w.report(partition, ballot, { committed, maxPrepared }));
     }
     w.beacons();
     w.sync(w.node(previous));

@@ -107,7 +107,7 @@ Deno.test("Drop takes everybody out, keeps the number, and recall brings the dat
     assert.deepEqual([after.primary, after.secondaries], ["", []]);
     assert.deepEqual(after.lastDrops, [...config.secondaries, config.primary]);
     for (const name of after.lastDrops) {
-      const report = w.report(after.partition, after.ballot, { committed: 3, lastPrepared: 3 });
+      const report = w.report(after.partition, after.ballot, { committed: 3, maxPrepared: 3 });
       w.node(name).reports.set(after.partition, report);
     }
   }
