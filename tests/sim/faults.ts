@@ -142,8 +142,22 @@ export class Faults {
   }
 
   #clog(chance: Prng): void {
-    const until = this.#env.scheduler.now + logUniform(chance, 50, 3000);
+    const { now } = this.#env.scheduler;
+    if (chance.chance(0.3)) return this.#lateThenSilent(chance);
+    const until = now + logUniform(chance, 50, 3000);
     this.#env.network.clog(chance.pick(this.#everybody), chance.pick(this.#everybody), until);
+  }
+
+  /** A server hears a late answer of meta and then nothing; meta hears nothing since the question. */
+  #lateThenSilent(chance: Prng): void {
+    const { scheduler, network } = this.#env;
+    const server = chance.pick(this.#machines).id;
+    const lateMs = between(chance, 300, 900);
+    for (const meta of this.#env.metas) {
+      network.clog(meta, server, scheduler.now + lateMs);
+      this.#later(between(chance, 1, 60), () => this.#cutPairs([[server, meta]], 3000));
+      this.#later(lateMs + 50, () => this.#cutPairs([[meta, server]], 2500));
+    }
   }
 
   #stepClock(chance: Prng): void {

@@ -218,19 +218,13 @@ export class ScriptedMeta implements MetaSide {
     }
   }
 
-  /** Everybody was lost: of the last two, whoever holds more; both must have said what they hold. */
+  /** Everybody was lost: the last one that still holds it; the last two must have said what they hold. */
   #lastHolder(config: PartitionConfig, alive: readonly NodeId[]): NodeId | undefined {
     const lastTwo = config.lastDrops.slice(-2);
     if (!lastTwo.every((node) => alive.includes(node) && this.#reports.has(node))) return undefined;
-    const held = lastTwo.flatMap((node) => {
-      const report = this.#reports.get(node)!.find((r) => r.partition === config.partition);
-      return report === undefined ? [] : [{ node, report }];
-    });
-    held.sort((a, b) =>
-      b.report.ballot - a.report.ballot || b.report.committed - a.report.committed ||
-      b.report.lastPrepared - a.report.lastPrepared
-    );
-    return held[0]?.node;
+    const holds = (node: NodeId) =>
+      this.#reports.get(node)!.some((report) => report.partition === config.partition);
+    return lastTwo.findLast(holds);
   }
 
   /** Something nobody needs. */

@@ -292,7 +292,10 @@ export class SimClient {
     };
     switch (op.kind) {
       case "get":
-        return { rpc: Get, body: { partition, stale: false, key: rowKey(hashKey, op.key), stalenessMaxMs: 0 } };
+        return {
+          rpc: Get,
+          body: { partition, stale: false, key: rowKey(hashKey, op.key), stalenessMaxMs: 0 },
+        };
       case "put": {
         const [[key, value]] = op.rows as [[string, string]];
         if (op.rows.length === 1) {

@@ -257,13 +257,14 @@ export class SimMetas implements MetaSide {
 
   /** Cuts a meta server from the store while servers still reach it, or makes the store forgetful. */
   disturbStore(chance: Prng): void {
-    const ms = logUniform(chance, 100, 4000);
+    const ms = logUniform(chance, 200, 8000);
     if (chance.chance(0.4)) {
       this.#store.lossy = logUniform(chance, 0.01, 0.5);
       this.#env.scheduler.after(ms, "fault ends", undefined, () => this.#store.lossy = 0);
       return;
     }
-    const id = chance.pick(this.#env.metas);
+    const leading = this.#env.metas.find((id) => this.#processes.get(id)?.core.role === "leading");
+    const id = leading !== undefined && chance.chance(0.6) ? leading : chance.pick(this.#env.metas);
     const pairs: [NodeId, NodeId][] = chance.chance(0.5)
       ? [[id, STORE_ID]]
       : [[id, STORE_ID], [STORE_ID, id]];

@@ -15,7 +15,7 @@ import { decodeMutation } from "../../src/schema/mutation.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
 import type { LogRecord } from "../../storage/log.ts";
 import { Violation } from "./env.ts";
-import { checkConfigStep } from "./watch_config.ts";
+import { checkConfigStep, membersOf } from "./watch_config.ts";
 import { HeldLog } from "./watch_log.ts";
 import { PartitionGhost } from "./watch_partition.ts";
 import type { WriteCall } from "./sim_requests.ts";
@@ -130,7 +130,8 @@ export class Watch {
     const { core } = replica;
     const from = replica.commitsChecked;
     const to = core.committed;
-    if (to < from) {
+    // A learner counts only what is applied: what it knew committed comes again from its primary.
+    if (to < from && core.status !== "learner") {
       throw new Violation("S4", "The commit point went back", {
         node: replica.server.id,
         from,
@@ -201,7 +202,9 @@ export class Watch {
     this.#lost.delete(`${node} ${partition}`);
     if (log.generation === 0) log.generation = generation;
     if (condemned !== undefined) {
-      if (!this.#fsync) return;
+      // A learner may have cut its log below what its engine holds already; nobody counts on it yet.
+      const config = this.ghost(partition).newestConfig;
+      if (!this.#fsync || config === undefined || !membersOf(config).includes(node)) return;
       throw new Violation("S12", `Durable state was lost: ${condemned}`, { node, partition });
     }
     if (this.#fsync) log.checkRecovered(node, state);

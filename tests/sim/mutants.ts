@@ -1,0 +1,189 @@
+// Deliberate bugs: does the simulator find them? Each mutant is an exact replacement in a source file, done
+// in a copy of the tree, so that the product carries no switches for them. A mutant whose text is not found
+// is out of date and an error. Run by mutants_main.ts; the table is in docs/testing.md, "Mutants".
+
+/** One deliberate bug. */
+export interface Mutant {
+  /** As in docs/testing.md. */
+  readonly name: string;
+  readonly file: string;
+  readonly edits: readonly (readonly [from: string, to: string])[];
+}
+
+/** All mutants the simulator must find. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "M1 a restarted primary keeps its ballot",
+    file: "src/replication/membership.ts",
+    edits: [[
+      "  if (s.restarted) {\n    // It may have sent prepares",
+      "  if (Number(s.ballot) < 0) {\n    // It may have sent prepares",
+    ]],
+  },
+  {
+    name: "M2 a primary reads before its tail is committed again",
+    file: "src/replication/primary.ts",
+    edits: [["readableFrom: newReign ? end + 1 : end,", "readableFrom: 0 * end,"]],
+  },
+  {
+    name: "M3 one member's acknowledgement is enough",
+    file: "src/replication/primary.ts",
+    edits: [[
+      "for (const receiver of s.primary!.secondaries.values()) ready = Math.min(ready, receiver.acked);",
+      "const acks = [...s.primary!.secondaries.values()].map((r) => r.acked);\n  if (acks.length > 0) ready = Math.min(ready, Math.max(...acks));",
+    ]],
+  },
+  {
+    name: "M4 acknowledged across a gap",
+    file: "src/replication/secondary.ts",
+    edits: [["if (held === undefined && decree > list.contiguousEnd + 1) {", "if (decree < 0) {"], [
+      "    if (next === undefined || !next.logged || next.mutation.ballot !== s.ballot) break;\n    end++;",
+      "    if (next === undefined && end < s.list.maxPrepared) {\n      end++;\n      continue;\n    }\n    if (next === undefined || !next.logged || next.mutation.ballot !== s.ballot) break;\n    end++;",
+    ]],
+  },
+  {
+    name: "M5 a new ballot without logging again",
+    file: "src/replication/secondary.ts",
+    edits: [[
+      "  if (held?.mutation.ballot === mutation.ballot) {",
+      "  if (held !== undefined) {\n    list.put(mutation, message.mutation, held.token, s.now).logged = held.logged;",
+    ]],
+  },
+  {
+    name: "M7 no truncation at the end of reconciliation",
+    file: "src/replication/membership.ts",
+    edits: [[
+      "const dropped = s.list.truncate(end, s.ballot);",
+      "const dropped = s.list.truncate(NO_RECONCILE_END, s.ballot);",
+    ]],
+  },
+  {
+    name: "M8 the lease counts from the answer",
+    file: "src/replication/server.ts",
+    edits: [[
+      "if (!this.#lease.acknowledge(sent)) return;",
+      "if (!this.#lease.acknowledge(now)) return;",
+    ]],
+  },
+  {
+    name: "M9 the lease is enforced by the timer only",
+    file: "tests/sim/sim_server.ts",
+    edits: [[
+      "return now.mono < this.#deadlineMono && now.wall < this.#deadlineWall;",
+      "return now.mono < Infinity && this.#deadlineMono > 0 && this.#deadlineWall > 0;",
+    ]],
+  },
+  {
+    name: "M10 meta acknowledges beacons without proof of its reign",
+    file: "src/placement/meta_state.ts",
+    edits: [[
+      "return s.reign !== undefined && s.now.mono < s.leaderUntil;",
+      "return s.reign !== undefined;",
+    ]],
+  },
+  {
+    name: "M11 a configuration is visible before it is stored",
+    file: "src/placement/update_config.ts",
+    edits: [[
+      "  const path = partitionPath(partition.partition);\n  const value = partitionValue(next);",
+      "  if (token !== undefined) answer(s, token, Err.OK, next);\n  const path = partitionPath(partition.partition);\n  const value = partitionValue(next);",
+    ]],
+  },
+  {
+    name: "M12 learners get prepares one decree too late",
+    file: "src/replication/teacher.ts",
+    edits: [[
+      "const prepareStart = known ? learner.prepareStart : list.committed + 1;",
+      "const prepareStart = known ? learner.prepareStart : list.committed + 2;",
+    ]],
+  },
+  {
+    name: "M14 durable is claimed before the engine is flushed",
+    file: "tests/sim/sim_replica.ts",
+    edits: [["      engine.flush();\n", ""]],
+  },
+  {
+    name: "M15 the log is collected by the commit point",
+    file: "tests/sim/sim_replica.ts",
+    edits: [[
+      "privateLog[count]!.decree <= manifest.durable",
+      "privateLog[count]!.decree <= manifest.durable + this.core.committed",
+    ]],
+  },
+  {
+    name: "M16 acknowledged before the log is synced",
+    file: "tests/sim/sim_server.ts",
+    edits: [[
+      "    if (!this.#syncing) this.#startSync();\n  }\n",
+      '    if (!this.#syncing) this.#startSync();\n    this.#env.scheduler.after(0, "early", this, () => replica.step({ kind: "appended", token }));\n  }\n',
+    ]],
+  },
+  {
+    name: "M19 a write in replication is reported as not done",
+    file: "src/replication/execution.ts",
+    edits: [["      error: Err.OUTCOME_UNKNOWN,", "      error: Err.INVALID_STATE,"]],
+  },
+  {
+    name: "M20 config sync answers while a removal is being stored",
+    file: "src/placement/config_sync.ts",
+    edits: [[
+      "if (inFlight?.node === name || isLeaving) {",
+      'if (inFlight?.node === name && isLeaving && name === "") {',
+    ]],
+  },
+  {
+    name: "M21 a leader of the past writes unconditionally",
+    file: "tests/sim/sim_store.ts",
+    edits: [[
+      "if (session.expired || epoch !== this.#epoch) {",
+      'changes = changes.map((change) => change.op === "set" ? { ...change, version: -1 } : change);\n    if (epoch < 0) {',
+    ]],
+  },
+  {
+    name: "M22 a primary goes on during its own reconfiguration",
+    file: "src/replication/membership.ts",
+    edits: [[
+      '  note(s, "reconfigure", { change, node, ballot: config.ballot });\n  becomeTransient(s);',
+      '  note(s, "reconfigure", { change, node, ballot: config.ballot });\n  if (change !== "DOWNGRADE_TO_INACTIVE" || node === s.self) becomeTransient(s);\n  else s.primary!.secondaries.delete(node);',
+    ]],
+  },
+  {
+    name: "M23 a client repeats a bare write",
+    file: "src/client/operation.ts",
+    edits: [['  if (op.kind === "bare") return finish(op, code);\n', ""]],
+  },
+  {
+    name: "M24 the engine's applied row is trusted after power loss",
+    file: "tests/sim/recover.ts",
+    edits: [[
+      "    applied: durable,\n    durable,",
+      "    applied: Math.max(durable, files.engine.applied),\n    durable,",
+    ]],
+  },
+  {
+    name: "M26 a learner is promoted before reconciliation has ended",
+    file: "src/replication/teacher.ts",
+    edits: [["  if (s.list.committed < s.primary!.readableFrom) return;\n", ""]],
+  },
+  {
+    name: "M27 a completion of an earlier round counts",
+    file: "src/replication/teacher.ts",
+    edits: [[
+      "  learner.prepareStart = 0;\n  learner.completed = false;",
+      "  learner.prepareStart = 0;",
+    ]],
+  },
+  {
+    name: "M28 exactly-once results are not remembered",
+    file: "src/replication/session_window.ts",
+    edits: [[
+      'if (outcome !== undefined) return { kind: "done", outcome };',
+      "if (outcome === undefined && sequence < 0) return NEW;",
+    ]],
+  },
+  {
+    name: "M29 an image is taken with the sessions of another moment",
+    file: "tests/sim/sim_transfer.ts",
+    edits: [["const rows = [core.sessionsImage];", "const rows = [files.engine.sessions.image];"]],
+  },
+];

@@ -1,0 +1,83 @@
+// deno task sim:mutants: plants each deliberate bug in a copy of the tree and counts the seeds until the
+// simulator finds it.
+//
+//   --seeds N   give up after N seeds (default 300)     --only TEXT   mutants whose name contains TEXT
+
+import { type Mutant, MUTANTS } from "./mutants.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const COPIED = ["src", "storage", "tests/sim", "deno.json", "deno.lock"];
+
+interface Outcome {
+  readonly seeds: number;
+  readonly found: boolean;
+  readonly by: string;
+}
+
+async function run(command: string, args: string[], cwd: string): Promise<string> {
+  const output = await new Deno.Command(command, { args, cwd, stdout: "piped", stderr: "piped" })
+    .output();
+  const decoder = new TextDecoder();
+  return decoder.decode(output.stdout) + decoder.decode(output.stderr);
+}
+
+async function copyTree(to: string): Promise<void> {
+  for (const path of COPIED) {
+    const parent = path.includes("/") ? `${to}/${path.slice(0, path.lastIndexOf("/"))}` : to;
+    Deno.mkdirSync(parent, { recursive: true });
+    await run("cp", ["-r", `${ROOT}${path}`, parent], ROOT);
+  }
+  Deno.symlinkSync(`${ROOT}node_modules`, `${to}/node_modules`);
+}
+
+/** Names of mutants whose text is not in the tree any more. */
+function outOfDate(): string[] {
+  return MUTANTS.filter(({ file, edits }) => {
+    const text = Deno.readTextFileSync(`${ROOT}${file}`);
+    return !edits.every(([from]) => text.includes(from));
+  }).map(({ name }) => name);
+}
+
+async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Outcome> {
+  const path = `${dir}/${mutant.file}`;
+  const original = Deno.readTextFileSync(path);
+  let changed = original;
+  for (const [from, to] of mutant.edits) changed = changed.replace(from, () => to);
+  Deno.writeTextFileSync(path, changed);
+  const permissions = ["--no-prompt", "--no-check", "--allow-read", "--allow-env", "--allow-ffi"];
+  const args = ["run", ...permissions, "tests/sim/main.ts", "--seeds", String(seeds)];
+  const output = await run(Deno.execPath(), args, dir);
+  Deno.writeTextFileSync(path, original);
+  const summary = /^(\d+) seeds, .* (\d+) failed$/m.exec(output);
+  if (summary === null) throw new Error(`"${mutant.name}" did not run: ${output.slice(-2000)}`);
+  const by = /^seed \S+: (\S+) at event/m.exec(output)?.[1] ?? "";
+  return { seeds: Number(summary[1]), found: summary[2] !== "0", by };
+}
+
+async function main(): Promise<void> {
+  const { args } = Deno;
+  const valueOf = (flag: string) => args[args.indexOf(flag) + 1];
+  const seeds = args.includes("--seeds") ? Number(valueOf("--seeds")) : 300;
+  const only = args.includes("--only") ? valueOf("--only")! : "";
+  const dir = Deno.makeTempDirSync({ prefix: "mutants_" });
+  const old = outOfDate();
+  if (old.length > 0) {
+    console.error(`Out of date, their text is not in the tree: ${old.join("; ")}`);
+    Deno.exit(2);
+  }
+  let missed = 0;
+  try {
+    await copyTree(dir);
+    for (const mutant of MUTANTS.filter(({ name }) => name.includes(only))) {
+      const { found, seeds: used, by } = await tryMutant(mutant, dir, seeds);
+      if (!found) missed++;
+      const text = found ? `found by ${by} after ${used} seeds` : `NOT FOUND in ${used} seeds`;
+      console.log(`${mutant.name.padEnd(62)} ${text}`);
+    }
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+  Deno.exit(missed === 0 ? 0 : 1);
+}
+
+await main();
