@@ -19,10 +19,15 @@ import {
 } from "../../src/schema/client_rpc.ts";
 import { encodeKey, HASH_KEY_BYTES_MAX, isUserKey } from "../../src/schema/key_format.ts";
 import type { RequestOf, Rpc } from "../../src/schema/rpc.ts";
+import {
+  checkAndMutateBytes,
+  checkAndSetBytes,
+  multiPutBytes,
+  multiRemoveBytes,
+  sizeProblem,
+  WRITE_BYTES_MAX,
+} from "../../src/schema/write_size.ts";
 import type { WriteCall } from "./replica_driver.ts";
-
-/** Largest sum of keys and values of one write, bytes; a value alone cannot be larger either. */
-export const WRITE_BYTES_MAX = 1024 * 1024;
 
 /** Estimated bytes that a write costs beyond its keys and values. */
 const WRITE_OVERHEAD_BYTES = 64;
@@ -85,8 +90,8 @@ const BAD_KEY = invalid(
 const BAD_HASH_KEY = invalid(`Hash key is longer than ${HASH_KEY_BYTES_MAX} bytes`);
 
 function checked(op: WriteOp, bytes: number): Decoded {
-  if (bytes <= WRITE_BYTES_MAX) return { op, bytes };
-  return invalid(`Write of ${bytes} bytes: keys and values may have ${WRITE_BYTES_MAX} together`);
+  const problem = sizeProblem(bytes);
+  return problem === undefined ? { op, bytes } : invalid(problem);
 }
 
 /** A put is the most frequent request: no intermediate lists. */
@@ -105,8 +110,7 @@ export function decodeRemove(request: RequestOf<typeof Remove>): Decoded {
 export function decodeMultiPut(request: RequestOf<typeof MultiPut>): Decoded {
   const { hashKey, expireTs } = request;
   if (hashKey.length > HASH_KEY_BYTES_MAX) return BAD_HASH_KEY;
-  let bytes = 0;
-  for (const row of request.rows) bytes += row.sortKey.length + row.value.length + hashKey.length;
+  const bytes = multiPutBytes(request);
   // Sizes first: nothing is copied for a request that is refused.
   if (bytes > WRITE_BYTES_MAX) return checked({ kind: "empty" }, bytes);
   const rows = request.rows.map((row): PutRow => {
@@ -118,8 +122,7 @@ export function decodeMultiPut(request: RequestOf<typeof MultiPut>): Decoded {
 export function decodeMultiRemove(request: RequestOf<typeof MultiRemove>): Decoded {
   const { hashKey, sortKeys } = request;
   if (hashKey.length > HASH_KEY_BYTES_MAX) return BAD_HASH_KEY;
-  let bytes = 0;
-  for (const sortKey of sortKeys) bytes += sortKey.length + hashKey.length;
+  const bytes = multiRemoveBytes(request);
   if (bytes > WRITE_BYTES_MAX) return checked({ kind: "empty" }, bytes);
   const keys = sortKeys.map((sortKey) => encodeKey(hashKey, sortKey));
   return checked({ kind: "remove", keys, returnCount: true }, bytes);
@@ -158,8 +161,8 @@ export function decodeCheckAndSet(request: RequestOf<typeof CheckAndSet>): Decod
   const check = decodeCheck(request);
   if (check === undefined) return badCheckType(request.checkType);
   const key = encodeKey(hashKey, request.setSortKey ?? checkSortKey);
-  const bytes = check.checkKey.length + request.checkOperand.length + key.length + value.length;
-  return checked({ kind: "checkAndSet", row: { key, value, expireTs }, ...check }, bytes);
+  const op: WriteOp = { kind: "checkAndSet", row: { key, value, expireTs }, ...check };
+  return checked(op, checkAndSetBytes(request));
 }
 
 export function decodeCheckAndMutate(request: RequestOf<typeof CheckAndMutate>): Decoded {
@@ -167,10 +170,7 @@ export function decodeCheckAndMutate(request: RequestOf<typeof CheckAndMutate>):
   if (hashKey.length > HASH_KEY_BYTES_MAX) return BAD_HASH_KEY;
   const check = decodeCheck(request);
   if (check === undefined) return badCheckType(request.checkType);
-  let bytes = check.checkKey.length + request.checkOperand.length;
-  for (const { sortKey, value } of request.mutations) {
-    bytes += sortKey.length + value.length + hashKey.length;
-  }
+  const bytes = checkAndMutateBytes(request);
   if (bytes > WRITE_BYTES_MAX) return checked({ kind: "empty" }, bytes);
   const mutations = request.mutations.map(({ kind, sortKey, value, expireTs }) => {
     const key = encodeKey(hashKey, sortKey);

@@ -6,7 +6,11 @@ import { decodeKey, partitionIndexOfKey } from "../schema/key_format.ts";
 import { BATCH_GET } from "./call_specs.ts";
 import { Call, type Executor, type TableState } from "./execute.ts";
 import type { StaleHead, TableRow } from "./options.ts";
+import { takeChunk } from "./requests.ts";
 import type { RouteMap } from "./route_map.ts";
+
+/** Keys of one request. */
+const KEYS_MAX = 5000;
 
 /** What to read. `keys` are raw keys. */
 export interface BatchGetRequest {
@@ -69,8 +73,9 @@ async function readPartition(
     head,
   };
   const rows: TableRow[] = [];
-  let { keys } = part;
-  while (keys.length > 0) {
+  const rest = part.keys;
+  while (rest.length > 0) {
+    const keys = takeChunk(rest, KEYS_MAX, 0);
     const startedAt = executor.now();
     const timing = { kind: "read" as const, startedAt, timeoutMs: part.deadline - startedAt };
     const request = { partition: 0, ...head, keys };
@@ -79,8 +84,8 @@ async function readPartition(
       const key = decodeKey(row.key);
       if (key !== undefined) rows.push({ ...key, value: row.value ?? EMPTY });
     }
-    if (answer.complete) break;
-    keys = afterLast(keys, answer.rows.at(-1)?.key);
+    if (answer.complete) continue;
+    rest.unshift(...afterLast(keys, answer.rows.at(-1)?.key));
   }
   return rows;
 }

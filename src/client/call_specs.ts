@@ -8,6 +8,12 @@ import { decode } from "../schema/codec.ts";
 import type { Field } from "../schema/field.ts";
 import type { ResponseOf } from "../schema/rpc.ts";
 import type { Row } from "../schema/types.ts";
+import {
+  checkAndMutateBytes,
+  checkAndSetBytes,
+  multiPutBytes,
+  multiRemoveBytes,
+} from "../schema/write_size.ts";
 import type { CallSpec } from "./execute.ts";
 import type { CheckOutcome, MultiGetResult, SortKeyRow } from "./options.ts";
 
@@ -69,22 +75,36 @@ export const BATCH_GET = spec({
   }),
 });
 
-export const PUT = spec({ rpc: rpc.Put, result: nothing });
-export const REMOVE = spec({ rpc: rpc.Remove, result: nothing });
-export const MULTI_PUT = spec({ rpc: rpc.MultiPut, result: nothing });
+export const PUT = spec({
+  rpc: rpc.Put,
+  result: nothing,
+  bytes: ({ key, value }) => key.length + value.length,
+});
+export const REMOVE = spec({ rpc: rpc.Remove, result: nothing, bytes: ({ key }) => key.length });
+export const MULTI_PUT = spec({ rpc: rpc.MultiPut, result: nothing, bytes: multiPutBytes });
 
 export const MULTI_REMOVE = spec({
   rpc: rpc.MultiRemove,
   result: (answer) => resultOf(rpc.multiRemoveResult, answer, "multiRemoveResult").count,
+  bytes: multiRemoveBytes,
 });
 
 export const INCR = spec({
   rpc: rpc.Incr,
   result: (answer) => resultOf(rpc.incrResult, answer, "incrResult").newValue,
+  bytes: ({ key }) => key.length,
 });
 
-export const CHECK_AND_SET = spec({ rpc: rpc.CheckAndSet, result: checkOutcome });
-export const CHECK_AND_MUTATE = spec({ rpc: rpc.CheckAndMutate, result: checkOutcome });
+export const CHECK_AND_SET = spec({
+  rpc: rpc.CheckAndSet,
+  result: checkOutcome,
+  bytes: checkAndSetBytes,
+});
+export const CHECK_AND_MUTATE = spec({
+  rpc: rpc.CheckAndMutate,
+  result: checkOutcome,
+  bytes: checkAndMutateBytes,
+});
 
 /** Scan answers are handed to the scanner as they are; it copies the rows it keeps. */
 export const GET_SCANNER = spec({ rpc: rpc.GetScanner, result: (answer) => answer });

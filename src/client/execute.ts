@@ -31,6 +31,8 @@ export interface CallSpec<Q, A, T> {
   readonly rpc: Rpc<Q, A>;
   /** Turns the answer into the result; copies what must outlive the received frame. */
   readonly result: (response: A) => T;
+  /** Of writes: bytes of keys and values. */
+  readonly bytes?: (request: Q) => number;
 }
 
 /** One partition of a known shape of the table, for operations that do not follow a key. */

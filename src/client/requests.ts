@@ -5,6 +5,7 @@ import { EMPTY } from "../base/bytes.ts";
 import { Err, StoreError } from "../base/errors.ts";
 import { CHECK_TYPES } from "../schema/client_rpc.ts";
 import type { Filter } from "../schema/types.ts";
+import { sizeProblem, WRITE_BYTES_MAX } from "../schema/write_size.ts";
 import type { Target } from "./execute.ts";
 import type { Slab } from "./slab.ts";
 import type { Check, Data, KeyFilter, MultiGetRange, Mutate, ReadOptions } from "./options.ts";
@@ -97,8 +98,35 @@ export function mutateOp(change: Mutate, wallMs: number) {
   };
 }
 
-/** @throws {StoreError} If the list is empty */
+/** Most elements of a list in one request. */
+const LIST_MAX = 100_000;
+
+/** @throws {StoreError} If the write is larger than a server takes */
+export function checkSize(bytes: number): void {
+  const problem = sizeProblem(bytes);
+  if (problem !== undefined) throw new StoreError(Err.INVALID_DATA, problem);
+}
+
+/** Takes keys from the front of a list: at most `max` and what one write may have, but at least one. */
+export function takeChunk(keys: Uint8Array[], max: number, extraBytes: number): Uint8Array[] {
+  let count = 0;
+  let bytes = 0;
+  while (count < Math.min(max, keys.length)) {
+    bytes += keys[count]!.length + extraBytes;
+    if (count > 0 && bytes > WRITE_BYTES_MAX) break;
+    count++;
+  }
+  return keys.splice(0, count);
+}
+
+/** @throws {StoreError} If the list is empty, or too long for one request */
 export function needSome(list: readonly unknown[], what: string): void {
+  if (list.length > LIST_MAX) {
+    throw new StoreError(
+      Err.INVALID_DATA,
+      `The list of ${what} has ${list.length} elements, at most ${LIST_MAX} are allowed`,
+    );
+  }
   if (list.length === 0) {
     throw new StoreError(
       Err.INVALID_ARGUMENT,

@@ -139,6 +139,7 @@ export class Table {
     // On the wire an empty list means "the range".
     if (isList && sortKeys.length === 0) return Promise.resolve({ rows: [], complete: true });
     const how = isList ? options : range;
+    if (isList) requests.needSome(sortKeys, "sort keys");
     const target = requests.groupTarget(hashKey, how);
     return this.#read(
       specs.MULTI_GET,
@@ -215,8 +216,9 @@ export class Table {
     let removed = 0;
     const scan = this.scan(hashKey, { ...range, noValue: true, batchSize: DELETE_CHUNK });
     for await (const rows of scan.batches()) {
-      for (let at = 0; at < rows.length; at += DELETE_CHUNK) {
-        const sortKeys = rows.slice(at, at + DELETE_CHUNK).map((row) => row.sortKey);
+      const all = rows.map((row) => row.sortKey);
+      while (all.length > 0) {
+        const sortKeys = requests.takeChunk(all, DELETE_CHUNK, rows[0]!.hashKey.length);
         removed += await this.multiDel(hashKey, sortKeys, options);
         options?.onChunk?.(sortKeys);
       }
@@ -352,6 +354,7 @@ export class Table {
     target: Target,
     options: WriteOptions | undefined,
   ): Promise<T> {
+    requests.checkSize(spec.bytes?.(request) ?? 0);
     const isOnce = options?.exactlyOnce ?? this.#defaults.exactlyOnce;
     const timing = {
       kind: isOnce ? "once" as const : "bare" as const,

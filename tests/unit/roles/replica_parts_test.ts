@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { CHECK_TYPES } from "../../../src/schema/client_rpc.ts";
+import { WRITE_BYTES_MAX } from "../../../src/schema/write_size.ts";
 import { encodeKey } from "../../../src/schema/key_format.ts";
 import { LeaseGate } from "../../../roles/replica/control_link.ts";
 import { DurableQueue } from "../../../roles/replica/durable_queue.ts";
@@ -13,7 +14,6 @@ import {
   decodeMultiPut,
   decodeMultiRemove,
   decodePut,
-  WRITE_BYTES_MAX,
 } from "../../../roles/replica/write_handlers.ts";
 
 const HEAD = { partition: 65536, session: 0, sequence: 0, answeredBelow: 0 };
