@@ -25,6 +25,8 @@ export interface RecoverShardOptions {
   readonly fsync: "group" | "none";
   readonly sharedSegmentBytes?: number;
   readonly privateSegmentBytes?: number;
+  /** See {@link SharedLogOptions.inlineSyncMsMax}. @default 0 */
+  readonly inlineSyncMsMax?: number;
   /** Sees the groups of the shared log. */
   readonly groups?: GroupObserver;
 }
@@ -178,6 +180,7 @@ async function readSharedLogs(
     shardCount: options.shardCount,
     observer,
     ...(sharedSegmentBytes === undefined ? {} : { segmentBytes: sharedSegmentBytes }),
+    inlineSyncMsMax: options.inlineSyncMsMax ?? 0,
     ...(options.groups === undefined ? {} : { groups: options.groups }),
   }, onRecord);
   end();

@@ -87,6 +87,8 @@ export interface RunningReplica {
 const TICK_MS = 50;
 /** Engines opened at the same time. */
 const OPENING_MAX = 4;
+/** A disk that syncs within this on average is synced on the event loop (storage/group_sync.ts). */
+const INLINE_SYNC_MS_MAX = 0.4;
 /** Running requests get so long to end when the server stops. */
 const CLOSE_GRACE_MS = 1000;
 
@@ -243,6 +245,7 @@ async function recover(
     fsync: logs.fsync,
     sharedSegmentBytes: logs.sharedLogSegmentBytes,
     privateSegmentBytes: logs.privateLogSegmentBytes,
+    inlineSyncMsMax: INLINE_SYNC_MS_MAX,
     ...(options.observers === undefined ? {} : { groups: options.observers.metrics }),
   });
   for (const found of damage) logger.warn("Shared log is damaged", { ...found });

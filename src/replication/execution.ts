@@ -12,18 +12,28 @@ const APPLY_BYTES_MAX = 4 * 1024 * 1024;
 const APPLY_MUTATIONS_MAX = 256;
 
 /**
+ * A secondary waits for so many committed mutations, or bytes, or the next tick, before it applies: nobody waits for
+ * its engine, and one engine batch costs a thread hop whatever its size.
+ */
+const LAZY_MUTATIONS = 32;
+const LAZY_BYTES = 256 * 1024;
+
+/**
  * Follows the primary's commit point as far as the own log goes.
  *
+ * @param now Apply what is committed even if a larger batch may come.
  * @returns False if a committed decree is missing, which condemns a member (R6).
  */
-export function followCommit(s: ReplicaState): boolean {
+export function followCommit(s: ReplicaState, now = false): boolean {
   while (s.list.committed < s.commitTarget) {
     const entry = s.list.get(s.list.committed + 1);
     if (entry === undefined) return s.status !== "secondary";
     if (!entry.logged) break;
-    s.list.commitNext();
+    s.unappliedBytes += s.list.commitNext().encoded.length;
   }
-  startApply(s);
+  const mayWait = s.status === "secondary" && !now && s.unappliedBytes < LAZY_BYTES &&
+    s.list.committed - s.applied < LAZY_MUTATIONS;
+  if (!mayWait) startApply(s);
   return true;
 }
 
@@ -41,6 +51,7 @@ export function startApply(s: ReplicaState): void {
     decree++;
   }
   s.applying = decree;
+  s.unappliedBytes = 0;
   s.out.push({ kind: "apply", mutations });
 }
 
@@ -58,7 +69,7 @@ export function onApplied(s: ReplicaState, decree: Decree): void {
   }
   s.applied = decree;
   maybeCheckpoint(s);
-  startApply(s);
+  followCommit(s);
   s.list.trim(s.applied, s.settings.cacheMutationsMax, s.settings.cacheBytesMax);
 }
 

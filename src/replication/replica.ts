@@ -278,7 +278,7 @@ function onTick(s: ReplicaState): void {
   tickLearner(s);
   tickMembership(s);
   maybeCheckpoint(s);
-  followCommit(s);
+  followCommit(s, true);
 }
 
 function initialState(options: ReplicaOptions, now: Now): ReplicaState {
@@ -316,6 +316,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     freshAt: NEVER_FRESH,
     heard: undefined,
     applying: 0,
+    unappliedBytes: 0,
     durable: recovered.durable,
     checkpointing: false,
     checkpointAt: now.mono,

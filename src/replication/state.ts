@@ -123,6 +123,8 @@ export interface ReplicaState {
   heard: { readonly decree: Decree; readonly at: number } | undefined;
   /** Last decree of the apply that is running; 0 = none. */
   applying: Decree;
+  /** Bytes committed since the last apply began. */
+  unappliedBytes: number;
   durable: Decree;
   checkpointing: boolean;
   checkpointAt: number;
