@@ -1,7 +1,7 @@
 // What the process itself tells: memory, processor, descriptors, and how late the event loop is. All but
 // the last is measured when somebody asks. Names follow Prometheus' own libraries (process_*).
 
-import { cpuUsage } from "node:process";
+import nodeProcess from "node:process";
 import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
 
@@ -31,7 +31,7 @@ export function watchProcess(
     process.heapUsedBytes.child().set(heapUsed);
     process.heapTotalBytes.child().set(heapTotal);
     process.externalBytes.child().set(external);
-    const { user, system } = cpuUsage();
+    const { user, system } = nodeProcess.cpuUsage();
     process.cpuSeconds.child().value = (user + system) / 1e6;
     const fds = openFds();
     if (fds !== undefined) process.openFds.child().set(fds);

@@ -34,8 +34,23 @@ export function profileHandlers(): { readonly heap: Handler; readonly cpu: Handl
   };
 }
 
+/** Older runtimes have the names but not the functions. */
+function unable(error: unknown): Answer {
+  const reason = error instanceof Error ? error.message : String(error);
+  return problem(
+    501,
+    `This runtime cannot profile itself (${reason}): start the server with "deno run --inspect" ` +
+      "and connect Chrome's developer tools",
+  );
+}
+
 function heapSnapshot(): Answer {
-  const chunks = getHeapSnapshot();
+  let chunks: ReturnType<typeof getHeapSnapshot>;
+  try {
+    chunks = getHeapSnapshot();
+  } catch (error) {
+    return unable(error);
+  }
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
       for await (const chunk of chunks) controller.enqueue(new Uint8Array(chunk));
@@ -51,12 +66,7 @@ async function cpuProfile(seconds: number): Promise<Answer> {
     session = new Session();
     session.connect();
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return problem(
-      501,
-      `This runtime cannot profile itself (${reason}): start the server with "deno run --inspect" ` +
-        "and connect Chrome's developer tools",
-    );
+    return unable(error);
   }
   try {
     await post(session, "Profiler.enable");

@@ -34,8 +34,8 @@ export const COMMON_ROUTES = routes({
   "/metrics": { brief: "Metrics in the Prometheus text format, listed in docs/metrics.md" },
   "/pprof/heap": {
     brief:
-      "Snapshot of the JavaScript heap for the memory panel of Chrome; stops the server for about a " +
-      "second per 100 MB, and contains user data",
+      "Snapshot of the JavaScript heap for the memory panel of Chrome; the server stands still " +
+      "while it is taken, and it contains user data",
     admin: true,
   },
   "/pprof/profile": {
