@@ -22,7 +22,7 @@ const LAZY_BYTES = 256 * 1024;
  * Follows the primary's commit point as far as the own log goes.
  *
  * @param now Apply what is committed even if a larger batch may come.
- * @returns False if a committed decree is missing, which condemns a member (R6).
+ * @returns False if a committed decree is missing, which condemns a member (§6).
  */
 export function followCommit(s: ReplicaState, now = false): boolean {
   while (s.list.committed < s.commitTarget) {

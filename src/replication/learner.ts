@@ -104,7 +104,7 @@ function ask(s: ReplicaState, learner: LearnerState): void {
   });
 }
 
-/** The primary's answer (§11.5). */
+/** The primary's answer (§11.3). */
 export function onLearnReply(s: ReplicaState, message: LearnReplyMessage): void {
   const learner = s.learner;
   if (s.status !== "learner" || learner === undefined) return;
@@ -179,7 +179,7 @@ function finishCatching(s: ReplicaState, learner: LearnerState): void {
   note(s, "learned", { prepareStart: learner.prepareStart, rounds: learner.rounds });
 }
 
-/** Repeated until the configuration that contains us arrives; twice is harmless (§11.7). */
+/** Repeated until the configuration that contains us arrives; twice is harmless (§11.6). */
 function complete(s: ReplicaState, learner: LearnerState): void {
   learner.retryAt = s.now + s.settings.learnRetryMs;
   send(s, learner.primary, {

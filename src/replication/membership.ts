@@ -138,7 +138,7 @@ export function outdated(s: ReplicaState, ballot: Ballot): void {
   s.out.push({ kind: "requestConfigSync" });
 }
 
-/** Asks meta for the next configuration; everything stops until the answer (§9.2). */
+/** Asks meta for the next configuration; everything stops until the answer (§9.1). */
 export function reconfigure(
   s: ReplicaState,
   change: ConfigChange,
@@ -205,7 +205,7 @@ export function onConfig(s: ReplicaState, config: PartitionConfig): void {
 
 function enterPrimary(s: ReplicaState, sameReign: boolean): void {
   if (s.restarted) {
-    // It may have sent prepares it never logged: never the same ballot again (§4.5, rDSN #522).
+    // It may have sent prepares it never logged: never the same ballot again (§4.4, rDSN #522).
     becomeTransient(s);
     return reconfigure(s, "PRIMARY_FORCE_UPDATE_BALLOT", s.self, {
       ...s.config,
@@ -323,7 +323,7 @@ export function onProposal(
   }
 }
 
-/** The primary removed this replica. Ignored by one that learns again at the same ballot (§9.6). */
+/** The primary removed this replica. Ignored by one that learns again at the same ballot (§9.5). */
 export function onRemoveReplica(s: ReplicaState, message: RemoveReplicaMessage): void {
   if (message.ballot < s.ballot || s.status === "error") return;
   if (message.ballot === s.ballot && (s.status === "learner" || s.status === "primary")) return;

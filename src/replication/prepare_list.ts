@@ -200,7 +200,7 @@ export class PrepareList {
   }
 }
 
-/** The same payload under another ballot: what a new primary prepares again (§10.3). */
+/** The same payload under another ballot: what a new primary prepares again (§10.2). */
 export function reballoted(mutation: Mutation, ballot: Ballot, lastCommitted: Decree): Mutation {
   return { ...mutation, ballot, lastCommitted };
 }

@@ -26,7 +26,7 @@ import {
 import { forgetLearner, groupCheck } from "./teacher.ts";
 
 /**
- * Starts to lead at the current ballot: everything above the commit point is prepared again under it (§10.3).
+ * Starts to lead at the current ballot: everything above the commit point is prepared again under it (§10.2).
  *
  * @param newReign True unless this replica was the primary just before. A new reign adds a barrier: an empty
  * write that every member must log, so that no ghost of an earlier reign survives it (S8).
@@ -302,7 +302,7 @@ function receiverOf(s: ReplicaState, ack: PrepareAckMessage): Receiver | undefin
   return learner?.signature === ack.signature ? learner : undefined;
 }
 
-/** An answer to prepares. Acks are cumulative under one ballot, hence sets, never counters (§5.7). */
+/** An answer to prepares. Acks are cumulative under one ballot, hence sets, never counters (§5.5). */
 export function onPrepareAck(s: ReplicaState, ack: PrepareAckMessage): void {
   if (ack.ballot > s.ballot) return outdated(s, ack.ballot);
   if (s.status !== "primary" || ack.ballot < s.ballot) return;
@@ -337,7 +337,7 @@ export function onPrepareAck(s: ReplicaState, ack: PrepareAckMessage): void {
   }
 }
 
-/** A member is removed through meta, never skipped; a learner is forgotten (§5.9). */
+/** A member is removed through meta, never skipped; a learner is forgotten (§5.8). */
 export function receiverFailed(s: ReplicaState, receiver: Receiver, reason: string): void {
   if (s.learners.get(receiver.node) === receiver) {
     forgetLearner(s, receiver.node, reason);
@@ -348,7 +348,7 @@ export function receiverFailed(s: ReplicaState, receiver: Receiver, reason: stri
   reconfigure(s, "DOWNGRADE_TO_INACTIVE", receiver.node, withoutMember(s.config, receiver.node));
 }
 
-/** Commits what every member, and every learner that counts, has logged (§5.8). */
+/** Commits what every member, and every learner that counts, has logged (§5.6). */
 export function tryCommit(s: ReplicaState): void {
   if (s.status !== "primary") return;
   let ready = s.list.maxPrepared;

@@ -57,7 +57,7 @@ export interface Reconfiguration {
 /** What only a primary has. */
 export interface PrimaryState {
   readonly secondaries: Map<NodeId, Receiver>;
-  /** Reads and new writes wait until this decree is applied (§8, §10.4). */
+  /** Reads and new writes wait until this decree is applied (§8, §10.3). */
   readonly readableFrom: Decree;
   groupCheckAt: number;
   /** Commit point last told to the members, and when. */

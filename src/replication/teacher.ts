@@ -92,7 +92,7 @@ export function onGroupCheckReply(s: ReplicaState, reply: GroupCheckReplyMessage
   }
 }
 
-/** LEARN: decide where the learner gets what it lacks (§11.4). */
+/** LEARN: decide where the learner gets what it lacks (§11.3). */
 export function onLearn(s: ReplicaState, message: LearnMessage): void {
   if (message.ballot > s.ballot) return;
   if (s.status !== "primary") {
@@ -179,7 +179,7 @@ function reply(s: ReplicaState, to: LearnMessage, fields: Partial<LearnReplyMess
   });
 }
 
-/** A learner holds everything: ask meta to make it a member (§11.7). Repeats are harmless. */
+/** A learner holds everything: ask meta to make it a member (§11.6). Repeats are harmless. */
 export function onLearnCompletion(s: ReplicaState, message: LearnCompletionMessage): void {
   if (s.status !== "primary" || message.ballot !== s.ballot) return;
   const learner = s.learners.get(message.from);
