@@ -39,6 +39,8 @@ export class DiskStore implements ReplicaStore {
   #engine: Engine;
   #log: PrivateLog;
   #generation: number;
+  /** Largest ballot this process has appended; 0 = none yet. */
+  #ballot: Ballot = 0;
   #table: TableInfo | undefined = undefined;
   /** The manifest is changed by one caller at a time. */
   #manifest: Promise<unknown> = Promise.resolve();
@@ -64,6 +66,7 @@ export class DiskStore implements ReplicaStore {
 
   append(record: AppendRecord): LogRecord {
     const isMutation = record.kind === "mutation";
+    if (!isMutation) this.#ballot = Math.max(this.#ballot, record.ballot);
     const numbered: LogRecord = {
       partition: this.partition,
       generation: this.#generation,
@@ -106,17 +109,21 @@ export class DiskStore implements ReplicaStore {
     await engine.write([sessionsOp(at.decree, at.sessions)]);
     await engine.flush();
     await log.sync();
+    // A ballot adopted since the core asked may be in a segment that goes below: the manifest must have it.
+    const ballot = Math.max(at.ballot, this.#ballot, this.#dir.manifest.ballot);
     const written = await this.#serially(async () => {
       if (this.#generation !== generation) return false;
       await this.#dir.update({
-        ballot: Math.max(at.ballot, this.#dir.manifest.ballot),
+        ballot,
         durable: at.decree,
         syncedSequence: log.syncedSequence,
         ...this.#description(),
       });
       return true;
     });
-    if (written) await log.collect(at.decree, this.#options.privateReserveBytes);
+    if (written && this.#ballot <= ballot) {
+      await log.collect(at.decree, this.#options.privateReserveBytes);
+    }
     return written;
   }
 
