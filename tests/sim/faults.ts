@@ -47,6 +47,10 @@ export class Faults {
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
     this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
     this.#every("adminMs", () => meta.disturb());
+    this.#every("slowMs", (chance) => {
+      const node = chance.pick(this.#everybody);
+      this.#env.network.setSlow(node, chance.chance(0.3) ? 0 : logUniform(chance, 2, 120));
+    });
   }
 
   #every(kind: keyof FaultRates, act: (chance: Prng) => void): void {

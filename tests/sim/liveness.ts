@@ -7,14 +7,18 @@ import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
 import { membersOf } from "./watch_config.ts";
 
-/** @returns What is not well yet; undefined if everything is. */
+/**
+ * @param isQuiet Whether clients have stopped: then all members must hold the whole history.
+ * @returns What is not well yet; undefined if everything is.
+ */
 export function missingHealth(
   env: Env,
   machines: readonly Machine[],
   configs: readonly PartitionConfig[],
+  isQuiet: boolean,
 ): unknown {
   for (const config of configs) {
-    const problem = missingOf(env, machines, config);
+    const problem = missingOf(env, machines, config, isQuiet);
     if (problem !== undefined) {
       const replicas = machines.map((machine) => describe(machine, config.partition));
       return { partition: formatPartition(config.partition), problem, config, replicas };
@@ -35,7 +39,12 @@ function describe(machine: Machine, partition: PartitionId): string {
   return `${machine.id} ${kind} ballot ${ballot} committed ${committed} applied ${applied}`;
 }
 
-function missingOf(env: Env, machines: readonly Machine[], config: PartitionConfig): unknown {
+function missingOf(
+  env: Env,
+  machines: readonly Machine[],
+  config: PartitionConfig,
+  isQuiet: boolean,
+): unknown {
   const members = membersOf(config);
   const wanted = Math.min(env.swarm.replicaCount, env.swarm.servers);
   if (config.primary === "" || members.length !== wanted) return "membership";
@@ -58,10 +67,14 @@ function missingOf(env: Env, machines: readonly Machine[], config: PartitionConf
       };
     }
     if (status === "primary" && !core.readable) return { node: machine.id, readable: false };
-    // Equality is only meaningful between decrees that both have; lag is normal while clients write.
-    if (ghost.committedMax - core.committed > 100) {
-      return { node: machine.id, committed: core.committed, newest: ghost.committedMax };
+    // While clients write, lag is normal; without them everybody must reach the end.
+    if (isQuiet && core.applied < ghost.committedMax) {
+      return { node: machine.id, applied: core.applied, newest: ghost.committedMax };
+    }
+    if (isQuiet && replica.files.engine.contentHash !== ghost.contentHash) {
+      return { node: machine.id, content: "differs" };
     }
   }
+  if (!isQuiet && !ghost.hasProgress) return "no write and read were done";
   return undefined;
 }

@@ -61,6 +61,8 @@ export class Network {
   #rates: NetworkRates;
   readonly #endpoints = new Map<NodeId, Endpoint>();
   readonly #links = new Map<string, Link>();
+  /** Extra delay of everything to and from a node, ms. */
+  readonly #slow = new Map<NodeId, number>();
   #nextId = 1;
   /** Counts what the network did, by name. */
   readonly onCount: (name: string) => void;
@@ -117,7 +119,8 @@ export class Network {
     const arrival = Math.max(
       link.earliest,
       link.cloggedUntil,
-      this.#scheduler.now + this.#delayMs(50 * this.#rates.delayTypicalMs),
+      this.#scheduler.now + this.#slowness(from, to) +
+        this.#delayMs(50 * this.#rates.delayTypicalMs),
     );
     link.earliest = arrival;
     const epoch = link.epoch;
@@ -136,9 +139,18 @@ export class Network {
         continue;
       }
       const clogged = Math.max(0, link.cloggedUntil - this.#scheduler.now);
-      const delay = clogged + this.#delayMs(this.#rates.delayMaxMs);
+      const delay = clogged + this.#slowness(from, to) + this.#delayMs(this.#rates.delayMaxMs);
       this.#scheduler.after(delay, "net", undefined, () => this.#deliver(from, to, envelope));
     }
+  }
+
+  /** Slows everything to and from a node; 0 ends it. */
+  setSlow(node: NodeId, ms: number): void {
+    this.#slow.set(node, ms);
+  }
+
+  #slowness(from: NodeId, to: NodeId): number {
+    return (this.#slow.get(from) ?? 0) + (this.#slow.get(to) ?? 0);
   }
 
   #delayMs(maxMs: number): number {
@@ -197,6 +209,7 @@ export class Network {
 
   /** Ends every fault and makes the network fast and reliable. */
   heal(): void {
+    this.#slow.clear();
     for (const key of this.#links.keys()) {
       const [from, to] = key.split(">") as [string, string];
       this.setCut(from, to, false);

@@ -56,24 +56,23 @@ interface Running {
 /** Histories longer than this are not searched in reasonable time: keys are replaced by fresh ones. */
 const OPERATIONS_PER_KEY = 150;
 
-/** The few hash keys everybody works on. */
+/** The few hash keys everybody works on: at least one in every partition. */
 export class HotKeys {
-  readonly #keys: { name: string; uses: number }[] = [];
-  #next = 0;
+  readonly #slots: { round: number; uses: number }[] = [];
 
-  constructor(count: number) {
-    for (let i = 0; i < count; i++) this.#keys.push(this.#fresh());
+  constructor(count: number, partitions: number) {
+    const slots = Math.ceil(count / partitions) * partitions;
+    for (let i = 0; i < slots; i++) this.#slots.push({ round: 0, uses: 0 });
   }
 
   pick(chance: Prng): string {
-    const at = chance.below(this.#keys.length);
-    const key = this.#keys[at]!;
-    if (++key.uses > OPERATIONS_PER_KEY) this.#keys[at] = this.#fresh();
-    return key.name;
-  }
-
-  #fresh(): { name: string; uses: number } {
-    return { name: `h${this.#next++}`, uses: 0 };
+    const at = chance.below(this.#slots.length);
+    const slot = this.#slots[at]!;
+    if (++slot.uses > OPERATIONS_PER_KEY) {
+      slot.round++;
+      slot.uses = 0;
+    }
+    return `h${at + slot.round * this.#slots.length}`;
   }
 }
 
@@ -195,7 +194,10 @@ export class SimClient {
         }
         return this.#query(running);
       case "refresh":
-        if (running.isRaw && running.machine.attempts > 0) return this.#finish(running);
+        if (running.isRaw && running.machine.attempts > 0) {
+          this.#ask(() => {});
+          return this.#finish(running);
+        }
         return this.#query(running);
       case "session":
         return this.#openSession(running);
@@ -220,21 +222,28 @@ export class SimClient {
   }
 
   #query(running: Running): void {
+    this.#ask((error) => {
+      if (this.#primary(running.partition) !== NOBODY && error === Err.OK) {
+        return this.#advance(running, "route", running.partition);
+      }
+      this.#advance(running, "noRoute", error === Err.OK ? Err.INVALID_STATE : error);
+    });
+  }
+
+  /** Asks meta for all routes. */
+  #ask(done: (error: number) => void): void {
     const request = { table: "t", indices: [] };
     this.#rpc.start(this.#meta, QueryConfig, request, 300, (error, answer, detail) => {
       if (error === Err.OK && answer !== undefined) {
         for (const config of answer.partitions) this.#env.watch.configSeen(config);
         this.#routes = updateRoutes(this.#routes, answer);
-        if (this.#primary(running.partition) !== NOBODY) {
-          return this.#advance(running, "route", running.partition);
-        }
-        return this.#advance(running, "noRoute", Err.INVALID_STATE);
+        return done(Err.OK);
       }
-      const metas = this.#env.metas;
+      const { metas } = this.#env;
       this.#meta = metas.includes(detail)
         ? detail
         : metas[(metas.indexOf(this.#meta) + 1) % metas.length]!;
-      this.#advance(running, "noRoute", error === 0 ? Err.INVALID_STATE : error);
+      done(error);
     });
   }
 

@@ -258,6 +258,11 @@ export class SimMetas implements MetaSide {
   /** Cuts a meta server from the store while servers still reach it, or makes the store forgetful. */
   disturbStore(chance: Prng): void {
     const ms = logUniform(chance, 200, 8000);
+    if (chance.chance(0.3)) {
+      this.#store.slowMs = logUniform(chance, 200, 4000);
+      this.#env.scheduler.after(ms, "fault ends", undefined, () => this.#store.slowMs = 0);
+      return;
+    }
     if (chance.chance(0.4)) {
       this.#store.lossy = logUniform(chance, 0.01, 0.5);
       this.#env.scheduler.after(ms, "fault ends", undefined, () => this.#store.lossy = 0);
@@ -302,6 +307,7 @@ export class SimMetas implements MetaSide {
 
   heal(): void {
     this.#store.lossy = 0;
+    this.#store.slowMs = 0;
     for (const id of this.#env.metas) {
       this.#resume(id);
       this.#start(id);

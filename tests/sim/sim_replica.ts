@@ -36,6 +36,8 @@ export class SimReplica {
   closed = false;
   /** The engine's own applied row when this process opened it: content is compared from there on. */
   engineAhead: number;
+  /** The status the judge saw last. */
+  statusSeen = "new";
   /** How far the judge has followed the commit point. */
   commitsChecked: number;
 
@@ -193,7 +195,8 @@ export class SimReplica {
         if (stale()) return;
         this.files.manifest = {
           generation,
-          ballot: Math.max(effect.ballot, this.files.manifest.ballot),
+          // What was adopted since may be in a part of the log that goes now.
+          ballot: Math.max(effect.ballot, this.core.ballot),
           durable: effect.decree,
         };
         this.#env.watch.checkpointed(this, effect.decree);

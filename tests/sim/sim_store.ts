@@ -42,6 +42,8 @@ export class SimStore {
   #leader: StoreSession | undefined;
   /** Probability that a request, or its answer, is lost. */
   lossy = 0;
+  /** Requests arrive up to so much later: also after their session has ended. */
+  slowMs = 0;
 
   constructor(env: Env) {
     this.#env = env;
@@ -132,7 +134,8 @@ export class SimStore {
     };
     scheduler.after(CALL_TIMEOUT_MS, "store timeout", session.owner, () => finish(undefined));
     if (network.isCut(session.node, STORE_ID) || this.#chance.chance(this.lossy)) return;
-    const arrival = Math.max(session.earliest, scheduler.now + this.#delay());
+    const late = this.slowMs * this.#chance.float();
+    const arrival = Math.max(session.earliest, scheduler.now + late + this.#delay());
     session.earliest = arrival;
     scheduler.after(arrival - scheduler.now, "store", undefined, () => {
       if (!session.expired) session.heardAt = scheduler.now;

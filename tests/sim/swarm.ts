@@ -24,6 +24,8 @@ export interface FaultRates {
   readonly metaCrashMs: number;
   readonly storeFaultMs: number;
   readonly adminMs: number;
+  /** Nodes change their place in an order of slowness: orderings that chance alone hardly ever gives. */
+  readonly slowMs: number;
 }
 
 /** Speeds of disks and engines, ms, and how often they fail. */
@@ -190,5 +192,6 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     metaCrashMs: rate(0.4, 3000, 60_000),
     storeFaultMs: rate(0.4, 2000, 30_000),
     adminMs: rate(0.5, 500, 10_000),
+    slowMs: rate(0.25, 3000, 30_000),
   };
 }

@@ -71,12 +71,16 @@ export class Watch {
   /** A core took one event; `out` is what it wants done. */
   stepped(replica: SimReplica, event: ReplicaEvent, out: readonly ReplicaEffect[]): void {
     const ghost = this.ghost(replica.partition);
+    const { core } = replica;
     for (const effect of out) {
       if (effect.kind === "append") this.#appended(ghost, replica, effect);
       else if (effect.kind === "send") this.#sent(ghost, replica, effect);
       else if (effect.kind === "apply") ghost.applying(replica, effect.mutations);
     }
     this.#translations = [];
+    const status = core.transient ? "between" : core.status;
+    if (status !== replica.statusSeen) this.#count(`edge.${replica.statusSeen}>${status}`);
+    replica.statusSeen = status;
     ghost.statusSeen(replica);
     this.#commitsSeen(ghost, replica);
     if (event.kind === "applied") ghost.appliedSeen(replica);

@@ -287,6 +287,7 @@ export class PartitionGhost {
     }
     this.#newestServedBallot = ballot;
     this.servedMax = applied;
+    this.#reads++;
     this.#count("read.served");
   }
 
@@ -310,6 +311,21 @@ export class PartitionGhost {
     if (this.#doneOps.has(op)) {
       throw new Violation("S9", "A committed write was reported as not done", { op, error });
     }
+  }
+
+  /** From now on the partition owes a write and a read. */
+  expectProgress(): void {
+    this.#owed = this.ackedMax;
+    this.#servedThen = this.#reads;
+  }
+
+  #owed = 0;
+  #reads = 0;
+  #servedThen = 0;
+
+  /** Whether a write and a read were done since they were expected. */
+  get hasProgress(): boolean {
+    return this.ackedMax > this.#owed && this.#reads > this.#servedThen;
   }
 
   /** Rows of the committed history. */

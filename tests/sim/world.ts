@@ -95,7 +95,7 @@ class World {
       machine.start();
     }
     watch.machines = machines;
-    const keys = new HotKeys(swarm.load.hashKeys);
+    const keys = new HotKeys(swarm.load.hashKeys, swarm.partitions);
     for (let i = 1; i <= swarm.load.clients; i++) {
       this.#clients.push(new SimClient(this.#env, i, TABLE_ID, this.#history, keys));
     }
@@ -104,15 +104,21 @@ class World {
   }
 
   run(): void {
-    const { scheduler, swarm } = this.#env;
+    const { scheduler, swarm, trace, watch } = this.#env;
     while (scheduler.events < swarm.eventsMax) this.#next();
     this.#env.healed = true;
     this.#faults.heal();
-    this.#env.trace.add(scheduler.now, "", "healed", undefined);
-    const deadline = scheduler.now + 2 * swarm.graceMs + 120_000;
-    this.#runUntil(deadline, () => this.#missing());
+    trace.add(scheduler.now, "", "healed", undefined);
+    for (const ghost of watch.ghosts.values()) ghost.expectProgress();
+    const deadline = () => scheduler.now + 2 * swarm.graceMs + 120_000;
+    this.#runUntil(deadline(), () => this.#missing(false));
     for (const client of this.#clients) client.stop();
-    this.#runUntil(deadline, () => this.#missing() ?? this.#unanswered());
+    this.#runUntil(deadline(), () => this.#unanswered() ?? this.#missing(true));
+    // The lights go out: everything that was ever promised must come back from the disks alone.
+    trace.add(scheduler.now, "", "blackout", undefined);
+    for (const machine of this.#machines) machine.crash("power");
+    for (const machine of this.#machines) machine.start();
+    this.#runUntil(deadline(), () => this.#missing(true));
     this.#judge();
   }
 
@@ -139,11 +145,11 @@ class World {
     }
   }
 
-  #missing(): unknown {
+  #missing(isQuiet: boolean): unknown {
     const ghosts = [...this.#env.watch.ghosts.values()];
     const newest = ghosts.flatMap(({ newestConfig }) => newestConfig ?? []);
     if (newest.length < this.#env.swarm.partitions) return { partitions: newest.length };
-    return missingHealth(this.#env, this.#machines, newest);
+    return missingHealth(this.#env, this.#machines, newest, isQuiet);
   }
 
   #unanswered(): unknown {
