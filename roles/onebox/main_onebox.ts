@@ -8,7 +8,7 @@ import { suggestion } from "../../src/config/suggest.ts";
 import { LocalCluster } from "./local_cluster.ts";
 import { pathsOf } from "./processes.ts";
 import { Probe } from "./probe.ts";
-import { nameOf, planServers, readState } from "./state.ts";
+import { nameOf, planServers, readState, type ServerEntry } from "./state.ts";
 import { runForeground } from "./supervise.ts";
 
 const FLAGS = {
@@ -153,14 +153,15 @@ async function start(options: Options): Promise<number> {
   }
   preparePlan(cluster, options);
   const foreground = options.detach ? undefined : runForeground(cluster);
+  let servers: readonly ServerEntry[];
   try {
-    await bringUp(cluster, options);
+    servers = await bringUp(cluster, options);
   } catch (error) {
     await cluster.stopAll();
     if (foreground?.isInterrupted() === true) return 0;
     throw error;
   }
-  return foreground === undefined ? 0 : await foreground.untilStopped();
+  return foreground === undefined ? 0 : await foreground.untilStopped(servers);
 }
 
 /** Plans the servers: new ones, or those of the directory and as many more as asked for. */
@@ -188,9 +189,14 @@ function preparePlan(cluster: LocalCluster, options: Options): void {
   cluster.plan([...old.map((entry) => ({ ...entry, pid: 0 })), ...added]);
 }
 
-async function bringUp(cluster: LocalCluster, options: Options): Promise<void> {
+/** @returns The servers it started. */
+async function bringUp(
+  cluster: LocalCluster,
+  options: Options,
+): Promise<readonly ServerEntry[]> {
   const began = performance.now();
   await cluster.startAll();
+  const { servers } = cluster.state;
   const nodes = cluster.replicas.length;
   const members = Math.min(3, nodes);
   const probe = new Probe(CLUSTER, cluster.metas);
@@ -208,6 +214,7 @@ async function bringUp(cluster: LocalCluster, options: Options): Promise<void> {
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   if (options.json) console.log(JSON.stringify(describe(cluster)));
   else console.log(greeting(cluster, options, seconds));
+  return servers;
 }
 
 function greeting(cluster: LocalCluster, options: Options, seconds: string): string {

@@ -3,6 +3,7 @@
 
 import type { LocalCluster } from "./local_cluster.ts";
 import { pathsOf } from "./processes.ts";
+import type { ServerEntry } from "./state.ts";
 
 // One look costs 2 ms per server.
 const LOOK_MS = 500;
@@ -11,8 +12,8 @@ const LOOK_MS = 500;
 export interface Foreground {
   /** Whether Ctrl-C came. */
   isInterrupted(): boolean;
-  /** Watches until Ctrl-C, or until another command stopped everything. @returns The exit code. */
-  untilStopped(): Promise<number>;
+  /** Watches `servers` until Ctrl-C, or until another command stopped everything. @returns The exit code. */
+  untilStopped(servers: readonly ServerEntry[]): Promise<number>;
 }
 
 /** Ctrl-C, a request to end, and the terminal that went away. */
@@ -33,8 +34,8 @@ export function runForeground(cluster: LocalCluster): Foreground {
   for (const signal of SIGNALS) Deno.addSignalListener(signal, onSignal);
   return {
     isInterrupted: () => interrupts > 0,
-    untilStopped: async () => {
-      await watch(cluster, interrupted.promise, () => interrupts > 0);
+    untilStopped: async (servers) => {
+      await watch(cluster, servers, interrupted.promise, () => interrupts > 0);
       if (interrupts > 0) await cluster.stopAll();
       for (const signal of SIGNALS) Deno.removeSignalListener(signal, onSignal);
       say("Stopped; the data stays");
@@ -45,11 +46,12 @@ export function runForeground(cluster: LocalCluster): Foreground {
 
 async function watch(
   cluster: LocalCluster,
+  started: readonly ServerEntry[],
   interrupted: Promise<void>,
   isInterrupted: () => boolean,
 ): Promise<void> {
   const seen = new Map<string, string>();
-  let known = cluster.state.servers;
+  let known = started;
   for (;;) {
     const { servers } = cluster.state;
     if (servers.length === 0 && known.length > 0) {
