@@ -12,6 +12,7 @@ export function registerCommands(server: RpcServer, host: ShardHost, control: Se
   const commands: Readonly<Record<string, () => string>> = {
     help: () => Object.keys(commands).toSorted().join("\n"),
     replicas: () => replicasOf(host),
+    sweeper: () => JSON.stringify(host.sweeper.counters),
     "server-state": () => `${control.state}, meta leader ${control.leader}`,
   };
   server.handle(RemoteCommand, ({ command }, call) => {

@@ -352,11 +352,6 @@ export class Executor {
       if (slot.session === call.session) slot.session = undefined;
     }
     if (this.#closed && call.kind !== "read") call.maybeDone = true;
-    // A follower that is not fresh enough is no reason to ask meta: the route is good, and the primary knows.
-    if (call.target.head?.stale === true && call.attempts === 1 && code === Err.INVALID_STATE) {
-      const now = this.now();
-      return this.#perform(call, this.#useRoute(call, now), now);
-    }
     this.#log("debug", "An attempt failed", {
       operation: call.spec.rpc.name,
       table: call.table.name,
@@ -366,6 +361,12 @@ export class Executor {
       detail,
       attempt: call.attempts,
     });
+    // A follower that is not fresh enough is no reason to ask meta: the route is good, and the primary knows.
+    const isNotFresh = call.target.head?.stale === true && code === Err.INVALID_STATE;
+    if (isNotFresh && call.attempts === 1 && !this.#closed) {
+      const now = this.now();
+      return this.#perform(call, this.#useRoute(call, now), now);
+    }
     this.#event(call, this.#closed ? "closed" : "answer", code);
   }
 
