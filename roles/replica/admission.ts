@@ -86,10 +86,12 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     const { guard } = driver;
     const denied = guard.denies("write");
     if (denied !== undefined) return void deny(denied, refuse);
-    if (!this.#host.lease.held || this.#host.isStopping()) return call.fail(Err.INVALID_STATE);
+    const now = this.#host.clock.now();
+    if (!this.#host.lease.heldAt(now) || this.#host.isStopping()) {
+      return call.fail(Err.INVALID_STATE);
+    }
     if (!guard.ownsWrite(request.op)) return call.fail(Err.PARENT_PARTITION_MISUSED);
     if (!waited) {
-      const now = this.#host.clock.now();
       const verdict = guard.admitWrite(request.bytes, now.mono);
       if (verdict !== undefined) {
         this.#host.throttled?.("write", verdict.kind);
@@ -123,10 +125,10 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     // A scan goes on with what it took when it was opened: the continuation needs no lease.
     const stale = head.stale ?? true;
     const { status } = core;
-    if (!stale) return core.readable && this.#host.lease.held;
+    if (!stale) return core.readable && this.#host.lease.heldAt(now);
     const ageMax = head.stalenessMaxMs ?? 0;
     if (ageMax === 0) return status === "primary" || status === "secondary";
-    if (status === "primary") return core.readable && this.#host.lease.held;
+    if (status === "primary") return core.readable && this.#host.lease.heldAt(now);
     return status === "secondary" && now.mono - core.freshAt <= ageMax;
   }
 

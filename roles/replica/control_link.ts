@@ -2,7 +2,7 @@
 // a shard may live in its own thread. The one exception is the lease, which every read checks: two numbers
 // in memory that both sides see. Rules: docs/protocol.md, "Reads" (R8).
 
-import type { Clock } from "../../src/base/clock.ts";
+import type { Clock, Now } from "../../src/base/clock.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
 import type {
@@ -83,7 +83,11 @@ export class LeaseGate {
 
   /** Whether the lease holds at this moment. Asked for every request: buffered ones run before timers. */
   get held(): boolean {
-    const now = this.#clock.now();
+    return this.heldAt(this.#clock.now());
+  }
+
+  /** The same for a reading of the clock that was taken in this turn of the event loop. */
+  heldAt(now: Now): boolean {
     return now.mono < this.#deadlines[MONO]! && now.wall < this.#deadlines[WALL]!;
   }
 }

@@ -77,14 +77,14 @@ export class PartitionGuard {
 
   /** Whether a raw key belongs to this partition. One that names no row is for others to refuse. */
   ownsKey(raw: Uint8Array): boolean {
-    if (this.#partitionCount === 0) return true;
+    if (this.#partitionCount <= 1) return true;
     const index = partitionIndexOfKey(raw, this.#partitionCount);
     return index === undefined || index === this.#index;
   }
 
   /** Whether rows of a hash key, or the row of a sort key without hash key, belong to this partition. */
   owns(hashKey: Uint8Array, sortKey: Uint8Array): boolean {
-    return this.#partitionCount === 0 ||
+    return this.#partitionCount <= 1 ||
       partitionIndexOf(hashKey, sortKey, this.#partitionCount) === this.#index;
   }
 

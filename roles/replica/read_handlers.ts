@@ -80,13 +80,27 @@ interface ReadKind<Q, A> {
     request: Q,
     replica: Readable,
   ) => A | number | Promise<A | number>;
-  /** Rows of an answer, for its size. */
-  readonly rows: (answer: A) => readonly Row[];
+  /** Rows and bytes of an answer, if it has any. */
+  readonly size?: AnswerSize<A>;
   /** What is logged as slow or large; absent = nothing is. */
   readonly watch?: { readonly marks: ReadSizeMarks; readonly key: (request: Q) => Uint8Array };
 }
 
-const NO_ROWS: readonly Row[] = [];
+interface AnswerSize<A> {
+  readonly rows: (answer: A) => number;
+  readonly bytes: (answer: A) => number;
+}
+
+const LISTED: AnswerSize<{ readonly rows: readonly Row[] }> = {
+  rows: ({ rows }) => rows.length,
+  bytes: ({ rows }) => {
+    let bytes = 0;
+    for (let i = 0; i < rows.length; i++) {
+      bytes += rows[i]!.key.length + (rows[i]!.value?.length ?? 0);
+    }
+    return bytes;
+  },
+};
 
 /** The original's marks; for bytes half of what an answer may have, or no answer would reach it. */
 const GET_MARKS: ReadSizeMarks = { bytes: 1_000_000, rows: Infinity };
@@ -124,21 +138,19 @@ export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
   ): void {
     if (typeof answer === "number") return call.fail(answer);
     call.reply(answer);
-    if (kind.watch === undefined && !guard.readBytes.enabled) return;
-    const rows = kind.rows(answer);
-    let bytes = 0;
-    for (let i = 0; i < rows.length; i++) {
-      bytes += rows[i]!.key.length + (rows[i]!.value?.length ?? 0);
-    }
+    const { size } = kind;
+    if (size === undefined || (kind.watch === undefined && !guard.readBytes.enabled)) return;
+    const bytes = size.bytes(answer);
     guard.readBytes.charge(bytes);
     if (kind.watch === undefined) return;
+    const rows = size.rows(answer);
     const end = host.clock.now().mono;
     const ms = end - start.mono;
     const { marks, key } = kind.watch;
     // Nothing is built for the reads nobody wants to hear of.
-    if (ms < guard.slowReadMs && bytes < marks.bytes && rows.length < marks.rows) return;
+    if (ms < guard.slowReadMs && bytes < marks.bytes && rows < marks.rows) return;
     const { partition } = request;
-    const facts = { rpc: kind.rpc.name, partition, ms, rows: rows.length, bytes };
+    const facts = { rpc: kind.rpc.name, partition, ms, rows, bytes };
     watch.note({ ...facts, key: key(request) }, guard.slowReadMs, marks, end);
   }
 
@@ -158,21 +170,22 @@ function registerPoints(handle: Handle): void {
     rpc: Get,
     owns: (guard, { key }) => guard.ownsKey(key),
     read: readGet,
-    rows: ({ value }) =>
-      value === undefined ? NO_ROWS : [{ key: EMPTY, value, expireTs: undefined }],
+    size: {
+      rows: ({ value }) => value === undefined ? 0 : 1,
+      bytes: ({ value }) => value?.length ?? 0,
+    },
     watch: { marks: GET_MARKS, key: ({ key }) => key },
   });
   handle({
     rpc: Ttl,
     owns: (guard, { key }) => guard.ownsKey(key),
     read: readTtl,
-    rows: () => NO_ROWS,
   });
   handle({
     rpc: BatchGet,
     owns: (guard, { keys }) => keys.every((key) => guard.ownsKey(key)),
     read: readBatchGet,
-    rows: ({ rows }) => rows,
+    size: LISTED,
     watch: { marks: BATCH_GET_MARKS, key: ({ keys }) => keys[0]! },
   });
 }
@@ -190,27 +203,26 @@ function registerRanges(handle: Handle): void {
       request.sortKeys.length > 0
         ? readMultiGetKeys(scope, request)
         : readMultiGetRange(scope, request),
-    rows: ({ rows }) => rows,
+    size: LISTED,
     watch: { marks: MULTI_GET_MARKS, key: ({ hashKey }) => hashKey },
   });
   handle({
     rpc: SortKeyCount,
     owns: (guard, { hashKey }) => hashKey.length === 0 || guard.owns(hashKey, EMPTY),
     read: readSortKeyCount,
-    rows: () => NO_ROWS,
   });
   // A scan reads whatever rows the partition has: it names no single key.
   handle({
     rpc: GetScanner,
     owns: () => true,
     read: (scope, request, { scans }) => scans.open(scope, request),
-    rows: ({ rows }) => rows,
+    size: LISTED,
   });
   handle({
     rpc: Scan,
     owns: () => true,
     read: (scope, request, { scans }) => scans.next(scope, request),
-    rows: ({ rows }) => rows,
+    size: LISTED,
   });
 }
 
