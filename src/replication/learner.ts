@@ -30,6 +30,8 @@ export function onLearnerCheck(s: ReplicaState, message: GroupCheckMessage): boo
     }
   } else if (message.ballot === s.ballot && s.status !== "inactive") return true;
   else if (message.ballot === s.ballot && s.reconfiguration !== undefined) return true;
+  // Acknowledgements of the round that was given up may still be on their way: they name this signature.
+  if (message.signature <= s.abandonedSignature) return true;
   startLearning(s, message);
   return true;
 }

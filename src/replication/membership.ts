@@ -92,6 +92,11 @@ export function becomeTransient(s: ReplicaState): void {
   s.status = "inactive";
   s.transient = true;
   s.primary = undefined;
+  leaveLearning(s);
+}
+
+function leaveLearning(s: ReplicaState): void {
+  if (s.learner !== undefined) s.abandonedSignature = s.learner.signature;
   s.learner = undefined;
 }
 
@@ -103,7 +108,7 @@ export function becomeInactive(s: ReplicaState, reason: string): void {
   s.transient = false;
   s.reigning = false;
   s.primary = undefined;
-  s.learner = undefined;
+  leaveLearning(s);
   s.reconfiguration = undefined;
   s.learners.clear();
   s.out.push({ kind: "cancelFetch" });

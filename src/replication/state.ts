@@ -145,6 +145,8 @@ export interface ReplicaState {
   readonly incarnations: Map<NodeId, number>;
   signatureCounter: number;
   learner: LearnerState | undefined;
+  /** Newest signature under which this process learned and gave up. */
+  abandonedSignature: number;
   reconfiguration: Reconfiguration | undefined;
   attemptCounter: number;
   rejoinAt: number;

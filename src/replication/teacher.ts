@@ -82,7 +82,9 @@ export function onGroupCheckReply(s: ReplicaState, reply: GroupCheckReplyMessage
   const learner = s.learners.get(reply.from);
   if (learner !== undefined && learner.signature === reply.signature) {
     learner.heardAt = s.now;
-    if (reply.status === "error") forgetLearner(s, reply.from, "in error");
+    // Whoever gave up a signature does not take it again: meta proposes it anew.
+    const hasGivenUp = reply.status === "error" || reply.status === "inactive";
+    if (hasGivenUp) forgetLearner(s, reply.from, `says it is ${reply.status}`);
     return;
   }
   const member = s.primary!.secondaries.get(reply.from);
@@ -140,8 +142,8 @@ function teachFromCache(
   start: number,
 ): boolean {
   const { list } = s;
-  const known = learner.prepareStart > 0 && start <= learner.prepareStart;
-  const prepareStart = known ? learner.prepareStart : list.committed + 1;
+  // Also for a learner that asks again: what it acknowledged before belongs to the round it has given up.
+  const prepareStart = list.committed + 1;
   if (!list.covers(start, prepareStart - 1)) return false;
   const mutations: Uint8Array[] = [];
   let bytes = 0;
@@ -151,10 +153,9 @@ function teachFromCache(
     if (bytes > CACHE_REPLY_BYTES_MAX) return false;
     mutations.push(encoded);
   }
-  if (!known) {
-    learner.prepareStart = prepareStart;
-    learner.acked = prepareStart - 1;
-  }
+  learner.prepareStart = prepareStart;
+  learner.acked = prepareStart - 1;
+  learner.completed = false;
   reply(s, message, { source: "cache", prepareStart, mutations });
   // After the reply, so that on one connection the learner is ready for them; TRY_AGAIN covers the rest.
   resend(s, learner);
