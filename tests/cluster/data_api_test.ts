@@ -162,7 +162,9 @@ Deno.test("Followers answer what is fresh enough, and leave the rest to the prim
       await table.set("h", "s", "v");
       const fresh = { stale: { maxStalenessMs: 5000 } };
       const isThere = async () => await table.get("h", "s", fresh) !== undefined;
-      assert(await waitFor(isThere, WAIT_MS), "A follower shows the row");
+      // They are asked in turn.
+      const isOnBoth = async () => await isThere() && await isThere();
+      assert(await waitFor(isOnBoth, WAIT_MS), "Both followers show the row");
       refused = 0;
       for (let i = 0; i < 50; i++) assert.equal(await isThere(), true);
       assert.equal(refused, 0, "Followers are fresh enough for 5 s");
