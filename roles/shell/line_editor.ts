@@ -27,14 +27,16 @@ export async function runPrompt(runner: Runner): Promise<void> {
       return [candidates.map((one) => `${one} `), word];
     },
   });
+  const typed = new TypedLines(editor);
   editor.on("SIGINT", () => {
+    typed.forget();
     if (runner.isRunning) runner.interrupt();
     else dropLine(editor);
   });
   editor.on("history", (lines: string[]) => writeHistory(historyFile, lines));
   try {
     for (;;) {
-      const line = await ask(editor, promptText(runner));
+      const line = await typed.next(promptText(runner));
       if (line === undefined) break;
       await runner.run(line, false);
       if (runner.state.isLeaving) break;
@@ -50,18 +52,47 @@ function promptText(runner: Runner): string {
   return tableName === undefined ? "pegasus> " : `pegasus ${tableName}> `;
 }
 
-/** The next line; `undefined` at Ctrl-D. */
-function ask(editor: Interface, prompt: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const onClose = () => resolve(undefined);
-    editor.once("close", onClose);
-    editor.setPrompt(prompt);
-    editor.once("line", (line: string) => {
-      editor.off("close", onClose);
-      resolve(line);
+/** Lines as they were typed or pasted; those that came while a command ran wait for their turn. */
+class TypedLines {
+  readonly #editor: Interface;
+  #waiting: string[] = [];
+  #isClosed = false;
+  #wake: () => void = () => {};
+
+  constructor(editor: Interface) {
+    this.#editor = editor;
+    editor.on("line", (line: string) => {
+      this.#waiting.push(line);
+      this.#wake();
     });
-    editor.prompt();
-  });
+    editor.on("close", () => {
+      this.#isClosed = true;
+      this.#wake();
+    });
+  }
+
+  /** The next line; `undefined` after Ctrl-D. */
+  async next(prompt: string): Promise<string | undefined> {
+    const early = this.#waiting.shift();
+    if (early !== undefined) {
+      // Its echo stands above the answer of the command before it.
+      process.stdout.write(`${prompt}${early}\n`);
+      return early;
+    }
+    if (!this.#isClosed) {
+      this.#editor.setPrompt(prompt);
+      this.#editor.prompt();
+    }
+    while (this.#waiting.length === 0 && !this.#isClosed) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    return this.#waiting.shift();
+  }
+
+  /** Ctrl-C means everything that was typed ahead. */
+  forget(): void {
+    this.#waiting = [];
+  }
 }
 
 /** Ctrl-C at the prompt: forget what was typed. */
