@@ -7,7 +7,7 @@ import { decodeMutation, type Mutation } from "../schema/mutation.ts";
 import type { GroupCheckMessage, LearnReplyMessage } from "../schema/replica_rpc.ts";
 import { failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
-import { adoptBallot, becomeInactive, becomeTransient } from "./membership.ts";
+import { adoptBallot, becomeInactive } from "./membership.ts";
 import { encodedOf, PrepareList } from "./prepare_list.ts";
 import { append, head, type LearnerState, note, type ReplicaState, send } from "./state.ts";
 
@@ -52,6 +52,7 @@ function startLearning(s: ReplicaState, message: GroupCheckMessage): void {
   s.transient = false;
   s.restarted = false;
   s.reigning = false;
+  s.hasLearned = false;
   // The tail is dropped below, so there is nothing left to truncate at this ballot.
   s.reconcileEnd = message.reconcileEnd;
   s.primaryNode = message.from;
@@ -74,7 +75,7 @@ export function tickLearner(s: ReplicaState): void {
   if (learner === undefined || s.status !== "learner") return;
   if (s.now - learner.heardAt > s.settings.groupCheckIntervalMs * SILENT_GROUP_CHECKS) {
     // It was forgotten, or its primary is gone. Whoever wants it says so with a new signature.
-    return giveUp(s, "its primary is silent");
+    return becomeInactive(s, "its primary is silent");
   }
   if (learner.phase === "starting") {
     // The tail is of unknown history: only what is applied counts, and the log says so for replays.
@@ -128,13 +129,6 @@ export function onLearnReply(s: ReplicaState, message: LearnReplyMessage): void 
   } else s.out.push({ kind: "fetchImage", from, signature, ballot: s.ballot });
 }
 
-/** Ends learning; one that said it is done may be a member by now, and waits for meta's word. */
-export function giveUp(s: ReplicaState, reason: string): void {
-  if (s.learner?.phase !== "learned") return becomeInactive(s, reason);
-  note(s, "status", { to: "transient", reason });
-  becomeTransient(s);
-}
-
 function retryNow(s: ReplicaState, learner: LearnerState): void {
   learner.phase = "asking";
   learner.retryAt = s.now;
@@ -178,6 +172,7 @@ function finishCatching(s: ReplicaState, learner: LearnerState): void {
   if (s.applied + 1 < learner.prepareStart) return;
   learner.phase = "learned";
   learner.retryAt = s.now;
+  s.hasLearned = true;
   note(s, "learned", { prepareStart: learner.prepareStart, rounds: learner.rounds });
 }
 

@@ -12,7 +12,6 @@ import type {
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
-import { giveUp } from "./learner.ts";
 import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
 import { append, head, NO_RECONCILE_END, note, type ReplicaState, send } from "./state.ts";
 import { addLearner } from "./teacher.ts";
@@ -120,6 +119,7 @@ function becomeSecondary(s: ReplicaState): void {
   s.status = "secondary";
   s.transient = false;
   s.restarted = false;
+  s.hasLearned = false;
   s.reigning = false;
   s.primary = undefined;
   s.learner = undefined;
@@ -232,7 +232,8 @@ function enterSecondary(s: ReplicaState): void {
     s.primaryNode = s.config.primary;
     return;
   }
-  if (s.status === "inactive" && !s.transient) return; // Cannot serve: the primary will notice and remove it.
+  // Cannot serve: the primary will notice and remove it.
+  if (s.status === "inactive" && !s.transient && !s.hasLearned) return;
   if (s.status === "learner" && s.learner?.phase !== "learned" && s.learner?.phase !== "catching") {
     return becomeInactive(s, "promoted before it had learned");
   }
@@ -348,7 +349,7 @@ export function onMetaContact(s: ReplicaState, connected: boolean): void {
     failWaiting(s);
     note(s, "status", { to: "transient", reason: "lost contact with meta" });
     becomeTransient(s);
-  } else if (s.status === "learner") giveUp(s, "lost contact with meta");
+  } else if (s.status === "learner") becomeInactive(s, "lost contact with meta");
   else failQueue(s, Err.INVALID_STATE);
 }
 

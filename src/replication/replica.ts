@@ -330,6 +330,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     incarnations: new Map(),
     signatureCounter: 0,
     learner: undefined,
+    hasLearned: false,
     abandonedSignature: 0,
     reconfiguration: undefined,
     attemptCounter: 0,

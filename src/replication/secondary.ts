@@ -42,7 +42,7 @@ function admit(s: ReplicaState, message: PrepareMessage | GroupCheckMessage): nu
   const larger = message.ballot > s.ballot;
   if (!larger && s.status === "primary") return Err.INVALID_STATE;
   if (message.role === "learner") return admitLearner(s, message, larger);
-  if (s.status === "inactive" && !s.transient) return Err.INVALID_STATE;
+  if (s.status === "inactive" && !s.transient && !s.hasLearned) return Err.INVALID_STATE;
   if (!larger && s.status === "learner") return Err.INVALID_STATE;
   if (!s.connected) return Err.INACTIVE_STATE;
   if (larger) {
