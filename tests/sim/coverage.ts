@@ -39,7 +39,6 @@ export const REQUIRED: readonly string[] = [
   "edge.secondary>inactive",
   "edge.learner>secondary",
   "edge.learner>inactive",
-  "edge.learner>between",
   "edge.primary>error",
   "edge.secondary>error",
   "note.truncate",

@@ -93,8 +93,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "M12 learners get prepares one decree too late",
     file: "src/replication/teacher.ts",
     edits: [[
-      "const prepareStart = known ? learner.prepareStart : list.committed + 1;",
-      "const prepareStart = known ? learner.prepareStart : list.committed + 2;",
+      "const prepareStart = list.committed + 1;",
+      "const prepareStart = list.committed + 2;",
     ]],
   },
   {

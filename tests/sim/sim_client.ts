@@ -127,9 +127,9 @@ export class SimClient {
   }
 
   #think(): void {
-    // After the faults less load: a learner whose cache holds two mutations must catch up with it.
-    const calm = this.#env.healed ? 10 : 1;
-    const pause = this.#env.swarm.load.thinkMs * 2 * calm * this.#chance.float();
+    // After the faults less load: a learner must catch up with a cache that holds two mutations.
+    const mean = this.#env.healed ? 400 : this.#env.swarm.load.thinkMs;
+    const pause = mean * 2 * this.#chance.float();
     this.#env.scheduler.after(pause, "think", this, () => {
       if (!this.#stopped) this.start(this.#choose());
     });

@@ -3,6 +3,7 @@
 // off in many seeds lets the others run longer before they meet it (docs/testing.md, "Simulator").
 
 import { META_DEFAULTS, type MetaSettings } from "../../src/placement/io.ts";
+import type { Prng } from "../../src/base/prng.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server.ts";
 import { between, type Chance, integerBetween, logUniform } from "./chance.ts";
@@ -89,25 +90,7 @@ export function drawSwarm(chance: Chance): Swarm {
     replicaCount: draw.chance(0.8) ? 3 : integerBetween(draw, 1, 3),
     eventsMax: size < 0.6 ? 8000 : size < 0.9 ? 20_000 : 60_000,
     tickMs: between(draw, 20, 80),
-    replica: {
-      inflightMutationsMax: integerBetween(draw, 1, 6),
-      mutationBytesMax: draw.chance(0.5) ? 64 : 100_000,
-      queuedWritesMax: integerBetween(draw, 4, 40),
-      cacheMutationsMax: integerBetween(draw, 2, 16),
-      cacheBytesMax: 100_000,
-      prepareTimeoutMs: integerBetween(draw, 300, 1500),
-      learnerPrepareTimeoutMs: integerBetween(draw, 300, 2000),
-      prepareResendMs: integerBetween(draw, 50, 250),
-      groupCheckIntervalMs: integerBetween(draw, 300, 3000),
-      idleCommitMs: integerBetween(draw, 50, 500),
-      reconfigureResendMs: integerBetween(draw, 100, 500),
-      learnRetryMs: integerBetween(draw, 50, 500),
-      checkpointIntervalMs: integerBetween(draw, 500, 5000),
-      checkpointDecrees: integerBetween(draw, 5, 50),
-      minReplicaCount: draw.chance(0.3) ? 1 : 0,
-      sessionsMax: draw.chance(0.2) ? integerBetween(draw, 1, 6) : 100,
-      sessionResultsMax: draw.chance(0.2) ? integerBetween(draw, 1, 10) : 1000,
-    },
+    replica: drawReplica(draw),
     // One virtual second of lease instead of five: failovers are as frequent as everything else.
     server: {
       beaconIntervalMs: 200,
@@ -152,6 +135,28 @@ export function drawSwarm(chance: Chance): Swarm {
       library: draw.float(),
     },
     faults: drawFaults(chance, mildness < 0.15),
+  };
+}
+
+function drawReplica(draw: Prng): ReplicaSettings {
+  return {
+    inflightMutationsMax: integerBetween(draw, 1, 6),
+    mutationBytesMax: draw.chance(0.5) ? 64 : 100_000,
+    queuedWritesMax: integerBetween(draw, 4, 40),
+    cacheMutationsMax: integerBetween(draw, 2, 16),
+    cacheBytesMax: 100_000,
+    prepareTimeoutMs: integerBetween(draw, 300, 1500),
+    learnerPrepareTimeoutMs: integerBetween(draw, 300, 2000),
+    prepareResendMs: integerBetween(draw, 50, 250),
+    groupCheckIntervalMs: integerBetween(draw, 300, 3000),
+    idleCommitMs: integerBetween(draw, 50, 500),
+    reconfigureResendMs: integerBetween(draw, 100, 500),
+    learnRetryMs: integerBetween(draw, 50, 500),
+    checkpointIntervalMs: integerBetween(draw, 500, 5000),
+    checkpointDecrees: integerBetween(draw, 5, 50),
+    minReplicaCount: draw.chance(0.3) ? 1 : 0,
+    sessionsMax: draw.chance(0.2) ? integerBetween(draw, 1, 6) : 100,
+    sessionResultsMax: draw.chance(0.2) ? integerBetween(draw, 1, 10) : 1000,
   };
 }
 
