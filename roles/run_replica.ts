@@ -1,6 +1,7 @@
 // `pegasus replica`: from settings to a running replica server (replica/main_replica.ts).
 
 import { SERVER_DEFAULTS } from "../src/replication/server.ts";
+import { readDialMap } from "./dial_map.ts";
 import { replicaHandlers } from "./http/replica_paths.ts";
 import { REPLICA_ROUTES } from "./http/routes.ts";
 import { startReplica } from "./replica/main_replica.ts";
@@ -31,6 +32,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     engine: settings.engine,
     ...settings.expiry,
     rpc: settings.rpc,
+    dialMap: readDialMap(settings.process.dialMap, Deno.readTextFileSync),
     httpPort: http?.port ?? 0,
     version: VERSION,
     logger: log.logger("replica"),

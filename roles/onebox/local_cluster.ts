@@ -17,18 +17,22 @@ export interface LocalClusterOptions {
   readonly cluster: string;
   /** Further flags by role. */
   readonly flags?: { readonly meta?: readonly string[]; readonly replica?: readonly string[] };
+  /** Further flags of one server. @default none */
+  readonly flagsOf?: (name: string) => readonly string[];
 }
 
 /** See the file comment. */
 export class LocalCluster {
   readonly dir: string;
   readonly cluster: string;
+  readonly #flagsOf: (name: string) => readonly string[];
   readonly #flags: { readonly meta: readonly string[]; readonly replica: readonly string[] };
 
   /** @param options Where and how. The state file has to exist, or `plan` has to be called first. */
   constructor(options: LocalClusterOptions) {
     this.dir = options.dir;
     this.cluster = options.cluster;
+    this.#flagsOf = options.flagsOf ?? (() => []);
     this.#flags = { meta: options.flags?.meta ?? [], replica: options.flags?.replica ?? [] };
   }
 
@@ -98,6 +102,7 @@ export class LocalCluster {
       `--data-dir=${paths.dataDir}`,
       ...(entry.role === "replica" ? [`--meta=${this.metas.join(",")}`] : []),
       ...this.#flags[entry.role],
+      ...this.#flagsOf(name),
     ];
     const { pid, outputStart } = await launch(paths, [entry.role, ...flags]);
     this.#update(name, { pid });

@@ -61,6 +61,8 @@ export interface ReplicaOptions {
   /** Rows per second that are checked for expiry. @default 0: none */
   readonly sweepRowsPerSecond?: number;
   readonly rpc?: Partial<RpcSettings>;
+  /** Address of a server -> address to dial instead. @default none */
+  readonly dialMap?: ReadonlyMap<string, string>;
   readonly httpPort?: number;
   readonly version?: string;
   readonly logger: Logger;
@@ -161,7 +163,8 @@ async function start(given: Complete, dataDir: DataDir): Promise<RunningReplica>
   });
   // From here to the last handler without a pause: no request finds a replica missing that is stored.
   const node = options.listen.endsWith(":0") ? address : options.listen;
-  const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node } });
+  const { dialMap = new Map() } = options;
+  const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap });
   const running = assemble(options, { node, incarnation, stores, sharedLog, server, client });
   for (const replica of replicas) running.host.adopt(replica);
   logger.info("Replica server started", { node, incarnation, replicas: replicas.length });

@@ -38,6 +38,10 @@ export const PROCESS = group("Process", BOTH, {
     default: "",
     doc: "File with the token that allows changes and profiles over HTTP; empty = read-only",
   }),
+  dialMap: text({
+    default: "",
+    doc: "JSON file with addresses to dial instead of those of servers, for tests with proxies",
+  }),
 });
 
 /** The contract between beacons, the lease and the verdict (docs/protocol.md, "Beacons"). */
