@@ -3,14 +3,17 @@
 // run, by literal imports, so that a shell does not wait for the storage engine to load.
 
 import { suggestion } from "../src/config/suggest.ts";
+import { extractedFor } from "./extraction.ts";
 import { VERSION } from "./version.ts";
 
 /** A role of the executable. */
 interface Role {
   readonly brief: string;
-  /** @returns The exit code, or `undefined` if the process goes on until a signal. */
-  readonly run: (args: string[]) => Promise<number | undefined>;
+  readonly load: () => Promise<Run>;
 }
+
+/** Runs a role. @returns The exit code, or `undefined` if the process goes on until a signal. */
+type Run = (args: string[]) => Promise<number | undefined>;
 
 const REPLICA_BRIEF = "Run a replica server: it stores partitions and serves their rows";
 
@@ -19,23 +22,29 @@ const META_BRIEF = "Run a meta server: it owns tables and membership";
 const ROLES: Readonly<Record<string, Role>> = {
   meta: {
     brief: META_BRIEF,
-    run: async (args) => (await import("./run_meta.ts")).runMeta(META_BRIEF, args),
+    load: async () => {
+      const { runMeta } = await import("./run_meta.ts");
+      return (args) => runMeta(META_BRIEF, args);
+    },
   },
   replica: {
     brief: REPLICA_BRIEF,
-    run: async (args) => (await import("./run_replica.ts")).runReplica(REPLICA_BRIEF, args),
+    load: async () => {
+      const { runReplica } = await import("./run_replica.ts");
+      return (args) => runReplica(REPLICA_BRIEF, args);
+    },
   },
   shell: {
     brief: "Talk to a cluster",
-    run: async (args) => (await import("./shell/main_shell.ts")).runShell(args),
+    load: async () => (await import("./shell/main_shell.ts")).runShell,
   },
   onebox: {
     brief: "Run a whole cluster on this machine",
-    run: async (args) => (await import("./onebox/main_onebox.ts")).runOnebox(args),
+    load: async () => (await import("./onebox/main_onebox.ts")).runOnebox,
   },
   bench: {
     brief: "Load a cluster and measure it",
-    run: async (args) => (await import("./bench/main_bench.ts")).runBench(args),
+    load: async () => (await import("./bench/main_bench.ts")).runBench,
   },
 };
 
@@ -53,7 +62,7 @@ export async function main(args: readonly string[]): Promise<number | undefined>
   const flagged = first === "--role" ? others.shift() : /^--role=(.*)$/.exec(first)?.[1];
   const name = flagged ?? first;
   const role = Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
-  if (role !== undefined) return await role.run(others);
+  if (role !== undefined) return await (await extractedFor(role.load))(others);
   const known = Object.keys(ROLES);
   const what = name.startsWith("-")
     ? `Unknown flag "${name}" before the role`

@@ -2,9 +2,9 @@
 // rate whatever the answers do (open). In the open loop latency counts from the intended start, so a stall is not
 // hidden by the operations it kept from starting.
 
-import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { Prng } from "../../src/base/prng.ts";
 import { type DistributionName, makeDistribution } from "./distribution.ts";
+import { LatencyHistogram } from "./latency_histogram.ts";
 import type { OperationName, Target, Workload } from "./workload.ts";
 
 /** How to run. */
@@ -52,17 +52,12 @@ export interface RunResult {
 /** Progress while it runs: operations done, of how many, seconds since the start. */
 export type Progress = (done: number, total: number, seconds: number) => void;
 
-/** HDR histogram in microseconds: two figures, up to two minutes; 22 KB. */
-function histogram(): RecordableHistogram {
-  return createHistogram({ lowest: 1, highest: 120_000_000, figures: 2 });
-}
-
 /** One run of a workload against a target. */
 export class Runner {
   readonly #target: Target;
   readonly #options: RunOptions;
-  readonly #byOperation = new Map<OperationName, RecordableHistogram>();
-  readonly #all = histogram();
+  readonly #byOperation = new Map<OperationName, LatencyHistogram>();
+  readonly #all = new LatencyHistogram();
   readonly #prng: Prng;
   readonly #pickRecord: () => number;
   readonly #mix: { readonly name: OperationName; readonly upTo: number }[] = [];
@@ -148,7 +143,7 @@ export class Runner {
       const now = performance.now();
       const us = Math.max(1, Math.round((now - startedAt) * 1000));
       let own = this.#byOperation.get(name);
-      if (own === undefined) this.#byOperation.set(name, own = histogram());
+      if (own === undefined) this.#byOperation.set(name, own = new LatencyHistogram());
       own.record(us);
       this.#all.record(us);
     } catch (cause) {
@@ -198,7 +193,7 @@ export class Runner {
   }
 }
 
-function summarize(own: RecordableHistogram): Latency {
+function summarize(own: LatencyHistogram): Latency {
   const count = own.count;
   if (count === 0) return { count, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
   return {

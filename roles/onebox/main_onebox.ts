@@ -6,7 +6,7 @@ import { readFlags } from "../../src/config/flags.ts";
 import { flagLines } from "../../src/config/help.ts";
 import { suggestion } from "../../src/config/suggest.ts";
 import { LocalCluster } from "./local_cluster.ts";
-import { pathsOf } from "./processes.ts";
+import { pathsOf, selfName } from "./processes.ts";
 import { Probe } from "./probe.ts";
 import { nameOf, planServers, readState, type ServerEntry } from "./state.ts";
 import { runForeground } from "./supervise.ts";
@@ -221,6 +221,7 @@ function greeting(cluster: LocalCluster, options: Options, seconds: string): str
   const metas = cluster.metas.join(",");
   const flag = metas === "127.0.0.1:34601" ? "" : ` --meta ${metas}`;
   const where = options.given.has("dir") ? ` --dir ${options.dir}` : "";
+  const self = selfName();
   return [
     `The cluster serves (${seconds} s): meta ${metas}, replica servers ${
       cluster.replicas.join(", ")
@@ -228,10 +229,10 @@ function greeting(cluster: LocalCluster, options: Options, seconds: string): str
     `Table "${TABLE.name}" has ${TABLE.partitionCount} partitions. Data and logs: ${options.dir}`,
     "",
     "Connect from another terminal:",
-    `  deno task shell${flag}`,
-    `  deno task shell${flag} -e "use ${TABLE.name}; set h s v; get h s"`,
+    `  ${self} shell${flag}`,
+    `  ${self} shell${flag} -e "use ${TABLE.name}; set h s v; get h s"`,
     "",
-    options.detach ? `Stop it: deno task onebox stop${where}` : "Ctrl-C stops it; the data stays.",
+    options.detach ? `Stop it: ${self} onebox stop${where}` : "Ctrl-C stops it; the data stays.",
   ].join("\n");
 }
 

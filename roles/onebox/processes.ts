@@ -31,10 +31,23 @@ const PERMISSIONS = [
 /** Time in which a new process must show its command line; it takes about a millisecond. */
 const APPEAR_MS = 5000;
 
+/** Set by the self-extracting file (roles/build/package.ts): its own path. */
+const PACKAGE_VARIABLE = "PEGASUS_PACKAGE";
+
+/** How people call this program. */
+export function selfName(): string {
+  if (!Deno.build.standalone && Deno.env.get(PACKAGE_VARIABLE) === undefined) return "deno task";
+  return "pegasus";
+}
+
 /** The command that runs this same program in another role, from sources or compiled. */
 function selfCommand(): { command: string; args: string[] } {
+  const packaged = Deno.env.get(PACKAGE_VARIABLE);
+  if (packaged !== undefined) return { command: packaged, args: [] };
   const command = Deno.execPath();
-  if (Deno.build.standalone) return { command, args: [] };
+  // Given Deno's own path word for word, node:child_process takes the flags for those of Node.js and adds
+  // "run" in front (Deno 2.4); the same path written otherwise is left alone.
+  if (Deno.build.standalone) return { command: command.replace(/\/([^/]*)$/, "/./$1"), args: [] };
   const main = new URL("../main.ts", import.meta.url);
   return { command, args: ["run", "--quiet", ...PERMISSIONS, main.pathname] };
 }

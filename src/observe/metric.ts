@@ -4,7 +4,8 @@
 // whatever tables and peers come and go; the rest is counted together under the label value "other".
 // The only importer of the Prometheus library, which writes the text form. List: docs/metrics.md.
 
-import { Registry } from "@prometheus-io/client";
+// @ts-types="./prometheus_registry.d.ts"
+import Registry from "@prometheus-io/client";
 
 /** What a metric does: a sum since the start, a value of now, or a distribution. */
 export type MetricKind = "counter" | "gauge" | "histogram";
@@ -190,7 +191,7 @@ export class MetricRegistry<All extends Declarations> {
         const family = families[name] = new Family(declared);
         // The library's registry asks its metrics for their values and nothing else.
         const metric = { name: declared.name, get: () => Promise.resolve(snapshot(family)) };
-        this.#registry.registerMetric(metric as never);
+        this.#registry.registerMetric(metric);
         this.#families.push(family);
       }
     }
