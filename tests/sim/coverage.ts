@@ -54,7 +54,6 @@ export const REQUIRED: readonly string[] = [
   "lease.gained",
   "server.missing",
   "server.garbage",
-  "server.closeReplica",
   "close.keep",
   "close.damaged",
   "meta.cureGivenUp",

@@ -5,6 +5,7 @@ import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
 import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
+import { bytesHash } from "./model_engine.ts";
 import { membersOf } from "./watch_config.ts";
 
 /**
@@ -49,6 +50,7 @@ function missingOf(
   const wanted = Math.min(env.swarm.replicaCount, env.swarm.servers);
   if (config.primary === "" || members.length !== wanted) return "membership";
   const ghost = env.watch.ghost(config.partition);
+  const sessions = new Set<number>();
   for (const machine of machines) {
     const replica = machine.process?.replicas.get(config.partition);
     if (!members.includes(machine.id)) {
@@ -74,7 +76,9 @@ function missingOf(
     if (isQuiet && replica.files.engine.contentHash !== ghost.contentHash) {
       return { node: machine.id, content: "differs" };
     }
+    sessions.add(bytesHash(core.sessionsImage));
   }
+  if (isQuiet && sessions.size > 1) return "members remember different results of writes";
   if (!isQuiet && !ghost.hasProgress) return "no write and read were done";
   return undefined;
 }

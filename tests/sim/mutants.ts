@@ -166,11 +166,11 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [["  if (s.list.committed < s.primary!.readableFrom) return;\n", ""]],
   },
   {
-    name: "M27 a completion of an earlier round counts",
+    name: "M27 a round goes on with the acknowledgements of the one before",
     file: "src/replication/teacher.ts",
     edits: [[
-      "  learner.prepareStart = 0;\n  learner.completed = false;",
-      "  learner.prepareStart = 0;",
+      "  learner.prepareStart = prepareStart;\n  learner.acked = prepareStart - 1;\n",
+      "  if (learner.prepareStart === 0) learner.acked = prepareStart - 1;\n  learner.prepareStart = prepareStart;\n",
     ]],
   },
   {

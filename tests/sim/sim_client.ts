@@ -1,6 +1,6 @@
 // Simulated clients. A raw client makes one attempt per operation; a library client drives the production
-// state machine of src/client/operation.ts with its retries and exactly-once sessions, and what is recorded
-// is the logical operation. Ghost writes are only visible with the latter: a timed-out attempt of a raw
+// state machine of src/client/operation.ts with its retries, most of them with exactly-once sessions, and
+// what is recorded is the logical operation. Ghost writes are only visible with the latter: a timed-out attempt of a raw
 // client may legally take effect any time later.
 
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
@@ -82,6 +82,9 @@ export class SimClient {
   readonly #env: Env;
   readonly #rpc: SimRpc;
   readonly #number: number;
+  /** No sessions. */
+  readonly #isBare: boolean;
+  /** One attempt per operation. */
   readonly #isRaw: boolean;
   readonly #chance: Prng;
   readonly #tableId: number;
@@ -109,7 +112,8 @@ export class SimClient {
     this.#tableId = tableId;
     this.history = history;
     this.#chance = env.chance.stream(`client ${number}`);
-    this.#isRaw = this.#chance.float() >= env.swarm.load.library;
+    this.#isBare = this.#chance.float() >= env.swarm.load.library;
+    this.#isRaw = this.#isBare && this.#chance.chance(0.5);
     this.#meta = env.metas[0]!;
     this.#rpc = new SimRpc(this, this.id, env.network, env.scheduler);
     env.network.attach(this.id, this.#rpc);
@@ -169,7 +173,7 @@ export class SimClient {
     this.#running++;
     const { load, partitions } = this.#env.swarm;
     const index = Number(hashKey.slice(1)) % partitions;
-    const kind = op.kind === "get" ? "read" : this.#isRaw ? "bare" : "once";
+    const kind = op.kind === "get" ? "read" : this.#isBare ? "bare" : "once";
     const { now } = this.#env.scheduler;
     const running: Running = {
       machine: new Operation(kind, now, load.timeoutMs),
