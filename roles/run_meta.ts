@@ -9,9 +9,11 @@ import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
 import { diskFiles } from "../storage/disk_files.ts";
+import { openDashboard } from "./http/dashboard/handlers.ts";
+import { RecentChanges } from "./http/dashboard/recent_changes.ts";
 import { readDialMap } from "./dial_map.ts";
 import { metaHandlers, metaReadiness } from "./http/meta_paths.ts";
-import { META_ROUTES } from "./http/routes.ts";
+import { DASHBOARD_ROUTES, META_ROUTES } from "./http/routes.ts";
 import { startMeta } from "./meta/main_meta.ts";
 import { MetaMetrics } from "./meta/meta_metrics.ts";
 import { RequestMetrics } from "./request_metrics.ts";
@@ -35,6 +37,7 @@ async function assemble(process: ServerProcess): Promise<string> {
   const identity = { cluster, role: "meta" };
   const observer = new RequestMetrics(registry.live.requests);
   const metrics = new MetaMetrics(registry.live.meta);
+  const changes = new RecentChanges();
   const coordinator = await EmbeddedCoordinator.open({
     files: diskFiles,
     dir: absolutePath(dataDir),
@@ -53,7 +56,10 @@ async function assemble(process: ServerProcess): Promise<string> {
     version: VERSION,
     logger: log.logger("meta"),
     onFatal: (reason) => lifecycle.fail(reason),
-    onNote: (event) => metrics.noted(event),
+    onNote: (event, details) => {
+      metrics.noted(event);
+      changes.noted(event, details);
+    },
   });
   lifecycle.onStop("meta server", () => meta.close());
   registry.onScrape(() => {
@@ -61,6 +67,9 @@ async function assemble(process: ServerProcess): Promise<string> {
     return metrics.collect(meta.core, meta.ask);
   });
   http?.add(META_ROUTES, metaHandlers(meta));
+  const dashboard = openDashboard({ ...meta, changes: () => changes.list() });
+  lifecycle.onStop("dashboard", () => dashboard.close());
+  http?.add(DASHBOARD_ROUTES, dashboard.handlers);
   http?.setReadiness(() => metaReadiness(meta));
   return meta.address;
 }

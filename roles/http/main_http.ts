@@ -39,6 +39,9 @@ export interface HttpSide {
   close(): Promise<void>;
 }
 
+/** Where a browser that asks for "/" wants to go. */
+const DASHBOARD = "/dashboard";
+
 /** Tokens shorter than this are refused: they can be guessed. */
 const TOKEN_CHARACTERS_MIN = 16;
 
@@ -90,7 +93,13 @@ function commonHandlers(
   const profiles = profileHandlers();
   const started = { ms: startedAt, utc: new Date(startedAt).toISOString() };
   return {
-    "/": () => ({ json: Object.fromEntries(router.list().map(([path, r]) => [path, help(r)])) }),
+    "/": ({ accept }) => {
+      const paths = router.list();
+      if (accept.includes("text/html") && paths.some(([path]) => path === DASHBOARD)) {
+        return { status: 302, json: { location: DASHBOARD }, headers: { location: DASHBOARD } };
+      }
+      return { json: Object.fromEntries(paths.map(([path, r]) => [path, help(r)])) };
+    },
     "/healthz": () => ({ json: { status: "alive" } }),
     "/readyz": async () => {
       const reason = await readiness();

@@ -56,7 +56,8 @@ export function metaHandlers(options: MetaPathOptions): Handlers<typeof META_ROU
   };
 }
 
-async function refused(
+/** Sends the caller to the leader, or says why nobody can answer. */
+export async function refused(
   { httpPortOf }: MetaPathOptions,
   error: number,
   detail: string,

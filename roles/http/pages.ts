@@ -4,7 +4,7 @@ import { markdownTable } from "../../src/config/help.ts";
 import type { Declared } from "../../src/observe/metric.ts";
 import { METRICS } from "../../src/observe/metrics.ts";
 import type { Route, Routes } from "./route.ts";
-import { COMMON_ROUTES, META_ROUTES, REPLICA_ROUTES } from "./routes.ts";
+import { COMMON_ROUTES, DASHBOARD_ROUTES, META_ROUTES, REPLICA_ROUTES } from "./routes.ts";
 
 const METRIC_GROUPS: Readonly<Record<keyof typeof METRICS, string>> = {
   requests: "Requests",
@@ -53,6 +53,7 @@ export function metricsPage(): string {
 const SECTIONS: readonly (readonly [string, Routes])[] = [
   ["Every server", COMMON_ROUTES],
   ["Meta servers", META_ROUTES],
+  ["Dashboard of meta servers", DASHBOARD_ROUTES],
   ["Replica servers", REPLICA_ROUTES],
 ];
 

@@ -31,6 +31,8 @@ export interface Ask {
   readonly args: ReadonlyMap<string, string>;
   /** Path and query as asked, for redirects. */
   readonly target: string;
+  /** The Accept header, "" if absent. */
+  readonly accept: string;
 }
 
 /** What a handler answers. */
@@ -85,8 +87,8 @@ export class Router {
     return list.sort(([a], [b]) => a < b ? -1 : 1);
   }
 
-  /** Answers a request. `authorization`: the header, "" if absent. */
-  async answer(method: string, url: URL, authorization: string): Promise<Answer> {
+  /** Answers a request. `authorization`, `accept`: the headers, "" if absent. */
+  async answer(method: string, url: URL, authorization: string, accept = ""): Promise<Answer> {
     const path = url.pathname.length > 1 ? url.pathname.replace(/\/+$/, "") : "/";
     const bound = this.#bound.get(path);
     if (bound === undefined) {
@@ -105,7 +107,7 @@ export class Router {
     if (refusal !== undefined) return refusal;
     const args = readArgs(path, route, url.searchParams);
     if (typeof args === "string") return problem(400, args);
-    return await handler({ args, target: `${path}${url.search}` });
+    return await handler({ args, target: `${path}${url.search}`, accept });
   }
 
   #refusal(authorization: string): Answer | undefined {

@@ -12,7 +12,7 @@ function routes<const Declared extends Routes>(declared: Declared): {
 
 /** Paths of every server. */
 export const COMMON_ROUTES = routes({
-  "/": { brief: "This list" },
+  "/": { brief: "This list; a browser gets the dashboard where there is one" },
   "/healthz": { brief: "200 while the process is alive" },
   "/readyz": {
     brief:
@@ -59,6 +59,27 @@ export const META_ROUTES = routes({
   },
   "/meta/app_envs": { brief: "Variables of a table", args: { name: TABLE } },
   "/envs/list": { brief: "Variables that tables may have, and their allowed values" },
+});
+
+const FILE = "Part of the dashboard";
+
+/** The dashboard of meta servers and what it is made of. */
+export const DASHBOARD_ROUTES = routes({
+  "/dashboard": {
+    brief: "The cluster in a browser (HTML): what is wrong, servers, tables, partitions, changes",
+  },
+  "/dashboard/dashboard.css": { brief: FILE },
+  "/dashboard/dashboard.js": { brief: FILE },
+  "/dashboard/views.js": { brief: FILE },
+  "/dashboard/charts.js": { brief: FILE },
+  "/dashboard/uplot.js": { brief: FILE },
+  "/dashboard/uplot.css": { brief: FILE },
+  "/meta/overview": {
+    brief:
+      "Everything the dashboard shows: problems in words, servers, tables with partitions and " +
+      "rates, recent changes, history of rates",
+    args: { table: { doc: "history of this table instead of all together" } },
+  },
 });
 
 /** Paths of replica servers. */

@@ -30,7 +30,8 @@ export function serveHttp(listen: string, router: Router, logger: Logger): Runni
     const url = new URL(request.url);
     try {
       const authorization = request.headers.get("authorization") ?? "";
-      return respond(await router.answer(request.method, url, authorization));
+      const accept = request.headers.get("accept") ?? "";
+      return respond(await router.answer(request.method, url, authorization, accept));
     } catch (error) {
       logger.error("HTTP request failed", { path: url.pathname, error });
       return respond(problem(500, "The request failed; see the server's log"));

@@ -42,7 +42,7 @@ export interface MetaServerOptions {
   /** The process should end: the store failed. @default nothing */
   readonly onFatal?: (reason: string) => void;
   /** Something happened inside the core. @default nothing */
-  readonly onNote?: (event: MetaNote) => void;
+  readonly onNote?: (event: MetaNote, details: Readonly<Record<string, unknown>>) => void;
 }
 
 /** A started meta server. */

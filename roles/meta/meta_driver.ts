@@ -45,7 +45,7 @@ export interface MetaDriverOptions {
   /** This process cannot go on: its store failed, or somebody else wrote into it. */
   readonly onFatal: (reason: string) => void;
   /** Something happened inside the core. */
-  readonly onNote?: (event: MetaNote) => void;
+  readonly onNote?: (event: MetaNote, details: Readonly<Record<string, unknown>>) => void;
 }
 
 /** See the file comment. */
@@ -151,7 +151,7 @@ export class MetaDriver {
         this.#options.logger.error("Meta cannot go on", { reason: effect.reason });
         return this.#options.onFatal(effect.reason);
       case "note":
-        this.#options.onNote?.(effect.event);
+        this.#options.onNote?.(effect.event, effect.details);
         return this.#options.logger[NOTE_LEVEL[effect.event]](
           NOTE_TEXT[effect.event],
           effect.details,
