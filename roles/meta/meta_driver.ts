@@ -258,6 +258,8 @@ const NOTE_TEXT: Readonly<Record<MetaNote, string>> = {
   storeUnknown: "Outcome of a write is unknown",
   table: "Table changed",
   level: "Function level changed",
+  balance: "Balancing",
+  drain: "Drained servers changed",
 };
 
 const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
@@ -276,4 +278,6 @@ const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
   storeUnknown: "warn",
   table: "info",
   level: "info",
+  balance: "info",
+  drain: "info",
 };

@@ -37,6 +37,9 @@ export type TableHealth = ResponseOf<typeof rpc.ListTables>["health"][number];
 /** What the cluster says about itself. */
 export type ClusterDescription = ResponseOf<typeof rpc.ClusterInfo>;
 
+/** What the balancer does and would do next. */
+export type BalanceState = ResponseOf<typeof rpc.Balance>;
+
 /** The administration of a cluster: `cluster.admin`. All methods throw {@link StoreError}. */
 export class Admin {
   readonly #meta: MetaClient;
@@ -182,6 +185,21 @@ export class Admin {
   ): Promise<void> {
     const { target, node, force = false } = nodes;
     await this.#change(rpc.Propose, { partition, change, target, node, force });
+  }
+
+  /** Reads what the balancer does; "start" runs it until shares are equal, "stop" ends the run. */
+  async balance(action: "status" | "start" | "stop"): Promise<BalanceState> {
+    if (action === "status") return await this.#ask(rpc.Balance, { action });
+    return await this.#change(rpc.Balance, { action });
+  }
+
+  /**
+   * Marks a server: everything moves away from it and nothing comes to it; or takes the mark away.
+   *
+   * @returns All marked servers
+   */
+  async drain(node: string, drained: boolean): Promise<string[]> {
+    return (await this.#change(rpc.Drain, { node, drained })).drained;
   }
 
   /** Runs a maintenance command on one server and returns what it printed. */

@@ -19,7 +19,7 @@ export interface Action {
   readonly target: NodeId;
   /** Whom the change is about. */
   readonly node: NodeId;
-  readonly source: "cure" | "operator";
+  readonly source: "cure" | "operator" | "balance";
   /** Monotonic ms of its first proposal. */
   readonly since: number;
   sentAt: number;

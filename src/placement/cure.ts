@@ -73,7 +73,8 @@ export function curePartition(
 /** What {@link chooseCure} sees now. */
 export function contextOf(s: MetaState, reign: Reign): CureContext {
   const { cluster, detector } = reign;
-  return { cluster, detector, settings: s.settings, now: s.now.mono };
+  const drained = reign.drained.nodes;
+  return { cluster, detector, drained, settings: s.settings, now: s.now.mono };
 }
 
 /** Begins a list of steps. */

@@ -6,7 +6,7 @@
 import { NOBODY, type NodeId } from "../base/ids.ts";
 import type { PartitionConfig, ReplicaReport } from "../schema/types.ts";
 import type { Action, ClusterState, Dropped, PartitionState, TableState } from "./cluster_state.ts";
-import { isMember, minMembers } from "./config_change.ts";
+import { isMember, membersOf, minMembers } from "./config_change.ts";
 import type { FailureDetector } from "./failure_detector.ts";
 import type { MetaSettings } from "./io.ts";
 
@@ -28,6 +28,8 @@ export type Cure =
 export interface CureContext {
   readonly cluster: ClusterState;
   readonly detector: FailureDetector;
+  /** Servers that an operator empties: they get nothing new. */
+  readonly drained: ReadonlySet<NodeId>;
   readonly settings: MetaSettings;
   /** Monotonic ms. */
   readonly now: number;
@@ -62,6 +64,8 @@ export function isPossible(
       return byPrimary && isMember(config, node) &&
         (action.source === "operator" || !c.detector.isAlive(node));
     case "REMOVE":
+      // A move ends here; if somebody else was lost meanwhile, the old member stays.
+      if (action.source === "balance" && !hasSpare(c, config)) return false;
       return byPrimary && isMember(config, node);
     case "PRIMARY_FORCE_UPDATE_BALLOT":
       return byPrimary && node === target && config.maxReplicaCount !== table.info.maxReplicaCount;
@@ -69,6 +73,12 @@ export function isPossible(
     case "DROP_PARTITION":
       return false;
   }
+}
+
+/** Whether enough members remain without any one of them. */
+function hasSpare(c: CureContext, config: PartitionConfig): boolean {
+  return membersOf(config).filter((node) => c.detector.isAlive(node)).length >
+    config.maxReplicaCount;
 }
 
 /**
@@ -110,6 +120,7 @@ function upgradeSecondary(c: CureContext, table: TableState, p: PartitionState):
   const whole = alive.filter((node) => !lacksCommitted(config, p.reports.get(node)));
   const node = best(whole, (name) => [
     name === p.avoid ? 1 : 0,
+    c.drained.has(name) ? 1 : 0,
     ...primaryCost(c, table, name),
   ]);
   if (node === undefined) {
@@ -248,7 +259,7 @@ function aliveNodes(c: CureContext): NodeId[] {
 function canTake(c: CureContext, node: NodeId): boolean {
   const state = c.detector.get(node);
   return state !== undefined && state.alive && state.incarnation !== 0 &&
-    state.stats?.draining !== true;
+    state.stats?.draining !== true && !c.drained.has(node);
 }
 
 /** Primaries of the table, its replicas, all primaries, all replicas. */

@@ -6,12 +6,14 @@
 
 import type { NodeId } from "../base/ids.ts";
 import {
+  Balance,
   Beacon,
   ClusterInfo,
   type ConfigProposalMessage,
   ConfigSync,
   ControlMeta,
   CreateTable,
+  Drain,
   DropTable,
   type FunctionLevel,
   ListNodes,
@@ -46,6 +48,8 @@ export const META_REQUESTS = {
   clusterInfo: ClusterInfo,
   controlMeta: ControlMeta,
   propose: Propose,
+  balance: Balance,
+  drain: Drain,
 } as const;
 
 /** Name of a request. */
@@ -174,7 +178,9 @@ export type MetaNote =
   | "cureGivenUp"
   | "storeUnknown"
   | "table"
-  | "level";
+  | "level"
+  | "balance"
+  | "drain";
 
 /** Intervals, limits and policies. All times in ms. */
 export interface MetaSettings {

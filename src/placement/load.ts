@@ -9,7 +9,9 @@ import {
   CLUSTER_PATH,
   clusterMismatch,
   clusterValue,
+  DRAINED_PATH,
   parsePath,
+  readDrained,
   readPartition,
   readTable,
   TABLES_PATH,
@@ -41,6 +43,11 @@ export function loadCluster(
     const mismatch = clusterMismatch(cluster.value, s.clusterName);
     if (mismatch !== undefined) return mismatch;
     readTables(s, reign, nodes);
+    const drained = nodes.find(({ path }) => path === DRAINED_PATH);
+    if (drained !== undefined) {
+      const names = new Set(readDrained(drained.value));
+      reign.drained = { nodes: names, version: drained.version, busy: false };
+    }
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

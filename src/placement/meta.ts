@@ -6,6 +6,7 @@
 import type { Now } from "../base/clock.ts";
 import { Err } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
+import { newBalance, onBalance, onDrain, tickBalance } from "./balance.ts";
 import { membersOf } from "./config_change.ts";
 import { ClusterState } from "./cluster_state.ts";
 import { onConfigSync } from "./config_sync.ts";
@@ -154,7 +155,10 @@ function tick(s: MetaState): void {
   if (pausedMs > 0) note(s, "detectorPaused", { pausedMs: Math.round(pausedMs) });
   if (!reign.started || !leads(s)) return;
   if (dead.length > 0) onDead(s, reign, dead);
-  else if (s.now.mono >= reign.nextCureAt) cureAll(s, reign);
+  else if (s.now.mono >= reign.nextCureAt) {
+    cureAll(s, reign);
+    tickBalance(s, reign);
+  }
 }
 
 /** A crash should not cost a whole grace period: ask the server's address whether anybody is there. */
@@ -185,6 +189,8 @@ function onElected(s: MetaState, epoch: number): void {
     names: new Set(),
     drops: new Map(),
     nextCureAt: s.now.mono,
+    balance: newBalance(),
+    drained: { nodes: new Set(), version: -1, busy: false },
     touched: [],
   };
   s.out.push({ kind: "load", epoch });
@@ -269,6 +275,10 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
       return onControlMeta(s, reign, request.body, token);
     case "propose":
       return onPropose(s, reign, request.body, token);
+    case "balance":
+      return onBalance(s, reign, request.body, token);
+    case "drain":
+      return onDrain(s, reign, request.body, token);
   }
 }
 

@@ -49,6 +49,10 @@ export interface Reign {
   /** Tables being dropped, and what follows. */
   readonly drops: Map<TableState, () => void>;
   nextCureAt: number;
+  /** The balancer: an operator's run, the moves it began, and when the next round may begin. */
+  readonly balance: { running: boolean; started: number; nextAt: number };
+  /** Servers to be emptied, as stored; version -1 = nothing is stored. */
+  drained: { readonly nodes: ReadonlySet<NodeId>; readonly version: number; busy: boolean };
   /** Partitions whose configuration changed in this step: looked at again before it ends. */
   readonly touched: { readonly table: TableState; readonly partition: PartitionState }[];
 }

@@ -32,6 +32,7 @@ export function onControlMeta(
         }
       }
     }
+    if (!allows(level, "lively")) reign.balance.running = false;
     reign.nextCureAt = s.now.mono;
   }
   reply<"controlMeta">(s, token, { level: s.level, previous });

@@ -20,6 +20,9 @@ export const TABLES_PATH = "/tables";
 /** Name of the cluster and version of the layout. */
 export const CLUSTER_PATH = "/cluster";
 
+/** Servers that an operator drains. */
+export const DRAINED_PATH = "/drained";
+
 /** Node of a table. */
 export function tablePath(table: TableId): string {
   return `${TABLES_PATH}/${table}`;
@@ -58,6 +61,18 @@ export function clusterMismatch(value: Uint8Array, cluster: string): string | un
   if (layout !== LAYOUT) return `The store has layout ${layout}, this version knows ${LAYOUT}`;
   if (stored !== cluster) return `The store belongs to cluster "${stored}", not to "${cluster}"`;
   return undefined;
+}
+
+/** Bytes of the node of drained servers. */
+export function drainedValue(nodes: readonly string[]): Uint8Array {
+  return toJson({ nodes });
+}
+
+/** @throws {Error} If the bytes are not a list of servers. */
+export function readDrained(value: Uint8Array): string[] {
+  const { nodes } = fromJson(value, "list of drained servers", ["nodes"]);
+  if (Array.isArray(nodes) && nodes.every((node) => typeof node === "string")) return nodes;
+  throw new Error("The stored list of drained servers is not a list of addresses");
 }
 
 const TABLE_KEYS = [

@@ -7,6 +7,7 @@ import type { PartitionConfig } from "../schema/types.ts";
 import type { Load, PartitionState, TableState } from "./cluster_state.ts";
 import { membersOf } from "./config_change.ts";
 import type { MetaAnswer, MetaBody, Token } from "./io.ts";
+import { isDrained } from "./balance.ts";
 import { fail, levelNow, type MetaState, type Reign, reply } from "./meta_state.ts";
 
 /** Why a table cannot be used now: an error and its detail; `undefined` if it can. */
@@ -111,7 +112,7 @@ export function onListNodes(s: MetaState, reign: Reign, token: Token): void {
       replicas,
       primaries,
       beaconAgeMs: Math.max(0, Math.round(s.now.mono - state.heardAt)),
-      stats: state.stats,
+      stats: state.stats && { ...state.stats, draining: isDrained(reign, state.node) },
     };
   });
   reply<"listNodes">(s, token, { nodes });

@@ -257,6 +257,42 @@ export const Propose = defineRpc({
   response: {},
 });
 
+/** One step towards equal shares. */
+export const balanceMove = struct({
+  partition: u53,
+  /** The copying kinds have one member more for a while. */
+  kind: choice("movePrimary", "copyPrimary", "copySecondary"),
+  from: str,
+  to: str,
+});
+export type BalanceMove = Of<typeof balanceMove>;
+
+/** Reads what the balancer does and would do next, starts a run until nothing is left, stops it. */
+export const Balance = defineRpc({
+  code: 334,
+  name: "balance",
+  request: { action: choice("status", "start", "stop") },
+  response: {
+    running: bool,
+    /** Why no round can begin now; "" = it can. */
+    waitsFor: str,
+    /** Partitions that are moving. */
+    moving: u32,
+    /** Moves begun since the run started. */
+    started: u53,
+    /** The next round; empty while it waits, or if shares are equal. */
+    next: list(balanceMove, 1000),
+  },
+});
+
+/** Marks a replica server as drained: it gives everything away and gets nothing; or unmarks it. */
+export const Drain = defineRpc({
+  code: 335,
+  name: "drain",
+  request: { node: str, drained: bool },
+  response: { /** All drained servers afterwards. */ drained: list(str, 10_000) },
+});
+
 /** A named maintenance command run on one server; answered by every role. */
 export const RemoteCommand = defineRpc({
   code: 340,

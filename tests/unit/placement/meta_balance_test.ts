@@ -1,0 +1,122 @@
+// Stories of MetaCore: an operator balances, drains and brings back; deaths in the middle of a move.
+
+import assert from "node:assert/strict";
+import { META_REQUESTS, type MetaAnswer } from "../../../src/placement/io.ts";
+import { Err, World } from "./world.ts";
+
+/** Replicas and primaries per server, as the store has them. */
+function shares(w: World, id: number, partitions: number): Map<string, [number, number]> {
+  const counts = new Map<string, [number, number]>();
+  for (const name of w.nodes.keys()) counts.set(name, [0, 0]);
+  for (let i = 0; i < partitions; i++) {
+    const { primary, secondaries } = w.stored(id, i);
+    for (const node of [primary, ...secondaries]) counts.get(node)![0]++;
+    counts.get(primary)![1]++;
+  }
+  return counts;
+}
+
+function balance(w: World, action: "status" | "start" | "stop"): MetaAnswer<"balance"> {
+  return w.ok("balance", { action });
+}
+
+function grown(): { w: World; id: number } {
+  const w = new World(3);
+  const id = w.table("temp", 12);
+  w.addNode("n4:1");
+  w.run(2000);
+  return { w, id };
+}
+
+Deno.test("MetaCore balances onto a new server when told to, never with a member less", () => {
+  const { w, id } = grown();
+  assert.deepEqual(shares(w, id, 12).get("n4:1"), [0, 0], "nothing by itself at level steady");
+  const plan = balance(w, "status");
+  assert.equal(plan.running, false);
+  assert.equal(plan.waitsFor, "");
+  assert.ok(plan.next.length > 0);
+  w.run(3000);
+  assert.deepEqual(shares(w, id, 12).get("n4:1"), [0, 0], "a question starts nothing");
+  balance(w, "start");
+  for (let i = 0; i < 200; i++) {
+    w.run(100);
+    for (let p = 0; p < 12; p++) {
+      const { primary, secondaries } = w.stored(id, p);
+      assert.ok(secondaries.length + (primary === "" ? 0 : 1) >= 3);
+    }
+  }
+  for (const counts of shares(w, id, 12).values()) assert.deepEqual(counts, [9, 3]);
+  const after = balance(w, "status");
+  assert.equal(after.running, false, "it ends");
+  assert.deepEqual(after.next, []);
+  assert.ok(after.started >= 9);
+});
+
+Deno.test("MetaCore balances all the time at level lively, and stops below", () => {
+  const { w, id } = grown();
+  w.ok("controlMeta", { level: "lively" });
+  w.run(1500);
+  assert.ok(shares(w, id, 12).get("n4:1")![0] > 0);
+  w.ok("controlMeta", { level: "steady" });
+  const before = shares(w, id, 12);
+  w.run(5000);
+  assert.deepEqual(shares(w, id, 12), before);
+  w.ok("controlMeta", { level: "lively" });
+  w.run(20_000);
+  for (const counts of shares(w, id, 12).values()) assert.deepEqual(counts, [9, 3]);
+});
+
+Deno.test("MetaCore waits with moves while a partition is not healthy", () => {
+  const { w } = grown();
+  w.node("n1:1").up = false;
+  w.run(7000);
+  const { waitsFor, next } = balance(w, "start");
+  assert.match(waitsFor, /not healthy|dead/);
+  assert.deepEqual(next, []);
+  w.run(3000);
+  assert.equal(balance(w, "stop").running, false);
+});
+
+Deno.test("MetaCore survives the death of a receiver in the middle of its moves", () => {
+  const { w, id } = grown();
+  w.node("n4:1").obeys = false;
+  balance(w, "start");
+  w.run(500);
+  assert.ok(balance(w, "status").moving > 0);
+  w.node("n4:1").up = false;
+  w.run(12_000);
+  for (let p = 0; p < 12; p++) {
+    const { primary, secondaries } = w.stored(id, p);
+    assert.notEqual(primary, "");
+    assert.equal(secondaries.length, 2);
+  }
+  assert.equal(balance(w, "status").running, false, "the rest is equal already");
+});
+
+Deno.test("MetaCore drains a server, remembers it, and gives it nothing new", () => {
+  const w = new World(4);
+  const id = w.table("temp", 8);
+  assert.equal(w.ask("drain", { node: "no:1", drained: true })?.error, Err.OBJECT_NOT_FOUND);
+  assert.deepEqual(w.ok("drain", { node: "n2:1", drained: true }).drained, ["n2:1"]);
+  w.sync(w.node("n2:1"));
+  w.run(20_000);
+  assert.deepEqual(shares(w, id, 8).get("n2:1"), [0, 0]);
+  const shown = w.ok("listNodes", {}).nodes.find(({ node }) => node === "n2:1");
+  assert.equal(shown?.stats?.draining, true);
+  w.restartMeta();
+  const other = w.table("other", 8);
+  w.run(5000);
+  assert.deepEqual(shares(w, other, 8).get("n2:1"), [0, 0]);
+  assert.deepEqual(w.ok("drain", { node: "n2:1", drained: false }).drained, []);
+  balance(w, "start");
+  w.run(30_000);
+  assert.ok(shares(w, other, 8).get("n2:1")![0] > 0);
+});
+
+Deno.test("MetaCore refuses to drain the last server", () => {
+  const w = new World(1);
+  w.table("temp", 2, 1);
+  const answer = w.ask("drain", { node: "n1:1", drained: true });
+  assert.equal(answer?.error, Err.INVALID_ARGUMENT);
+  assert.equal(META_REQUESTS.drain.code, 335);
+});
