@@ -28,6 +28,7 @@ import {
 import { GenerationSource } from "../../storage/replica_dir.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import { LeaseGate } from "./control_link.ts";
+import { diskSpaceOf } from "./disk_space.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
 import { registerCommands } from "./remote_commands.ts";
 import { ReplicaMetrics } from "./replica_metrics.ts";
@@ -211,6 +212,7 @@ function assemble(options: Complete, parts: {
     shardPorts: [Number(node.slice(node.lastIndexOf(":") + 1))],
     httpPort,
     labels: new Map(),
+    diskSpace: () => diskSpaceOf(options.dataDir),
     command: (_shard, command) => host.command(command),
   });
   const startedAt = Math.floor(clock.now().wall);

@@ -16,6 +16,7 @@ import type { RpcClient } from "../../src/rpc/contract.ts";
 import { Beacon, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
 import type { ReplicaReport } from "../../src/schema/types.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+import { type DiskSpace, UNKNOWN_SPACE } from "./disk_space.ts";
 
 /** What the control part is made from. */
 export interface ServerDriverOptions {
@@ -31,6 +32,8 @@ export interface ServerDriverOptions {
   readonly shardPorts: readonly number[];
   readonly httpPort: number;
   readonly labels: ReadonlyMap<string, string>;
+  /** Looks at the disk of the data. @default nothing is known */
+  readonly diskSpace?: () => DiskSpace;
   /** Sends a command to a shard. */
   readonly command: (shard: number, command: ShardCommand) => void;
 }
@@ -176,14 +179,15 @@ export class ServerDriver {
     for (const report of replicas) collection.replicas.push(report);
     if (--collection.missing > 0) return;
     this.#collection = undefined;
-    const { client, node, incarnation, settings } = this.#options;
+    const { client, node, incarnation, settings, diskSpace } = this.#options;
     const { to, attempt, replicas: reported } = collection;
+    const disk = diskSpace?.() ?? UNKNOWN_SPACE;
     const primaries = reported.filter((report) => report.status === "primary").length;
     const stats = {
       replicas: reported.length,
       primaries,
-      diskTotalBytes: 0,
-      diskFreeBytes: 0,
+      diskTotalBytes: disk.totalBytes,
+      diskFreeBytes: disk.freeBytes,
       draining: false,
     };
     const body = { node, incarnation, replicas: reported, stats };

