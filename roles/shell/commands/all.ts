@@ -5,6 +5,7 @@ import { type Command, UsageProblem } from "../declare.ts";
 import { commandHelp, overview } from "../help.ts";
 import { BULK_COMMANDS } from "./bulk.ts";
 import { CLUSTER_COMMANDS } from "./cluster.ts";
+import { COMPACTION_COMMANDS } from "./compaction.ts";
 import { DATA_COMMANDS } from "./data.ts";
 import { RANGE_COMMANDS } from "./ranges.ts";
 import { SESSION_COMMANDS } from "./session.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...TABLE_COMMANDS,
+  ...COMPACTION_COMMANDS,
   ...DATA_COMMANDS,
   ...RANGE_COMMANDS,
   ...BULK_COMMANDS,
