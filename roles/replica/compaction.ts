@@ -96,6 +96,8 @@ export class Compactor {
     job.state = "running";
     const began = performance.now();
     try {
+      // What is still in memory has no size on disk yet.
+      await engine.flush();
       job.bytesBefore = await engine.approximateSize(USER_KEYS_START, USER_KEYS_END);
       await engine.compact(USER_KEYS_START, USER_KEYS_END);
       job.bytesAfter = await engine.approximateSize(USER_KEYS_START, USER_KEYS_END);
