@@ -90,6 +90,7 @@ export class Sampler {
     while (performance.now() < this.#wantedUntil) {
       const startedAt = performance.now();
       await this.#look().catch(() => {});
+      if (performance.now() >= this.#wantedUntil) break;
       const pauseMs = LOOK_EVERY_MS - (performance.now() - startedAt);
       await new Promise((resolve) => setTimeout(resolve, Math.max(100, pauseMs)));
     }
