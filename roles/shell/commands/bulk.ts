@@ -14,6 +14,7 @@ import {
   writeRow,
 } from "../formats.ts";
 import { linesOf } from "../io.ts";
+import { COPY_COMMANDS } from "./copy.ts";
 import { type Json, Progress } from "../render.ts";
 
 const PROBLEMS_SHOWN_MAX = 20;
@@ -173,4 +174,4 @@ const exportCommand: Command = {
 };
 
 /** See the file comment. */
-export const BULK_COMMANDS: readonly Command[] = [importCommand, exportCommand];
+export const BULK_COMMANDS: readonly Command[] = [importCommand, exportCommand, ...COPY_COMMANDS];

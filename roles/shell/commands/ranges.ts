@@ -192,7 +192,8 @@ const PARTITION: Flag = {
   brief: "Only this partition",
   default: "all",
 };
-const TABLE_FILTERS: readonly Flag[] = [
+/** Flags that choose rows of a table; {@link tableScan} reads them. */
+export const TABLE_FILTERS: readonly Flag[] = [
   {
     name: "hash_key_filter_type",
     short: "h",
@@ -205,13 +206,17 @@ const TABLE_FILTERS: readonly Flag[] = [
   PARTITION,
 ];
 
-/** A scan over the table, as the flags of TABLE_FILTERS say. */
-function tableScan(context: Context, args: Args, noValue: boolean): Scan {
+/** A scan over the table, as the flags of {@link TABLE_FILTERS} say. */
+export function tableScan(
+  context: Context,
+  args: Args,
+  options: { readonly noValue?: boolean; readonly returnExpireTs?: boolean },
+): Scan {
   const hashKeyFilter = filterOf(args, "hash_key");
   const sortKeyFilter = filterOf(args, "sort_key");
   const partition = args.int("partition");
   return context.table.fullScan({
-    noValue,
+    ...options,
     ...(hashKeyFilter === undefined ? {} : { hashKeyFilter }),
     ...(sortKeyFilter === undefined ? {} : { sortKeyFilter }),
     ...(partition === undefined ? {} : { partitions: [partition] }),
@@ -226,7 +231,7 @@ const fullScan: Command = {
   flags: [...TABLE_FILTERS, MAX_COUNT, NO_VALUE, OUTPUT],
   needsTable: true,
   async run(context, args) {
-    await printScan(context, args, tableScan(context, args, args.has("no_value")));
+    await printScan(context, args, tableScan(context, args, { noValue: args.has("no_value") }));
   },
 };
 
@@ -245,12 +250,12 @@ const countData: Command = {
   needsTable: true,
   async run(context, args) {
     if (!args.has("diff_hash_key")) {
-      const rows = await tableScan(context, args, true).count();
+      const rows = await tableScan(context, args, { noValue: true }).count();
       return context.answer({ rows }, `${rows} rows`);
     }
     let rows = 0;
     const hashKeys = new Set<string>();
-    for await (const batch of tableScan(context, args, true).batches()) {
+    for await (const batch of tableScan(context, args, { noValue: true }).batches()) {
       rows += batch.length;
       for (const { hashKey } of batch) hashKeys.add(context.escape(hashKey));
       if (context.signal.aborted) throw new Error(`Interrupted after ${rows} rows`);
