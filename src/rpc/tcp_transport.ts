@@ -186,7 +186,16 @@ export function listen(address: string, accepted: (wire: Wire) => void): Promise
     });
     server.listen(port, host, () => {
       const bound = (server.address() as net.AddressInfo).port;
-      const close = () => new Promise<void>((closed) => server.close(() => closed()));
+      const close = () =>
+        new Promise<void>((closed) => {
+          // By then every wire has ended or was destroyed. Deno 2.4 may forget to count one down, and
+          // would wait for it for ever.
+          const timer = setTimeout(closed, 2 * LINGER_MS);
+          server.close(() => {
+            clearTimeout(timer);
+            closed();
+          });
+        });
       resolve({ address: formatAddress(host, bound), close });
     });
   });
