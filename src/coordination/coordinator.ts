@@ -27,6 +27,7 @@ export type StoreOp =
  *
  * - `noNode`, `nodeExists`, `badVersion`, `notEmpty`: a condition did not hold; nothing changed.
  * - `notLeader`: the epoch is not the newest one; nothing changed.
+ * - `refused`: the store takes no such change, ever (too large, not permitted); nothing changed.
  * - `unknown`: it may have happened (connection lost, timeout); read again before deciding anything.
  * - `closed`: the coordinator was closed; nothing changed.
  */
@@ -36,6 +37,7 @@ export type StoreErrorKind =
   | "badVersion"
   | "notEmpty"
   | "notLeader"
+  | "refused"
   | "unknown"
   | "closed";
 

@@ -1,0 +1,292 @@
+// One candidate's one ZooKeeper session: keeps it proven alive, queues for the lock, reigns, ends. Invariants:
+// the lock and every write of a reign belong to this one session, which is never replaced behind the caller's
+// back; nobody can be elected before `leaderUntil`; a reign that cannot be proven is over. docs/meta.md,
+// "ZooKeeper", tells why each of these holds.
+
+import { assert } from "../base/assert.ts";
+import { fromUtf8, utf8 } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import type { LogCallback } from "../observe/logger.ts";
+import type { StoredNode, StoreOp } from "./coordinator.ts";
+import { ZkClient, ZkError } from "./zookeeper_client.ts";
+
+/** A reign ends when the store was not heard for this part of the session's length. (meta.md §2.4) */
+const PROOF_PART = 2 / 3;
+/** The store is asked this often, as a part of the session's length. */
+const BEAT_PART = 1 / 6;
+const NO_BYTES = new Uint8Array(0);
+const CANDIDATE_PREFIX = "candidate-";
+
+/** What a session is opened with. */
+export interface SessionOptions {
+  readonly servers: readonly { readonly host: string; readonly port: number }[];
+  /** Absolute path of the node everything is kept below. */
+  readonly root: string;
+  readonly sessionMs: number;
+  readonly clock: Clock;
+  readonly log: LogCallback;
+  /** The nodes below the root exist; reads and `campaign` work. */
+  readonly onReady: () => void;
+  readonly onElected: (epoch: number) => void;
+  /** Who leads; "" if not yet known. */
+  readonly onFollowing: (leader: string) => void;
+  /** The session is over, and with it the reign. Called once; not after `close`. */
+  readonly onEnd: (reason: string) => void;
+}
+
+/** See the file comment. */
+export class ZooKeeperSession {
+  readonly #options: SessionOptions;
+  readonly #client: ZkClient;
+  readonly #lockPath: string;
+  readonly #epochPath: string;
+  /** Own node in the queue; "" before. */
+  #candidate = "";
+  #epoch = 0;
+  /** When the newest question that was answered was sent, monotonic ms; undefined before a connection. */
+  #provenAt: number | undefined;
+  #beatTimer: ReturnType<typeof setTimeout> | undefined;
+  #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
+  #isReady = false;
+  #isOver = false;
+  /** A write may still be on its way to the server that answers reads. */
+  #isUncertain = false;
+
+  /** Connects; tries for ever until the session exists. */
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#lockPath = `${options.root}/lock`;
+    this.#epochPath = `${options.root}/epoch`;
+    this.#client = new ZkClient({
+      servers: options.servers,
+      sessionMs: options.sessionMs,
+      onConnected: () => this.#onConnected(),
+      onDisconnected: () => options.log("warn", "Connection to ZooKeeper lost"),
+      onEnd: (reason) => this.#end(reason),
+    });
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** The reign won in this session; 0 if none, or over. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Monotonic ms before which the store cannot elect anybody else; -Infinity when not leading. */
+  leaderUntil(): number {
+    return this.#epoch === 0 ? -Infinity : this.#deadline();
+  }
+
+  /** Queues for the lock under `name`. Call once, when ready. */
+  campaign(name: string): void {
+    this.#queue(name).catch((error) => this.#end(`The election failed: ${textOf(error)}`));
+  }
+
+  /** The node, or `undefined`. @throws {ZkError} */
+  async get(path: string): Promise<StoredNode | undefined> {
+    await this.#settle();
+    return await this.#client.get(path);
+  }
+
+  /** Names of the children, sorted. @throws {ZkError} */
+  async children(path: string): Promise<string[]> {
+    await this.#settle();
+    return await this.#client.children(path);
+  }
+
+  /**
+   * Applies all or nothing, in the name of the current reign.
+   *
+   * @returns The versions afterwards, or `undefined` if a newer reign has begun; then this one has ended.
+   * @throws {ZkError}
+   */
+  async write(ops: readonly StoreOp[]): Promise<number[] | undefined> {
+    const fence: StoreOp = { op: "check", path: this.#epochPath, version: this.#epoch };
+    try {
+      return (await this.#client.multi([fence, ...ops])).slice(1);
+    } catch (error) {
+      if (!(error instanceof ZkError)) throw error;
+      if (error.code === "lost") this.#isUncertain = true;
+      if (error.opIndex !== 0) {
+        throw error.opIndex > 0 ? new ZkError(error.code, error.message, error.opIndex - 1) : error;
+      }
+      this.#end("A newer reign has begun");
+      return undefined;
+    }
+  }
+
+  /** Ends the session, so that the next candidate leads at once. No event follows. */
+  close(reason: string): Promise<void> {
+    this.#isOver = true;
+    this.#epoch = 0;
+    clearTimeout(this.#beatTimer);
+    clearTimeout(this.#deadlineTimer);
+    return this.#client.end(reason);
+  }
+
+  #end(reason: string): void {
+    if (this.#isOver) return;
+    void this.close(reason);
+    this.#options.onEnd(reason);
+  }
+
+  #now(): number {
+    return this.#options.clock.now().mono;
+  }
+
+  #deadline(): number {
+    return this.#provenAt! + this.#client.sessionMs * PROOF_PART;
+  }
+
+  #onConnected(): void {
+    this.#options.log("info", "Connected to ZooKeeper", { sessionMs: this.#client.sessionMs });
+    if (this.#provenAt !== undefined) return;
+    // Not a proof yet, but nobody relies on one before the election, which brings its own.
+    this.#provenAt = this.#now();
+    this.#watchDeadline();
+    this.#beatLater();
+    this.#prepare().catch((error) =>
+      this.#end(`Cannot prepare "${this.#options.root}": ${textOf(error)}`)
+    );
+  }
+
+  async #prepare(): Promise<void> {
+    const { root } = this.#options;
+    const paths = [...root.matchAll(/\/[^/]+/g)].map(({ 0: part, index }) =>
+      root.slice(0, index + part.length)
+    );
+    for (const path of [...paths, this.#lockPath, this.#epochPath, `${root}/state`]) {
+      // Asked first: making what exists may not be permitted above the root.
+      if (await this.#client.exists(path)) continue;
+      await this.#client.create(path, NO_BYTES, false).catch(ignore("nodeExists"));
+    }
+    if (this.#isOver) return;
+    this.#isReady = true;
+    this.#options.onReady();
+  }
+
+  async #queue(name: string): Promise<void> {
+    const path = `${this.#lockPath}/${CANDIDATE_PREFIX}`;
+    this.#candidate = await this.#client.create(path, utf8(name), true);
+    await this.#removeForerunners(name);
+    let leaderKnown: string | undefined;
+    while (!this.#isOver) {
+      const queue = await this.#candidates();
+      const place = queue.indexOf(this.#candidate);
+      if (place < 0) throw new Error("Own place in the queue is gone");
+      if (place === 0) return await this.#reign(name);
+      const first = await this.#client.get(queue[0]!);
+      const leader = first === undefined ? "" : fromUtf8(first.value);
+      if (leader !== leaderKnown && !this.#isOver) this.#options.onFollowing(leader);
+      leaderKnown = leader;
+      // The one ahead tells when it is our turn; the first one, when somebody else leads.
+      await this.#oneGone(new Set([queue[0]!, queue[place - 1]!]));
+    }
+  }
+
+  /** A node with our name in front is of an earlier session of ours, or of this server's last process. */
+  async #removeForerunners(name: string): Promise<void> {
+    for (const path of await this.#candidates()) {
+      if (path === this.#candidate) return;
+      const node = await this.#client.get(path);
+      if (node === undefined || fromUtf8(node.value) !== name) continue;
+      this.#options.log("info", "Removing an earlier candidate of this name", { path, name });
+      await this.#client.remove(path).catch(ignore("noNode"));
+    }
+  }
+
+  /** Everybody in the queue, first come first. */
+  async #candidates(): Promise<string[]> {
+    const names = await this.#client.children(this.#lockPath);
+    return names.map((name) => `${this.#lockPath}/${name}`);
+  }
+
+  #oneGone(paths: ReadonlySet<string>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      for (const path of paths) {
+        this.#client.exists(path, resolve).then((isThere) => isThere || resolve(), reject);
+      }
+    });
+  }
+
+  async #reign(name: string): Promise<void> {
+    const stored = await this.#client.get(this.#epochPath);
+    const sentAt = this.#now();
+    const [, epoch] = await this.#client.multi([
+      { op: "check", path: this.#candidate, version: -1 },
+      { op: "set", path: this.#epochPath, value: utf8(name), version: stored?.version ?? -1 },
+    ]);
+    if (this.#isOver) return;
+    assert(epoch! > 0, "A reign without a number", { epoch });
+    this.#provenAt = sentAt;
+    this.#epoch = epoch!;
+    this.#options.onElected(epoch!);
+  }
+
+  #beatLater(): void {
+    const pauseMs = this.#client.sessionMs * BEAT_PART;
+    this.#beatTimer = setTimeout(() => void this.#beat(), pauseMs);
+  }
+
+  async #beat(): Promise<void> {
+    const [sentAt, epoch] = [this.#now(), this.#epoch];
+    try {
+      await this.#prove();
+      // What was asked before the election was a read, no proof for a leader.
+      if (epoch === this.#epoch) this.#provenAt = Math.max(this.#provenAt!, sentAt);
+    } catch (error) {
+      // A lost answer proves nothing, and the deadline knows. Anything else: not our reign, not our place.
+      const isLost = error instanceof ZkError && error.code === "lost";
+      if (!isLost) return this.#end(`The place in the election is lost: ${textOf(error)}`);
+    }
+    if (!this.#isOver) this.#beatLater();
+  }
+
+  /**
+   * One round trip. A leader's goes through the quorum like a write, and changes nothing: a read would be
+   * answered for seconds by a server that is cut off from the others, while they let the session expire.
+   */
+  async #prove(): Promise<void> {
+    if (this.#epoch !== 0) {
+      await this.#client.multi([
+        { op: "check", path: this.#candidate, version: -1 },
+        { op: "check", path: this.#epochPath, version: this.#epoch },
+      ]);
+    } else if (!(await this.#client.exists(this.#candidate || "/")) && this.#epoch === 0) {
+      throw new Error("Own place in the queue is gone");
+    }
+  }
+
+  /** Reads come from one server, which may lag behind a write that was cut off; a proof waits for it. */
+  async #settle(): Promise<void> {
+    if (!this.#isUncertain || this.#epoch === 0) return;
+    await this.#prove();
+    this.#isUncertain = false;
+  }
+
+  #watchDeadline(): void {
+    const leftMs = this.#deadline() - this.#now();
+    if (leftMs > 0) {
+      this.#deadlineTimer = setTimeout(() => this.#watchDeadline(), Math.ceil(leftMs));
+      return;
+    }
+    const silentMs = Math.round(this.#now() - this.#provenAt!);
+    this.#end(
+      `No answer from ZooKeeper for ${silentMs} ms; the session is ${this.#client.sessionMs} ms`,
+    );
+  }
+}
+
+/** Makes one kind of failure none. */
+function ignore(code: "nodeExists" | "noNode"): (error: unknown) => void {
+  return (error) => {
+    if (!(error instanceof ZkError) || error.code !== code) throw error;
+  };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
