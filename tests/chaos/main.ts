@@ -62,4 +62,9 @@ async function main(): Promise<void> {
   Deno.exit(1);
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) {
+  await main().catch((error: unknown) => {
+    console.error(`\n${error instanceof Error ? error.message : String(error)}`);
+    Deno.exit(1);
+  });
+}
