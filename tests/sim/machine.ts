@@ -42,7 +42,8 @@ export class Machine {
     if (process === undefined) return;
     this.process = undefined;
     process.die();
-    this.disk.crash(kind, this.#env.swarm.disk.fsync);
+    const isTorn = this.disk.crash(kind, this.#env.swarm.disk.fsync);
+    if (isTorn) this.#env.coverage.hit("log.tornTail");
     this.#env.watch.crashed(this.id);
   }
 }

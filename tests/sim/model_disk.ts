@@ -140,8 +140,12 @@ export class ServerDisk {
       record.sequence <= files.coveredSequence;
   }
 
-  /** Applies a crash. Afterwards everything that is left is durable. */
-  crash(kind: CrashKind, fsync: boolean): void {
+  /**
+   * Applies a crash. Afterwards everything that is left is durable.
+   *
+   * @returns Whether the shared log lost a part of what was being written: its torn tail.
+   */
+  crash(kind: CrashKind, fsync: boolean): boolean {
     // Without fsync "durable" only means written: power loss may take all of it back.
     const certain = kind === "power" && !fsync ? this.#collected : this.durable;
     const written = Math.max(this.writing, this.durable);
@@ -150,5 +154,6 @@ export class ServerDisk {
     this.durable = this.writing = kept;
     this.poisoned = false;
     for (const files of this.replicas.values()) files.crash(kind, this.#chance);
+    return kept < written;
   }
 }

@@ -14,6 +14,7 @@ import { MetaCore } from "../../src/placement/meta.ts";
 import { ConfigProposal, CreateTable, Propose } from "../../src/schema/meta_rpc.ts";
 import type { ConfigChange } from "../../src/schema/types.ts";
 import type { Prng } from "../../src/base/prng.ts";
+import { countMetaStep } from "./census.ts";
 import { integerBetween, logUniform } from "./chance.ts";
 import { NodeClock } from "./clocks.ts";
 import { type Env, WALL_START } from "./env.ts";
@@ -80,6 +81,7 @@ class MetaProcess {
         const details = { role, event: next, out };
         this.#env.trace.add(this.#env.scheduler.now, address, next.kind, details, out.length);
       }
+      countMetaStep((name) => this.#env.coverage.hit(name), next, out);
       for (const effect of out) this.#perform(effect);
     }
     this.#stepping = false;

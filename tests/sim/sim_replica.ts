@@ -10,6 +10,7 @@ import { PEER_RPC } from "../../src/schema/replica_rpc.ts";
 import { UpdateConfig } from "../../src/schema/meta_rpc.ts";
 import { decodeMutation } from "../../src/schema/mutation.ts";
 import { type LogRecord, RecordKind } from "../../storage/log.ts";
+import { countReplicaStep } from "./census.ts";
 import { heavyTail } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { ReplicaFiles } from "./model_disk.ts";
@@ -84,6 +85,7 @@ export class SimReplica {
       this.core.step(next, this.server.now(), out);
       const isIdle = out.length === 0 && (next.kind === "tick" || next.kind === "flush");
       if (!isIdle) this.#record(next, out);
+      countReplicaStep((name) => this.#env.coverage.hit(name), next, out);
       this.#env.watch.stepped(this, next, out);
       for (const effect of out) this.#perform(effect);
       if (this.closed) break;

@@ -29,6 +29,8 @@ export interface StoreSession {
   expired: boolean;
   /** Requests of a session are served in the order they were made. */
   earliest: number;
+  /** Changes whose outcome the session has not heard of. */
+  changing: number;
 }
 
 /** See the file comment. */
@@ -54,7 +56,7 @@ export class SimStore {
   /** Opens a session and joins the election. */
   connect(owner: object, node: NodeId): StoreSession {
     const { now } = this.#env.scheduler;
-    const session = { owner, node, heardAt: now, expired: false, earliest: now };
+    const session = { owner, node, heardAt: now, expired: false, earliest: now, changing: 0 };
     this.#env.scheduler.after(this.#delay(), "store", undefined, () => {
       session.heardAt = this.#env.scheduler.now;
       this.#queue.push(session);
@@ -82,7 +84,10 @@ export class SimStore {
     epoch: number,
     done: (result: StoreResult) => void,
   ): void {
+    session.changing++;
     this.#call(session, () => this.#apply(session, changes, epoch), (result) => {
+      // Unknown: it stays under way until it is read back.
+      if (result !== undefined) session.changing--;
       done(result ?? { kind: "unknown", reason: "no answer" });
     });
   }
@@ -96,7 +101,10 @@ export class SimStore {
     this.#call<(StoredNode | undefined)[] | undefined>(session, () => {
       if (session.expired) return undefined;
       return paths === undefined ? this.#tree.all() : paths.map((path) => this.#tree.get(path));
-    }, done);
+    }, (nodes) => {
+      if (nodes !== undefined) session.changing = 0;
+      done(nodes);
+    });
   }
 
   #apply(session: StoreSession, changes: readonly StoreChange[], epoch: number): StoreResult {
@@ -169,6 +177,7 @@ export class SimStore {
   #elect(): void {
     const first = this.#queue[0];
     if (first === this.#leader) return;
+    if ((this.#leader?.changing ?? 0) > 0) this.#env.coverage.hit("store.leaderLostInChange");
     this.#leader = first;
     if (first === undefined) return;
     this.#epoch++;

@@ -3,6 +3,7 @@
 
 import type { NodeId } from "../../src/base/ids.ts";
 import { AssertionError } from "../../src/base/assert.ts";
+import { countUnknown } from "./census.ts";
 import { Chance } from "./chance.ts";
 import { Coverage } from "./coverage.ts";
 import { type Env, Violation } from "./env.ts";
@@ -159,6 +160,7 @@ class World {
 
   #judge(): void {
     for (const [hashKey, operations] of this.#history) {
+      countUnknown((name) => this.#env.coverage.hit(name), operations);
       const verdict = checkLinearizable(operations, 100_000);
       if (verdict === "linearizable") continue;
       if (verdict === "undecided") this.#env.coverage.hit("judge.undecided");
