@@ -4,6 +4,7 @@
 import type { Clock } from "../base/clock.ts";
 import { Err, StoreError } from "../base/errors.ts";
 import type { TableId } from "../base/ids.ts";
+import { ServerInfo } from "../schema/client_rpc.ts";
 import * as rpc from "../schema/meta_rpc.ts";
 import type { RequestOf, ResponseOf, Rpc } from "../schema/rpc.ts";
 import type { ConfigChange, TableInfo, TableStatus } from "../schema/types.ts";
@@ -36,6 +37,9 @@ export type TableHealth = ResponseOf<typeof rpc.ListTables>["health"][number];
 
 /** What the cluster says about itself. */
 export type ClusterDescription = ResponseOf<typeof rpc.ClusterInfo>;
+
+/** What a server says about itself; `startedAt` in Unix milliseconds. */
+export type ServerDescription = ResponseOf<typeof ServerInfo>;
 
 /** What the balancer does and would do next. */
 export type BalanceState = ResponseOf<typeof rpc.Balance>;
@@ -200,6 +204,11 @@ export class Admin {
    */
   async drain(node: string, drained: boolean): Promise<string[]> {
     return (await this.#change(rpc.Drain, { node, drained })).drained;
+  }
+
+  /** What a server, meta or replica, says about itself. */
+  serverInfo(address: string): Promise<ServerDescription> {
+    return this.#rpc.call(address, ServerInfo, {}, this.#timeoutMs);
   }
 
   /** Runs a maintenance command on one server and returns what it printed. */

@@ -6,6 +6,7 @@ import type { ConfigChange } from "../../../src/schema/types.ts";
 import { type Command, UsageProblem } from "../declare.ts";
 import { formatBytes, type Json } from "../render.ts";
 import { OUTPUT } from "./ranges.ts";
+import { SERVER_COMMANDS } from "./servers.ts";
 
 const LEVELS: readonly FunctionLevel[] = ["stopped", "blind", "freezed", "steady", "lively"];
 const CHANGES: readonly ConfigChange[] = [
@@ -192,4 +193,5 @@ export const CLUSTER_COMMANDS: readonly Command[] = [
   setMetaLevel,
   propose,
   remoteCommand,
+  ...SERVER_COMMANDS,
 ];
