@@ -58,7 +58,7 @@ function assetsIn(root: string, dir: string): string[] {
 }
 
 /** Parts of packages that the program never loads: other machines, sources of addons, test tools. */
-function unusedIn(root: string, target: string): string[] {
+export function unusedIn(root: string, target: string): string[] {
   const engine = Deno.realPathSync(`${root}/node_modules/classic-level`);
   const unused = [`${engine}/deps`];
   for (const { name } of Deno.readDirSync(`${engine}/prebuilds`)) {

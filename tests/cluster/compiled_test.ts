@@ -1,4 +1,4 @@
-// The executable of `deno task compile`, used as somebody does who has nothing but that file: from an empty
+// The files of `deno task compile` and `deno task package`, used as somebody does who has nothing but that file: from an empty
 // directory, with no Deno, no Node.js and no packages in reach. The runtime it is made of comes from
 // DENORT_BIN, from ../shared/bin/denort-stub (for Deno 2.4.2), or from Deno's download host; where none of
 // them gives one, the test says so and checks that the task does too.
@@ -35,38 +35,52 @@ async function compiler(): Promise<{ deno: string[]; env: Record<string, string>
   return { deno: STUB_DENO, env: { ...quiet, DENORT_BIN: stub.out.trim() } };
 }
 
-/** Compiles a copy of the sources: packages are laid out differently by each version of Deno. */
-async function compileInto(dir: string): Promise<Said> {
+/** Copies the sources, for packages are laid out differently by each version of Deno, and runs a task there. */
+async function build(
+  dir: string,
+  task: string,
+  deno: readonly string[],
+  env: Record<string, string>,
+): Promise<Said> {
   const parts = ["deno.json", "deno.lock", "roles", "src", "storage"];
   const copied = await run(["cp", "-r", ...parts.map((part) => `${ROOT}/${part}`), dir]);
   assert.equal(copied.code, 0, copied.err);
-  const { deno, env } = await compiler();
   const installed = await run([Deno.execPath(), "install", "--quiet", "--frozen"], {
     cwd: dir,
     env,
   });
   assert.equal(installed.code, 0, installed.err);
-  return await run([...deno, "task", "compile"], { cwd: dir, env });
+  return await run([...deno, "task", task], { cwd: dir, env });
 }
 
-Deno.test("the compiled executable runs every role with nothing beside it", async () => {
+interface Places {
+  readonly dir: string;
+  readonly build: string;
+  readonly bin: string;
+  readonly empty: string;
+  readonly tmp: string;
+}
+
+function makePlaces(): Places {
   const dir = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "pegasus-compiled-" }));
-  const [build, bin, empty, tmp] = ["build", "bin", "empty", "tmp"].map((name) => {
-    Deno.mkdirSync(`${dir}/${name}`);
-    return `${dir}/${name}`;
-  }) as [string, string, string, string];
-  const compiled = await compileInto(build);
-  if (compiled.code !== 0) {
-    assert.match(compiled.err, /There is no runtime stub for/);
-    console.warn("NOT TESTED: no runtime stub is in reach, so nothing could be compiled");
-    Deno.removeSync(dir, { recursive: true });
-    return;
+  const made = { build: "", bin: "", empty: "", tmp: "" };
+  for (const name of ["build", "bin", "empty", "tmp"] as const) {
+    made[name] = `${dir}/${name}`;
+    Deno.mkdirSync(made[name]);
   }
+  return { dir, ...made };
+}
+
+/** Uses what was built, away from where it was built, with only `tools` in PATH. */
+async function tryOut(places: Places, tools: readonly string[]): Promise<void> {
+  const { dir, bin, empty, tmp } = places;
   const executable = `${dir}/pegasus`;
-  Deno.renameSync(`${build}/dist/pegasus`, executable);
-  Deno.removeSync(build, { recursive: true });
-  // The onebox looks at its processes with this one.
-  Deno.symlinkSync((await run(["sh", "-c", "command -v cat"])).out.trim(), `${bin}/cat`);
+  Deno.renameSync(`${places.build}/dist/pegasus`, executable);
+  Deno.removeSync(places.build, { recursive: true });
+  for (const tool of tools) {
+    const path = (await run(["sh", "-c", `command -v ${tool}`])).out.trim();
+    Deno.symlinkSync(path, `${bin}/${tool}`);
+  }
   const env = { PATH: bin, HOME: empty, TMPDIR: tmp, NO_COLOR: "1" };
   const pegasus = (...args: string[]) =>
     run([executable, ...args], { cwd: empty, env, clearEnv: true });
@@ -77,6 +91,29 @@ Deno.test("the compiled executable runs every role with nothing beside it", asyn
   }
   assert.deepEqual([...Deno.readDirSync(tmp)], [], "something extracted was left behind");
   Deno.removeSync(dir, { recursive: true });
+}
+
+Deno.test("the compiled executable runs every role with nothing beside it", async () => {
+  const places = makePlaces();
+  const { deno, env } = await compiler();
+  const compiled = await build(places.build, "compile", deno, env);
+  if (compiled.code !== 0) {
+    assert.match(compiled.err, /There is no runtime stub for/);
+    console.warn("NOT TESTED: no runtime stub is in reach, so nothing could be compiled");
+    Deno.removeSync(places.dir, { recursive: true });
+    return;
+  }
+  // The onebox looks at its processes with this one.
+  await tryOut(places, ["cat"]);
+});
+
+Deno.test("the self-extracting file runs every role with nothing beside it", async () => {
+  const places = makePlaces();
+  const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+  const packed = await build(places.build, "package", [Deno.execPath()], env);
+  assert.equal(packed.code, 0, packed.err);
+  const unpackers = ["readlink", "mkdir", "tail", "tar", "gzip", "mv", "rm"];
+  await tryOut(places, ["cat", ...unpackers]);
 });
 
 async function useCluster(pegasus: (...args: string[]) => Promise<Said>): Promise<void> {
