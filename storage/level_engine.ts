@@ -46,6 +46,12 @@ const NATIVE_CHUNK_BYTES = 64 * 1024;
 const VIEWS = { keyEncoding: "view", valueEncoding: "view" } as const;
 
 /**
+ * LevelDB calls a file that its own files name, and that is not there, an I/O error like a disk that fails. It is
+ * damage: trying again brings nothing. (A missing directory is made.)
+ */
+const MISSING_FILE = /IO error: .*: No such file or directory$/s;
+
+/**
  * Opens or creates the database in `dir`.
  *
  * @throws {EngineError} `locked` if another process or engine has it open, `corruption` if its files do not
@@ -65,7 +71,9 @@ export async function openLevelEngine(dir: string, options: LevelOptions = {}): 
   } catch (error) {
     // LevelDB reports the reason as the cause of "not open".
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    throw engineError(`Cannot open the database in "${dir}"`, cause);
+    const failure = engineError(`Cannot open the database in "${dir}"`, cause);
+    if (!MISSING_FILE.test(failure.message)) throw failure;
+    throw new EngineError("corruption", failure.message, { cause });
   }
   return new LevelEngine(db, dir);
 }

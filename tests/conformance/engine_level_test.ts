@@ -90,6 +90,17 @@ Deno.test("LevelEngine refuses a directory that is open already", async () => {
   await (await openLevelEngine(dir)).close();
 });
 
+Deno.test("LevelEngine calls a file that is named and missing damage", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "level_named_" });
+  await (await openLevelEngine(dir)).close();
+  const named = Deno.readTextFileSync(`${dir}/CURRENT`);
+  Deno.writeTextFileSync(`${dir}/CURRENT`, "MANIFEST-009999\n");
+  await assert.rejects(openLevelEngine(dir), isKind("corruption"));
+  Deno.writeTextFileSync(`${dir}/CURRENT`, named);
+  await (await openLevelEngine(dir)).close();
+  Deno.removeSync(dir, { recursive: true });
+});
+
 Deno.test("LevelEngine reports damaged and missing databases by kind", async () => {
   const dir = Deno.makeTempDirSync({ prefix: "level_bad_" });
   const engine = await openLevelEngine(dir);
