@@ -44,6 +44,8 @@ export interface TableView {
 export interface NodeView {
   readonly node: string;
   readonly alive: boolean;
+  /** Everything moves away from it. */
+  readonly draining: boolean;
   readonly replicas: number;
   readonly primaries: number;
   readonly learners: number;
@@ -182,6 +184,7 @@ function nodeView(node: NodeInfo, told: ServerNumbers | undefined): NodeView {
   return {
     node: node.node,
     alive: node.alive,
+    draining: node.stats?.draining === true,
     replicas: node.replicas,
     primaries: node.primaries,
     learners: told?.learning.length ?? 0,

@@ -29,7 +29,7 @@ export function problemsOf(cluster: Cluster): Problem[] {
 }
 
 function ofNode(node: NodeView): Problem[] {
-  const { alive, numbers, diskTotalBytes, diskFreeBytes } = node;
+  const { alive, draining, numbers, diskTotalBytes, diskFreeBytes } = node;
   if (!alive) {
     const seconds = Math.round(node.beaconAgeMs / 1000);
     return [{
@@ -39,6 +39,12 @@ function ofNode(node: NodeView): Problem[] {
     }];
   }
   const problems: Problem[] = [];
+  if (draining) {
+    const left = node.replicas === 0
+      ? "nothing is left on it"
+      : `still a member of ${count(node.replicas, "partition")}`;
+    problems.push({ level: "info", text: `Server ${node.node} is being drained: ${left}` });
+  }
   if (numbers?.logFailed) {
     const text = `Server ${node.node} lost its log after a failed write: restart it`;
     problems.push({ level: "critical", text });

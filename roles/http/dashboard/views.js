@@ -136,7 +136,10 @@ export function showServers({ nodes }) {
   const rows = nodes.map((node) => {
     const { alive, numbers } = node;
     const state = alive
-      ? element("td", { text: "✔ alive", className: "good-text words" })
+      ? element("td", {
+        text: node.draining ? "✔ draining" : "✔ alive",
+        className: "good-text words",
+      })
       : element("td", {
         text: `✖ DEAD ${age(node.beaconAgeMs)}`,
         className: "critical-text words",

@@ -58,6 +58,7 @@ Deno.test("percentileMs() stays within its bucket, and is null without requests"
 const NODE: NodeView = {
   node: "a:1",
   alive: true,
+  draining: false,
   replicas: 3,
   primaries: 1,
   learners: 0,
@@ -88,6 +89,10 @@ const TABLE: TableView = {
 Deno.test("problemsOf() says what is wrong, worst first", () => {
   const nodes = [NODE, { ...NODE, node: "b:1" }];
   assert.deepEqual(problemsOf({ level: "steady", nodes, tables: [TABLE] }), []);
+  const drained = problemsOf({ level: "steady", nodes: [{ ...NODE, draining: true }], tables: [] });
+  assert.deepEqual(drained, [
+    { level: "info", text: "Server a:1 is being drained: still a member of 3 partitions" },
+  ]);
   const partitions = [
     { ...PARTITION, health: "degraded", learners: ["b:1"] } as const,
     { ...PARTITION, partition: "1.1", health: "unreadable", primary: "" } as const,
