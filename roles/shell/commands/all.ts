@@ -3,6 +3,7 @@
 import { nearest, suggestion } from "../../../src/config/suggest.ts";
 import { type Command, UsageProblem } from "../declare.ts";
 import { commandHelp, overview } from "../help.ts";
+import { BALANCE_COMMANDS } from "./balance.ts";
 import { BULK_COMMANDS } from "./bulk.ts";
 import { CLUSTER_COMMANDS } from "./cluster.ts";
 import { COMPACTION_COMMANDS } from "./compaction.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   help,
   ...SESSION_COMMANDS,
   ...CLUSTER_COMMANDS,
+  ...BALANCE_COMMANDS,
   ...TABLE_COMMANDS,
   ...COMPACTION_COMMANDS,
   ...DATA_COMMANDS,

@@ -63,7 +63,7 @@ const nodes: Command = {
     const detailed = args.has("detailed");
     const head = detailed ? DETAILED_HEAD : ["address", "status"];
     const rows = shown.map((node) => {
-      const row: Json[] = [node.node, node.alive ? "ALIVE" : "UNALIVE"];
+      const row: Json[] = [node.node, statusOf(node)];
       return detailed ? [...row, ...nodeDetails(node)] : row;
     });
     await context.answerTable(head, rows, args.text("output"));
@@ -85,6 +85,11 @@ const DETAILED_HEAD = [
   "http_port",
   "beacon_age_ms",
 ];
+
+function statusOf(node: NodeInfo): string {
+  if (!node.alive) return "UNALIVE";
+  return node.stats?.draining === true ? "DRAINING" : "ALIVE";
+}
 
 function nodeDetails(node: NodeInfo): Json[] {
   return [

@@ -81,6 +81,17 @@ function answerCluster(cluster: FakeCluster, name: string, request: any): unknow
       return { level: request.level ?? "steady", previous: "steady" };
     case "propose":
       return {};
+    case "balance": {
+      const move = {
+        partition: partitionId(1, 3),
+        kind: "copySecondary",
+        from: "n1:1",
+        to: "n2:1",
+      };
+      return { running: false, waitsFor: "", moving: 0, started: 1, next: [move] };
+    }
+    case "drain":
+      return { drained: request.drained ? [request.node] : [] };
     case "remote_command":
       return { output: `${request.command} ${request.args.join(" ")}` };
   }

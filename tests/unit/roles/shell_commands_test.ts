@@ -204,6 +204,17 @@ Deno.test("shell describes cluster, nodes and keys", async () => {
   assert.match(shell.files.get("n.txt")!, /n3:1 +UNALIVE/);
 });
 
+Deno.test("shell balances and drains", async () => {
+  const shell = new Bench();
+  const plan = (await shell.run("-e", "balance --dry-run"))[1];
+  assert.match(plan, /1\.3 +copySecondary +n1:1 +n2:1/);
+  assert.doesNotMatch(plan, /OK/);
+  assert.match((await shell.run("-e", "balance"))[1], /copySecondary[^]*OK, after 1 moves\n$/);
+  assert.equal((await shell.run("-e", "balance --stop"))[1], "OK, stopped\n");
+  assert.match((await shell.run("-e", "drain n1:1 --no-wait"))[1], /n1:1 is being drained/);
+  assert.match((await shell.run("-e", "undrain n1:1"))[1], /^OK; "balance"/);
+});
+
 Deno.test("shell helps, suggests and tells usage errors from failures", async () => {
   const shell = new Bench();
   for (const command of COMMANDS) {
