@@ -68,3 +68,25 @@ Deno.test("A server that lost its data learns it again", async () => {
     await writer.more(300);
   });
 });
+
+Deno.test("A server whose database names a file that is not there learns that replica again", async () => {
+  await story(async (cluster, writer) => {
+    await cluster.kill("r1");
+    const replicas = `${cluster.dir}/r1/data/replicas`;
+    const replica = firstEntry(replicas, /^\d+\.\d+$/);
+    const database = firstEntry(`${replicas}/${replica}`, /^data\./);
+    const current = `${replicas}/${replica}/${database}/CURRENT`;
+    Deno.writeTextFileSync(current, "MANIFEST-009999\n");
+    await cluster.start("r1");
+    await cluster.waitForTable(TABLE, 3);
+    firstEntry(replicas, new RegExp(`^${replica}.err[.]`));
+    await writer.more(200);
+  });
+});
+
+function firstEntry(dir: string, pattern: RegExp): string {
+  const names = [...Deno.readDirSync(dir)].map((entry) => entry.name);
+  const found = names.find((name) => pattern.test(name));
+  if (found === undefined) throw new Error(`Nothing in ${names.join(", ")} matches ${pattern}`);
+  return found;
+}
