@@ -74,6 +74,11 @@ export function unusedIn(root: string, target: string): string[] {
   return unused;
 }
 
+/** Whether the program can be compiled for that machine. */
+export function isTarget(target: string): boolean {
+  return Object.hasOwn(MACHINES, target);
+}
+
 /** @throws {Error} If `path` is no runtime for `target`: the result would start nowhere. */
 export function checkStub(path: string, target: string): void {
   const head = new Uint8Array(20);
@@ -131,7 +136,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const target = given.get("target") ?? Deno.build.target;
   const all = [...problems, ...words.map((word) => `Unexpected word "${word}"; see --help`)];
-  if (!(target in MACHINES)) {
+  if (!isTarget(target)) {
     all.push(
       `Bad value of --target: got "${target}", expected ${Object.keys(MACHINES).join(" or ")}`,
     );
