@@ -48,6 +48,8 @@ export class Group {
   readonly replies = new Map<string, Reply[]>();
   readonly inbox: { to: string; message: PeerMessage }[] = [];
   now = 1000;
+  /** Limits and intervals of cores opened from now on. */
+  settings: ReplicaSettings = SETTINGS;
   /** What meta has persisted. */
   config: PartitionConfig = {
     partition: PARTITION,
@@ -88,7 +90,7 @@ export class Group {
       partition: PARTITION,
       self: name,
       incarnation: member.incarnation,
-      settings: SETTINGS,
+      settings: this.settings,
       translator: member,
       recovered: existed ? recover(member) : {
         ballot: 0,
@@ -100,7 +102,7 @@ export class Group {
         existed: false,
       },
       maxReplicaCount: 3,
-      logFirstDecree: () => 1,
+      logFirstDecree: () => member.logFirstDecree,
     }, this.time());
     member.connected = true;
     this.step(name, { kind: "metaContact", connected: true });

@@ -27,6 +27,8 @@ export class Member implements WriteTranslator {
   unsynced: { token: number; record: LogRecord }[] = [];
   holdLog = false;
   durable = 0;
+  /** From this decree on the log holds everything. */
+  logFirstDecree = 1;
   durableSessions: Uint8Array = new Uint8Array(0);
   durableRows = new Map<string, Uint8Array>();
   notes: string[] = [];
