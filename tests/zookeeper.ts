@@ -109,8 +109,15 @@ export class TestZooKeeper {
   }
 
   /** Freezes the process: connections stand, nothing answers. */
-  freeze(): void {
+  async freeze(): Promise<void> {
+    const { pid } = this.#child!;
     this.#child!.kill("SIGSTOP");
+    // The signal reaches each thread when it is scheduled next; until then it may still answer.
+    const running = `grep -L ') T ' /proc/${pid}/task/*/stat`;
+    for (;;) {
+      const look = new Deno.Command("/bin/sh", { args: ["-c", running] });
+      if ((await look.output()).stdout.length === 0) return;
+    }
   }
 
   /** Lets a frozen process go on. */

@@ -75,7 +75,11 @@ const GROUP_BYTES_MAX = 1_000_000;
 const OP_OVERHEAD_BYTES = 96;
 /** Pauses between rounds over all servers while none can be reached. */
 const DIAL_PAUSE_MIN_MS = 50;
-const DIAL_PAUSE_MAX_MS = 2000;
+const DIAL_PAUSE_MAX_MS = 1000;
+/** A server gets this part of a session's length, within bounds, to connect and confirm the session. */
+const HANDSHAKE_PART = 1 / 6;
+const HANDSHAKE_MIN_MS = 500;
+const HANDSHAKE_MAX_MS = 2000;
 /** A server gets so long to confirm the end of a session. */
 const CLOSE_MS = 1000;
 
@@ -87,11 +91,16 @@ export class ZkClient {
   readonly #waiting = new Set<(error: ZkError) => void>();
   #endReason: string | undefined;
   #dialTimer: ReturnType<typeof setTimeout> | undefined;
+  #handshakeTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Dials since the last connection. */
   #dials = 0;
+  /** Index of the next server to dial. */
+  #next: number;
 
   /** Begins to connect at once, and again whenever the connection breaks, until the session ends. */
   constructor(options: ZkClientOptions) {
     this.#options = options;
+    this.#next = Math.floor(Math.random() * options.servers.length);
     const servers = options.servers.map(({ host, port }) => `${host}:${port}`).join(",");
     this.#client = library.createClient(servers, {
       sessionTimeout: options.sessionMs,
@@ -189,6 +198,11 @@ export class ZkClient {
     });
   }
 
+  /** Drops the connection; the session goes on with the next server that answers. */
+  redial(): void {
+    this.#client.connectionManager.socket?.destroy();
+  }
+
   /**
    * Ends the session, politely if the connection stands: then the store removes its ephemeral nodes at once.
    *
@@ -199,6 +213,7 @@ export class ZkClient {
     if (this.#endReason === undefined) {
       this.#endReason = reason;
       clearTimeout(this.#dialTimer);
+      clearTimeout(this.#handshakeTimer);
       for (const reject of this.#waiting) reject(new ZkError("lost", reason));
       this.#waiting.clear();
       // The library would dial again after a close that comes while it is connecting.
@@ -239,12 +254,18 @@ export class ZkClient {
   #repair(manager: ConnectionManager): void {
     // Dialing: growing pauses, and a timer that can be stopped; the library's own cannot.
     manager.findNextServer = (callback) => {
+      clearTimeout(this.#handshakeTimer);
+      // Half an answer of the last connection would be read as the beginning of the next one's first.
+      manager.pendingBuffer = null;
       const { servers } = this.#options;
-      const server = servers[this.#dials % servers.length]!;
+      const server = servers[this.#next++ % servers.length]!;
       const round = Math.floor(this.#dials++ / servers.length);
       const pauseMs = Math.min(DIAL_PAUSE_MAX_MS, DIAL_PAUSE_MIN_MS * 2 ** Math.min(round, 10));
       const delayMs = round === 0 ? 0 : pauseMs * (0.5 + Math.random() / 2);
-      this.#dialTimer = setTimeout(() => callback(server), delayMs);
+      this.#dialTimer = setTimeout(() => {
+        callback(server);
+        this.#watchHandshake();
+      }, delayMs);
     };
     // Parsing: the library throws on error codes and answers it does not know.
     const parse = manager.onSocketData;
@@ -257,14 +278,22 @@ export class ZkClient {
     };
   }
 
+  /** A server that is just starting may accept and never answer; the library would wait for ever. */
+  #watchHandshake(): void {
+    const limitMs = Math.min(HANDSHAKE_MAX_MS, this.#options.sessionMs * HANDSHAKE_PART);
+    this.#handshakeTimer = setTimeout(
+      () => this.redial(),
+      Math.max(HANDSHAKE_MIN_MS, limitMs),
+    );
+  }
+
   #onConnected(): void {
+    clearTimeout(this.#handshakeTimer);
     this.#dials = 0;
     if (this.#endReason === undefined) this.#options.onConnected();
   }
 
   #onDisconnected(): void {
-    // Half an answer of the old connection would be read as the beginning of the next one's first.
-    this.#client.connectionManager.pendingBuffer = null;
     if (this.#endReason === undefined) this.#options.onDisconnected();
   }
 

@@ -14,6 +14,8 @@ import { ZkClient, ZkError } from "./zookeeper_client.ts";
 const PROOF_PART = 2 / 3;
 /** The store is asked this often, as a part of the session's length. */
 const BEAT_PART = 1 / 6;
+/** A server that does not answer for so long is left for another one, while there is time. */
+const SILENCE_PART = 1 / 3;
 const NO_BYTES = new Uint8Array(0);
 const CANDIDATE_PREFIX = "candidate-";
 
@@ -46,6 +48,7 @@ export class ZooKeeperSession {
   /** When the newest question that was answered was sent, monotonic ms; undefined before a connection. */
   #provenAt: number | undefined;
   #beatTimer: ReturnType<typeof setTimeout> | undefined;
+  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
   #isReady = false;
   #isOver = false;
@@ -123,6 +126,7 @@ export class ZooKeeperSession {
     this.#isOver = true;
     this.#epoch = 0;
     clearTimeout(this.#beatTimer);
+    clearTimeout(this.#silenceTimer);
     clearTimeout(this.#deadlineTimer);
     return this.#client.end(reason);
   }
@@ -233,6 +237,8 @@ export class ZooKeeperSession {
 
   async #beat(): Promise<void> {
     const [sentAt, epoch] = [this.#now(), this.#epoch];
+    const silenceMs = this.#client.sessionMs * SILENCE_PART;
+    this.#silenceTimer = setTimeout(() => this.#client.redial(), silenceMs);
     try {
       await this.#prove();
       // What was asked before the election was a read, no proof for a leader.
@@ -241,6 +247,8 @@ export class ZooKeeperSession {
       // A lost answer proves nothing, and the deadline knows. Anything else: not our reign, not our place.
       const isLost = error instanceof ZkError && error.code === "lost";
       if (!isLost) return this.#end(`The place in the election is lost: ${textOf(error)}`);
+    } finally {
+      clearTimeout(this.#silenceTimer);
     }
     if (!this.#isOver) this.#beatLater();
   }
