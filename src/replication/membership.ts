@@ -223,6 +223,12 @@ function enterPrimary(s: ReplicaState, sameReign: boolean): void {
     s.out.push({ kind: "requestConfigSync" });
     return;
   }
+  if (!s.connected) {
+    // A late answer of meta. The next beacon brings a new lease, and under it this replica would serve although
+    // meta may be replacing it already: only the config sync that restores contact makes it primary (S13).
+    s.reigning = sameReign;
+    return becomeTransient(s);
+  }
   note(s, "status", { to: "primary", ballot: s.ballot });
   becomePrimary(s, !sameReign);
 }

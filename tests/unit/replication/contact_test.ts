@@ -63,3 +63,25 @@ Deno.test("ReplicaCore accepts the answer to a lost reconfiguration reply", () =
   assert.equal(group.core("A").status, "primary");
   assert.equal(group.updates.filter((u) => u.startsWith("DOWNGRADE")).length, 2);
 });
+
+Deno.test("ReplicaCore does not become primary by an answer that comes after contact was lost", () => {
+  const group = formed();
+  group.crash("C");
+  const step = group.step.bind(group);
+  group.step = (name, event) => {
+    // The answer is under way while the lease ends.
+    if (event.kind === "configReply") step(name, { kind: "metaContact", connected: false });
+    step(name, event);
+  };
+  group.step("A", { kind: "peerDown", node: "C" });
+  group.run();
+  assert.equal(group.core("A").ballot, group.config.ballot);
+  assert.deepEqual([group.core("A").status, group.core("A").readable], ["inactive", false]);
+  group.step("A", { kind: "metaContact", connected: true });
+  assert.equal(group.core("A").status, "inactive");
+  group.step("A", { kind: "config", config: group.config });
+  assert.equal(group.core("A").status, "primary");
+  group.put("A", "w1", "k", "v");
+  group.pass(600);
+  assert.equal(group.reply("w1")?.error, Err.OK);
+});
