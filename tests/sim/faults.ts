@@ -7,6 +7,7 @@ import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { CrashKind } from "./model_disk.ts";
 import type { Machine } from "./machine.ts";
+import { killTwoPrimaries, returnDuringRemoval, type Stage } from "./plots.ts";
 import type { FaultRates } from "./swarm.ts";
 import { membersOf } from "./watch_config.ts";
 
@@ -15,6 +16,8 @@ export interface MetaSide {
   /** A meta server dies and comes back, or the store misbehaves. */
   crashOne(chance: Prng): void;
   disturbStore(chance: Prng): void;
+  /** The store takes up to `delayMs` longer per request. */
+  slowStore(delayMs: number, forMs: number): void;
   /** An operator's or balancer's wish that nobody needs. */
   disturb(): void;
   heal(): void;
@@ -47,6 +50,16 @@ export class Faults {
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
     this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
     this.#every("adminMs", () => meta.disturb());
+    const stage: Stage = {
+      env,
+      machine: (id) => machines.find((machine) => machine.id === id),
+      crash: (chance, machine, kind) => this.#crash(chance, machine, kind),
+      cut: (pairs, forMs) => this.#cutPairs(pairs, forMs),
+      later: (ms, act) => this.#later(ms, act),
+      slowStore: (delayMs, forMs) => meta.slowStore(delayMs, forMs),
+    };
+    this.#every("twoPrimariesMs", (chance) => killTwoPrimaries(stage, chance));
+    this.#every("returnMs", (chance) => returnDuringRemoval(stage, chance));
     this.#every("slowMs", (chance) => {
       const node = chance.pick(this.#everybody);
       this.#env.network.setSlow(node, chance.chance(0.3) ? 0 : logUniform(chance, 2, 120));

@@ -8,6 +8,8 @@ export interface Mutant {
   readonly name: string;
   readonly file: string;
   readonly edits: readonly (readonly [from: string, to: string])[];
+  /** The unit test that must fail: the bug is in a part that is not simulated. */
+  readonly unitTest?: string;
 }
 
 /** All mutants the simulator must find. */
@@ -98,6 +100,14 @@ export const MUTANTS: readonly Mutant[] = [
     ]],
   },
   {
+    name: "M13 a learner takes prepares before the answer to its LEARN",
+    file: "src/replication/secondary.ts",
+    edits: [[
+      "return isFollower(s) ? Err.OK : Err.TRY_AGAIN;",
+      "return Err.OK;",
+    ]],
+  },
+  {
     name: "M14 durable is claimed before the engine is flushed",
     file: "tests/sim/sim_replica.ts",
     edits: [["      engine.flush();\n", ""]],
@@ -117,6 +127,12 @@ export const MUTANTS: readonly Mutant[] = [
       "    if (!this.#syncing) this.#startSync();\n  }\n",
       '    if (!this.#syncing) this.#startSync();\n    this.#env.scheduler.after(0, "early", this, () => replica.step({ kind: "appended", token }));\n  }\n',
     ]],
+  },
+  {
+    name: "M18 rows expire by the local clock",
+    file: "storage/translate.ts",
+    edits: [["secondsSince2016(timestampUs / 1000)", "secondsSince2016(Date.now())"]],
+    unitTest: "tests/unit/storage/translate_test.ts",
   },
   {
     name: "M19 a write in replication is reported as not done",
@@ -159,6 +175,11 @@ export const MUTANTS: readonly Mutant[] = [
       "    applied: durable,\n    durable,",
       "    applied: Math.max(durable, files.engine.applied),\n    durable,",
     ]],
+  },
+  {
+    name: "M25 a learner is promoted while it still executes what it caught up with",
+    file: "src/replication/learner.ts",
+    edits: [["  if (s.applied + 1 < learner.prepareStart) return;\n", ""]],
   },
   {
     name: "M26 a learner is promoted before reconciliation has ended",

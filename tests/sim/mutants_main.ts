@@ -6,7 +6,15 @@
 import { type Mutant, MUTANTS } from "./mutants.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
-const COPIED = ["src", "storage", "tests/sim", "deno.json", "deno.lock"];
+const COPIED = [
+  "src",
+  "storage",
+  "tests/sim",
+  "tests/unit/storage",
+  "tests/unit/replication",
+  "deno.json",
+  "deno.lock",
+];
 
 interface Outcome {
   readonly seeds: number;
@@ -45,9 +53,16 @@ async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Ou
   for (const [from, to] of mutant.edits) changed = changed.replace(from, () => to);
   Deno.writeTextFileSync(path, changed);
   const permissions = ["--no-prompt", "--no-check", "--allow-read", "--allow-env", "--allow-ffi"];
-  const args = ["run", ...permissions, "tests/sim/main.ts", "--seeds", String(seeds)];
-  const output = await run(Deno.execPath(), args, dir);
+  const what = mutant.unitTest === undefined
+    ? ["run", ...permissions, "tests/sim/main.ts", "--seeds", String(seeds)]
+    : ["test", ...permissions, "--allow-write", mutant.unitTest];
+  const output = await run(Deno.execPath(), what, dir);
   Deno.writeTextFileSync(path, original);
+  if (mutant.unitTest !== undefined) {
+    const tests = /(\d+) passed.* (\d+) failed/.exec(output);
+    if (tests === null) throw new Error(`"${mutant.name}" did not run: ${output.slice(-2000)}`);
+    return { seeds: 0, found: tests[2] !== "0", by: mutant.unitTest };
+  }
   const summary = /^(\d+) seeds, .* (\d+) failed$/m.exec(output);
   if (summary === null) throw new Error(`"${mutant.name}" did not run: ${output.slice(-2000)}`);
   const by = /^seed \S+: (\S+) at event/m.exec(output)?.[1] ?? "";

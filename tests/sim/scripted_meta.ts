@@ -84,6 +84,7 @@ export class ScriptedMeta implements MetaSide {
   crashOne(): void {}
 
   disturbStore(): void {}
+  slowStore(): void {}
 
   heal(): void {}
 

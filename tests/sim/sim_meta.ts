@@ -261,9 +261,7 @@ export class SimMetas implements MetaSide {
   disturbStore(chance: Prng): void {
     const ms = logUniform(chance, 200, 8000);
     if (chance.chance(0.3)) {
-      this.#store.slowMs = logUniform(chance, 200, 4000);
-      this.#env.scheduler.after(ms, "fault ends", undefined, () => this.#store.slowMs = 0);
-      return;
+      return this.slowStore(logUniform(chance, 200, 4000), ms);
     }
     if (chance.chance(0.4)) {
       this.#store.lossy = logUniform(chance, 0.01, 0.5);
@@ -279,6 +277,11 @@ export class SimMetas implements MetaSide {
     this.#env.scheduler.after(ms, "fault ends", undefined, () => {
       for (const [from, to] of pairs) this.#env.network.setCut(from, to, false);
     });
+  }
+
+  slowStore(delayMs: number, forMs: number): void {
+    this.#store.slowMs = delayMs;
+    this.#env.scheduler.after(forMs, "fault ends", undefined, () => this.#store.slowMs = 0);
   }
 
   /** An operator's proposal that nobody needs. */

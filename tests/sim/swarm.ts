@@ -27,6 +27,10 @@ export interface FaultRates {
   readonly adminMs: number;
   /** Nodes change their place in an order of slowness: orderings that chance alone hardly ever gives. */
   readonly slowMs: number;
+  /** Two primaries in a row die, the first one half heard. */
+  readonly twoPrimariesMs: number;
+  /** A primary is back while its removal is being stored. */
+  readonly returnMs: number;
 }
 
 /** Speeds of disks and engines, ms, and how often they fail. */
@@ -198,5 +202,7 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     storeFaultMs: rate(0.4, 2000, 30_000),
     adminMs: rate(0.5, 500, 10_000),
     slowMs: rate(0.25, 3000, 30_000),
+    twoPrimariesMs: rate(0.3, 1000, 10_000),
+    returnMs: rate(0.2, 3000, 20_000),
   };
 }

@@ -80,7 +80,10 @@ export class PartitionGhost {
   ): void {
     this.payloadSeen(mutation);
     const id = proposalId(mutation);
-    if (this.#proposals.has(id)) return;
+    const known = this.#proposals.get(id);
+    // Two primaries may form the same mutation on their own, with the same time when their wall clocks were set
+    // back: opening a session is such a body. The later one is a new proposal, not the earlier one's ghost.
+    if (known !== undefined && fresh.length === 0) return;
     if (this.configs.get(mutation.ballot)?.primary !== replica.server.id) {
       throw new Violation("S6", "A replica logs what no primary proposed", {
         node: replica.server.id,

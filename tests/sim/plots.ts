@@ -1,0 +1,89 @@
+// Faults in several steps: what chance alone puts in the right order too rarely. Each one aims at one rule of
+// the protocol that would otherwise hardly ever be the only thing between a run and a violation
+// (docs/testing.md, "Simulator"). They use the same means as faults.ts and end by themselves.
+
+import { NOBODY, type NodeId } from "../../src/base/ids.ts";
+import type { PartitionConfig } from "../../src/schema/types.ts";
+import type { Prng } from "../../src/base/prng.ts";
+import { between, logUniform } from "./chance.ts";
+import type { Env } from "./env.ts";
+import type { CrashKind } from "./model_disk.ts";
+import type { Machine } from "./machine.ts";
+
+/** What plots need of Faults. */
+export interface Stage {
+  readonly env: Env;
+  machine(id: NodeId): Machine | undefined;
+  crash(chance: Prng, machine: Machine, kind: CrashKind): void;
+  cut(pairs: readonly [NodeId, NodeId][], forMs: number): void;
+  later(ms: number, act: () => void): void;
+  slowStore(delayMs: number, forMs: number): void;
+}
+
+/** Most polls for a new primary, 2 ms each. */
+const POLLS = 3000;
+
+/**
+ * A primary dies, perhaps while one of its secondaries hears nothing of the last prepares, and soon after it
+ * its successor: what only one member logged must not come back (S8, truncation and barrier), and what all
+ * had logged must stay although it was prepared again only in part (S7).
+ */
+export function killTwoPrimaries(stage: Stage, chance: Prng): void {
+  const config = somePartition(stage.env, chance);
+  const first = stage.machine(config?.primary ?? NOBODY);
+  if (config === undefined || first === undefined || config.secondaries.length < 2) return;
+  // Sometimes everybody hears everything: then the tail was committed and must stay.
+  const deafMs = chance.chance(0.3) ? 0 : logUniform(chance, 5, 250);
+  if (deafMs > 0) stage.cut([[first.id, chance.pick(config.secondaries)]], deafMs);
+  stage.later(deafMs, () => {
+    stage.crash(chance, first, "process");
+    const untilMs = logUniform(chance, 0.1, 20);
+    whenLed(stage, config, POLLS, (next) => {
+      stage.later(untilMs, () => {
+        const second = stage.machine(next.primary);
+        if (second !== undefined) stage.crash(chance, second, "process");
+      });
+    });
+  });
+}
+
+/** Waits until somebody else than `before.primary` leads at a larger ballot, and believes it. */
+function whenLed(
+  stage: Stage,
+  before: PartitionConfig,
+  polls: number,
+  act: (config: PartitionConfig) => void,
+): void {
+  const { env } = stage;
+  if (polls === 0 || env.healed) return;
+  const config = env.watch.ghost(before.partition).newestConfig!;
+  const { primary, ballot } = config;
+  const replica = stage.machine(primary)?.process?.replicas.get(before.partition);
+  const leads = primary !== before.primary && replica?.core.status === "primary" &&
+    replica.core.ballot === ballot;
+  if (leads) return act(config);
+  stage.later(2, () => whenLed(stage, before, polls - 1, act));
+}
+
+/**
+ * A primary is cut off from meta until it is declared dead, and is back while its removal is on its way to a
+ * slow store: meta may not tell it that it is still a member (S13, "Config sync").
+ */
+export function returnDuringRemoval(stage: Stage, chance: Prng): void {
+  const { env } = stage;
+  const machine = stage.machine(somePartition(env, chance)?.primary ?? NOBODY);
+  if (machine === undefined) return;
+  const backMs = env.swarm.graceMs + between(chance, -100, 300);
+  const pairs = env.metas.flatMap((meta): [NodeId, NodeId][] => [
+    [machine.id, meta],
+    [meta, machine.id],
+  ]);
+  stage.cut(pairs, backMs);
+  // Below what a leader needs to stay one.
+  stage.later(backMs - 300, () => stage.slowStore(between(chance, 100, 380), 900));
+}
+
+function somePartition(env: Env, chance: Prng): PartitionConfig | undefined {
+  const ghosts = [...env.watch.ghosts.values()];
+  return ghosts.length === 0 ? undefined : chance.pick(ghosts).newestConfig;
+}
