@@ -107,7 +107,9 @@ function register(shared: TestZooKeeper): void {
   });
   registerHandOver(shared);
   registerWrites(shared);
+  registerLimits(shared);
   registerFaults();
+  registerRestarts();
 }
 
 /** A test with candidates, which are closed at its end. */
@@ -239,7 +241,9 @@ function registerWrites(shared: TestZooKeeper): void {
     }
     assert.equal(await text(store, "/a"), "1");
   });
+}
 
+function registerLimits(shared: TestZooKeeper): void {
   testWith(shared, "ends a reign when a newer campaign begins", async (candidate) => {
     const leader = candidate("h:1");
     const epoch = await leader.leads();
@@ -310,7 +314,9 @@ function registerFaults(): void {
     await leader.until(() => leader.store.leaderUntil() > before);
     assert.deepEqual(leader.events, [{ kind: "elected", epoch }]);
   });
+}
 
+function registerRestarts(): void {
   testWith(
     undefined,
     "goes on in its reign when the server restarts",
