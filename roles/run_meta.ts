@@ -1,7 +1,9 @@
 // `pegasus meta`: from settings to a running meta server (meta/main_meta.ts) over the store embedded in
-// its data directory.
+// its data directory, or over ZooKeeper.
 
+import type { Coordinator } from "../src/coordination/coordinator.ts";
 import { EmbeddedCoordinator } from "../src/coordination/embedded.ts";
+import { ZooKeeperCoordinator } from "../src/coordination/zookeeper.ts";
 import type { Settings } from "../src/config/settings.ts";
 import { callbackOf } from "../src/observe/logger.ts";
 import type { MetaSettings } from "../src/placement/io.ts";
@@ -27,7 +29,7 @@ export function runMeta(brief: string, args: readonly string[]): Promise<number 
 
 async function assemble(process: ServerProcess): Promise<string> {
   const { settings, live, log, lifecycle, http, metrics: registry } = process;
-  const { listen, dataDir } = settings.metaServer;
+  const { listen } = settings.metaServer;
   // The core looks at this object whenever it decides something: a new value counts from then on.
   const decisions = decisionsOf(settings);
   live.onChange((next) => Object.assign(decisions, decisionsOf(next)));
@@ -38,10 +40,7 @@ async function assemble(process: ServerProcess): Promise<string> {
   const observer = new RequestMetrics(registry.live.requests);
   const metrics = new MetaMetrics(registry.live.meta);
   const changes = new RecentChanges();
-  const coordinator = await EmbeddedCoordinator.open({
-    files: diskFiles,
-    dir: absolutePath(dataDir),
-  });
+  const coordinator = await openCoordinator(process);
   const server = new TcpRpcServer({ ...network, identity: { ...identity, node: "" }, observer });
   const meta = await startMeta({
     listen,
@@ -72,6 +71,18 @@ async function assemble(process: ServerProcess): Promise<string> {
   http?.add(DASHBOARD_ROUTES, dashboard.handlers);
   http?.setReadiness(() => metaReadiness(meta));
   return meta.address;
+}
+
+async function openCoordinator({ settings, log }: ServerProcess): Promise<Coordinator> {
+  const { coordinator, dataDir, zookeeperSessionMs } = settings.metaServer;
+  if (coordinator === "embedded") {
+    return await EmbeddedCoordinator.open({ files: diskFiles, dir: absolutePath(dataDir) });
+  }
+  return new ZooKeeperCoordinator({
+    address: coordinator,
+    sessionMs: zookeeperSessionMs,
+    log: callbackOf(log.logger("meta.zookeeper")),
+  });
 }
 
 /** Settings as the core wants them. */

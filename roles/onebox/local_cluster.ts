@@ -9,6 +9,7 @@ import { type OneboxState, readState, type ServerEntry, writeState } from "./sta
 const START_MS = 30_000;
 const STOP_MS = 20_000;
 const OUTPUT_TAIL_LINES = 15;
+const EMBEDDED = "embedded";
 
 /** How the servers of a cluster run. */
 export interface LocalClusterOptions {
@@ -36,9 +37,18 @@ export class LocalCluster {
     this.#flags = { meta: options.flags?.meta ?? [], replica: options.flags?.replica ?? [] };
   }
 
-  /** Writes down the servers there will be. */
-  plan(servers: readonly ServerEntry[]): void {
-    writeState(this.dir, { version: 1, servers });
+  /** Writes down the servers there will be, and where meta keeps its state; absent = as before. */
+  plan(servers: readonly ServerEntry[], coordinator = this.coordinator): void {
+    writeState(this.dir, {
+      version: 1,
+      servers,
+      ...(coordinator === EMBEDDED ? {} : { coordinator }),
+    });
+  }
+
+  /** Where meta keeps its state: "embedded" or an address. */
+  get coordinator(): string {
+    return this.state.coordinator ?? EMBEDDED;
   }
 
   /** The newest state: other commands change it too. */
@@ -100,7 +110,7 @@ export class LocalCluster {
       `--cluster=${this.cluster}`,
       `--listen=${entry.address}`,
       `--data-dir=${paths.dataDir}`,
-      ...(entry.role === "replica" ? [`--meta=${this.metas.join(",")}`] : []),
+      ...(entry.role === "replica" ? [`--meta=${this.metas.join(",")}`] : this.#storeFlags()),
       ...this.#flags[entry.role],
       ...this.#flagsOf(name),
     ];
@@ -159,6 +169,11 @@ export class LocalCluster {
       await waitFor(isGone, STOP_MS);
     }
     return true;
+  }
+
+  /** Embedded needs no flag, and a settings file may say otherwise. */
+  #storeFlags(): string[] {
+    return this.coordinator === EMBEDDED ? [] : [`--coordinator=${this.coordinator}`];
   }
 
   #update(name: string, change: Partial<Pick<ServerEntry, "pid" | "address">>): void {

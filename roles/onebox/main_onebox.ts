@@ -4,6 +4,7 @@
 import { type AnySetting, bool, int, type Parsed, text } from "../../src/config/field.ts";
 import { readFlags } from "../../src/config/flags.ts";
 import { flagLines } from "../../src/config/help.ts";
+import { COORDINATOR } from "../../src/config/meta_settings.ts";
 import { suggestion } from "../../src/config/suggest.ts";
 import { LocalCluster } from "./local_cluster.ts";
 import { pathsOf, selfName } from "./processes.ts";
@@ -14,7 +15,8 @@ import { runForeground } from "./supervise.ts";
 const FLAGS = {
   dir: text({ default: ".onebox", pattern: /./, expected: "a path", doc: "Where everything is" }),
   replicas: int({ default: 3, min: 1, max: 20, doc: "Replica servers" }),
-  metas: int({ default: 1, min: 1, max: 1, doc: "Meta servers" }),
+  metas: int({ default: 1, min: 1, max: 5, doc: "Meta servers; several need --coordinator" }),
+  coordinator: COORDINATOR,
   "port-base": int({
     default: 34601,
     min: 0,
@@ -30,6 +32,7 @@ interface Options {
   readonly dir: string;
   readonly replicas: number;
   readonly metas: number;
+  readonly coordinator: string;
   readonly portBase: number;
   readonly config: string;
   readonly detach: boolean;
@@ -118,8 +121,9 @@ function readOptions(given: ReadonlyMap<string, string>, problems: string[]): Op
     if (parsed.ok) values[name] = parsed.value;
     else problems.push(`Bad value of --${name}: got "${written}", expected ${parsed.expected}`);
   }
-  const { dir, replicas, metas, config, detach, json } = values;
-  const options = { dir, replicas, metas, portBase: values["port-base"], config, detach, json };
+  const { dir, replicas, metas, coordinator, config, detach, json } = values;
+  const portBase = values["port-base"];
+  const options = { dir, replicas, metas, coordinator, portBase, config, detach, json };
   return { ...options, dir: absolute(String(dir)), given: new Set(given.keys()) } as Options;
 }
 
@@ -168,7 +172,16 @@ async function start(options: Options): Promise<number> {
 function preparePlan(cluster: LocalCluster, options: Options): void {
   const old = cluster.state.servers;
   const fresh = planServers(options.metas, options.replicas, options.portBase);
-  if (old.length === 0) return cluster.plan(fresh);
+  if (old.length === 0) {
+    if (options.metas > 1 && options.coordinator === COORDINATOR.default) {
+      throw new Error(
+        `Cannot start ${options.metas} meta servers: they need a common ZooKeeper; add ` +
+          `--coordinator zookeeper://HOST:PORT/ROOT`,
+      );
+    }
+    return cluster.plan(fresh, options.coordinator);
+  }
+  refuseOtherMetas(cluster, options);
   const count = old.filter(({ role }) => role === "replica").length;
   if (options.given.has("replicas") && options.replicas < count) {
     throw new Error(
@@ -187,6 +200,18 @@ function preparePlan(cluster: LocalCluster, options: Options): void {
   const known = new Set(old.map(({ name }) => name));
   const added = planServers(0, count + more, base).filter(({ name }) => !known.has(name));
   cluster.plan([...old.map((entry) => ({ ...entry, pid: 0 })), ...added]);
+}
+
+/** @throws {Error} If the meta servers of the directory are not those that are asked for. */
+function refuseOtherMetas({ metas, coordinator }: LocalCluster, options: Options): void {
+  const { dir, given } = options;
+  const other = given.has("metas") && options.metas !== metas.length
+    ? `${metas.length} meta servers: leave out --metas`
+    : given.has("coordinator") && options.coordinator !== coordinator
+    ? `its state in "${coordinator}": leave out --coordinator`
+    : "";
+  if (other === "") return;
+  throw new Error(`The onebox in "${dir}" has ${other}, or begin anew with "onebox clear"`);
 }
 
 /** @returns The servers it started. */
@@ -325,7 +350,11 @@ function clear(options: Options): Promise<number> {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
+  const { coordinator } = cluster;
   Deno.removeSync(`${options.dir}/onebox.json`);
   console.log(`Removed the onebox in "${options.dir}"`);
+  if (coordinator !== COORDINATOR.default) {
+    console.log(`Its tables are still known at ${coordinator}: take another root next time`);
+  }
   return Promise.resolve(0);
 }

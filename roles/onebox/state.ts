@@ -17,6 +17,8 @@ export interface ServerEntry {
 export interface OneboxState {
   readonly version: 1;
   readonly servers: readonly ServerEntry[];
+  /** Where the meta servers keep their state, as their setting says; absent = "embedded". */
+  readonly coordinator?: string;
 }
 
 const FILE = "onebox.json";
@@ -50,7 +52,11 @@ export function parseState(text: string): OneboxState | undefined {
   if (typeof state !== "object" || state?.version !== 1 || !Array.isArray(state.servers)) {
     return undefined;
   }
-  return state.servers.every(isEntry) ? { version: 1, servers: state.servers } : undefined;
+  if (!state.servers.every(isEntry) || !/string|undefined/.test(typeof state.coordinator)) {
+    return undefined;
+  }
+  const { servers, coordinator } = state;
+  return { version: 1, servers, ...(coordinator === undefined ? {} : { coordinator }) };
 }
 
 function isEntry(value: unknown): value is ServerEntry {

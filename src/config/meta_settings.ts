@@ -3,6 +3,15 @@
 import { bool, choice, duration, hostPort, int, text } from "./field.ts";
 import { group } from "./group.ts";
 
+/** Where the state of meta is: a setting of meta servers and of the onebox. */
+export const COORDINATOR = text({
+  default: "embedded",
+  pattern: /^(embedded|zookeeper:\/\/[^/\s]+:\d+(\/[^/\s]+)+)$/,
+  expected: '"embedded" or zookeeper://HOST:PORT,HOST:PORT/ROOT',
+  doc:
+    "Where meta keeps its state: in its data-dir, or in ZooKeeper, which several meta servers need",
+});
+
 /** Addresses and directories. */
 export const META_SERVER = group("Meta server", ["meta"], {
   listen: hostPort({
@@ -14,6 +23,13 @@ export const META_SERVER = group("Meta server", ["meta"], {
     pattern: /./,
     expected: "a path",
     doc: "Directory of the state of this server; one process only",
+  }),
+  coordinator: COORDINATOR,
+  zookeeperSessionMs: duration({
+    default: "10s",
+    min: "1s",
+    max: "5m",
+    doc: "A meta server that ZooKeeper has not heard for so long is replaced as leader",
   }),
 });
 

@@ -11,6 +11,10 @@ import { planServers } from "../../roles/onebox/state.ts";
 export interface ClusterOptions {
   /** @default 3 */
   readonly replicas?: number;
+  /** Several need a coordinator. @default 1 */
+  readonly metas?: number;
+  /** Where meta keeps its state. @default "embedded" */
+  readonly coordinator?: string;
   /** Settings beside or instead of {@link TEST_SETTINGS}, by their keys in the file. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
 }
@@ -156,7 +160,7 @@ export async function withCluster(
   Deno.writeTextFileSync(config, lines.join("\n") + "\n");
   const flags = [`--config=${config}`];
   const local = new LocalCluster({ dir, cluster: "test", flags: { meta: flags, replica: flags } });
-  local.plan(planServers(1, options.replicas ?? 3, 0));
+  local.plan(planServers(options.metas ?? 1, options.replicas ?? 3, 0), options.coordinator);
   let cluster: TestCluster | undefined;
   try {
     await local.startAll();

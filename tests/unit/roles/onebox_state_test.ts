@@ -29,6 +29,10 @@ Deno.test("writeState() and readState() keep a state, and refuse what is none", 
     const state = { version: 1, servers: planServers(1, 2, 34601) } as const;
     writeState(dir, state);
     assert.deepEqual(readState(dir), state);
+    const shared = { ...state, coordinator: "zookeeper://h:1/r" };
+    writeState(dir, shared);
+    assert.deepEqual(readState(dir), shared);
+    assert.equal(parseState(JSON.stringify({ ...state, coordinator: 1 })), undefined);
     assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), ["onebox.json"]);
     Deno.writeTextFileSync(`${dir}/onebox.json`, '{"version":1,"servers":[{"name":"../x"}]}');
     assert.throws(() => readState(dir), /expected the state of a onebox/);
