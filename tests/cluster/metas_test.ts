@@ -26,7 +26,7 @@ async function threeMetas(): Promise<void> {
     metas: METAS.length,
     replicas: 2,
     coordinator: `zookeeper://${store.address}/pegasus/test`,
-    settings: { "zookeeper-session": "1500ms" },
+    settings: { "zookeeper-session": "3s" },
   };
   try {
     await withCluster(options, async (cluster) => {
@@ -39,6 +39,8 @@ async function threeMetas(): Promise<void> {
         for (const [index, name] of METAS.entries()) {
           await cluster.kill(name);
           assert.equal(fromUtf8((await table.get("h", "s"))!), `${index}`);
+          // Asked first: a creation that the dying server may have taken is not sent twice.
+          await cluster.waitForNodes(2);
           await cluster.createTable(`made_without_${name}`, 2, 2);
           const other = client.table(`made_without_${name}`);
           await other.set("h", "s", name);
