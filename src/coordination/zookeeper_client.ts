@@ -58,7 +58,7 @@ const CODES: Readonly<Record<number, ZkErrorCode>> = {
   [-103]: "badVersion",
   [-110]: "nodeExists",
   [-111]: "notEmpty",
-  // Malformed, not implemented, not permitted, below an ephemeral node, bad access list, bad credentials.
+  // Malformed, unsupported, not permitted, below an ephemeral node, bad access list, bad credentials.
   [-5]: "refused",
   [-6]: "refused",
   [-8]: "refused",
