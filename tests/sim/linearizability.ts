@@ -6,6 +6,7 @@
 /** What a client asked. Values and numbers are texts; a counter is the decimal text of an integer. */
 export type ModelOp =
   | { readonly kind: "get"; readonly key: string }
+  | { readonly kind: "mget"; readonly keys: readonly string[] }
   | { readonly kind: "put"; readonly rows: readonly (readonly [key: string, value: string])[] }
   | { readonly kind: "remove"; readonly key: string }
   /** Sets `value` if the row's value is `expected` (undefined: if there is no row). */
@@ -19,7 +20,7 @@ export type ModelOp =
 
 /** One operation of a history. */
 export interface Operation {
-  readonly client: number;
+  readonly client: string | number;
   readonly op: ModelOp;
   readonly invoke: number;
   /** When the answer came; ignored without a result. */
@@ -41,6 +42,8 @@ export function applyModel(state: ModelState, op: ModelOp): { state: ModelState;
   switch (op.kind) {
     case "get":
       return { state, result: show(state.get(op.key)) };
+    case "mget":
+      return { state, result: JSON.stringify(op.keys.map((key) => show(state.get(key)))) };
     case "put": {
       const next = new Map(state);
       for (const [key, value] of op.rows) next.set(key, value);
@@ -87,8 +90,10 @@ export function checkLinearizable(history: readonly Operation[], memoMax = 2_000
   return verdict;
 }
 
-function keysOf(op: ModelOp): readonly string[] {
-  return op.kind === "put" ? op.rows.map(([key]) => key) : [op.key];
+/** Rows an operation touches. */
+export function keysOf(op: ModelOp): readonly string[] {
+  if (op.kind === "put") return op.rows.map(([key]) => key);
+  return op.kind === "mget" ? op.keys : [op.key];
 }
 
 /** Histories of rows that no operation touches together: each may be judged alone (locality). */
@@ -119,7 +124,7 @@ function independentParts(history: readonly Operation[]): Operation[][] {
 function withoutUnseen(history: readonly Operation[]): Operation[] {
   const seen = new Set<string>();
   for (const { op, result } of history) {
-    if (result !== undefined) seen.add(result.slice(result.indexOf("=") + 1));
+    for (const value of valuesIn(op, result)) seen.add(value);
     if (op.kind === "cas" && op.expected !== undefined) seen.add(op.expected);
     // Adding to a counter hides what it found, so counters count as seen.
     if (op.kind === "incr") seen.add(op.key);
@@ -129,6 +134,13 @@ function withoutUnseen(history: readonly Operation[]): Operation[] {
     if (keysOf(op).some((key) => seen.has(key))) return true;
     return valuesOf(op).some((value) => seen.has(value));
   });
+}
+
+/** Values that an answer tells. */
+function valuesIn(op: ModelOp, result: string | undefined): readonly string[] {
+  if (result === undefined) return [];
+  const shown: string[] = op.kind === "mget" ? JSON.parse(result) : [result];
+  return shown.map((text) => text.slice(text.indexOf("=") + 1));
 }
 
 function valuesOf(op: ModelOp): readonly string[] {
@@ -229,7 +241,8 @@ class Search {
     let at = this.#head.next;
     while (at !== undefined && at.isCall) {
       const { op, result } = this.#history[at.id]!;
-      const isRead = op.kind === "get" || (op.kind === "cas" && result?.startsWith("failed"));
+      const isRead = op.kind === "get" || op.kind === "mget" ||
+        (op.kind === "cas" && result?.startsWith("failed"));
       if (isRead && result !== undefined && applyModel(state, op).result === result) {
         this.#lift(at);
         lifted.push(at);

@@ -2,9 +2,11 @@
 //
 //   --seeds N    how many seeds (default 50)     --first N   number of the first one (default 1)
 //   --seed S     one seed, by name               --trace     with --seed: every event
+//   --histories DIR   what the clients of every seed saw, as a file for deno task linearize
 //   --minutes M  until the time is over instead of a number of seeds
 
 import { Coverage, REQUIRED_SEEDS, unreached } from "./coverage.ts";
+import { formatHeader, formatHistoryEntry } from "./history.ts";
 import { formatEntry } from "./trace.ts";
 import { type RunResult, runSeed } from "./world.ts";
 
@@ -14,6 +16,8 @@ interface Flags {
   seed: string | undefined;
   minutes: number | undefined;
   trace: boolean;
+  /** Directory for histories; undefined: they are not written. */
+  histories: string | undefined;
   keepGoing: boolean;
 }
 
@@ -24,6 +28,7 @@ function parseFlags(args: readonly string[]): Flags {
     seed: undefined,
     minutes: undefined,
     trace: false,
+    histories: undefined,
     keepGoing: false,
   };
   for (let i = 0; i < args.length; i++) {
@@ -43,6 +48,10 @@ function parseFlags(args: readonly string[]): Flags {
         break;
       case "--minutes":
         flags.minutes = Number(value);
+        i++;
+        break;
+      case "--histories":
+        flags.histories = value;
         i++;
         break;
       case "--trace":
@@ -67,6 +76,7 @@ function main(): void {
       ...(flags.trace ? { onTrace: (entry) => console.log(formatEntry(entry)) } : {}),
     });
     report(result);
+    if (flags.histories !== undefined) writeHistory(flags.histories, result);
     Deno.exit(result.failure === undefined ? 0 : 1);
   }
   const total = new Coverage();
@@ -83,7 +93,8 @@ function main(): void {
     const result = runSeed({ seed: String(number) });
     seeds++;
     events += result.events;
-    operations += result.operations;
+    operations += result.history.length;
+    if (flags.histories !== undefined) writeHistory(flags.histories, result);
     total.add(result.coverage);
     if (result.failure !== undefined) {
       failed.push(result);
@@ -106,6 +117,13 @@ function main(): void {
   const isWeak = missing.length > 0 && seeds >= REQUIRED_SEEDS && failed.length === 0;
   if (isWeak) console.log(`That is a failure: ${REQUIRED_SEEDS} seeds must reach all of them`);
   Deno.exit(failed.length === 0 && !isWeak ? 0 : 1);
+}
+
+function writeHistory(dir: string, { seed, history }: RunResult): void {
+  Deno.mkdirSync(dir, { recursive: true });
+  const name = `sim-${seed.replace(/[^A-Za-z0-9_-]/g, "_")}.jsonl`;
+  const lines = [formatHeader(`simulator, seed ${seed}`), ...history.map(formatHistoryEntry)];
+  Deno.writeTextFileSync(`${dir}/${name}`, lines.join("\n") + "\n");
 }
 
 /** The commit that is checked out; a seed means something only together with it. */

@@ -3,7 +3,6 @@
 // what is recorded is the logical operation. Ghost writes are only visible with the latter: a timed-out attempt of a raw
 // client may legally take effect any time later.
 
-import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { adviceOf, Err } from "../../src/base/errors.ts";
 import { NOBODY, type NodeId, type PartitionId, partitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
@@ -15,24 +14,12 @@ import {
   step,
 } from "../../src/client/operation.ts";
 import { type RouteMap, updateRoutes } from "../../src/client/route_map.ts";
-import {
-  CHECK_TYPES,
-  CheckAndSet,
-  checkResult,
-  Get,
-  Incr,
-  incrResult,
-  MultiPut,
-  OpenSession,
-  Put,
-  Remove,
-} from "../../src/schema/client_rpc.ts";
-import { decode } from "../../src/schema/codec.ts";
+import { OpenSession } from "../../src/schema/client_rpc.ts";
 import { QueryConfig } from "../../src/schema/meta_rpc.ts";
-import type { AnyRpc } from "../../src/schema/rpc.ts";
 import type { Env } from "./env.ts";
-import { type ModelOp, type Operation as Recorded, show } from "./linearizability.ts";
-import { rowKey } from "./sim_requests.ts";
+import type { HistoryEntry } from "./history.ts";
+import type { ModelOp } from "./linearizability.ts";
+import { type Request, requestOf, resultOf } from "./sim_ops.ts";
 import { SimRpc } from "./rpc.ts";
 
 interface Session {
@@ -92,17 +79,16 @@ export class SimClient {
   #routes: RouteMap | undefined;
   #meta: NodeId;
   readonly #sessions = new Map<PartitionId, Session>();
+  readonly #history: HistoryEntry[];
   #counter = 0;
   #running = 0;
   #stopped = false;
-  /** Finished operations by hash key; those proven not done are left out. */
-  readonly history: Map<string, Recorded[]>;
 
   constructor(
     env: Env,
     number: number,
     tableId: number,
-    history: Map<string, Recorded[]>,
+    history: HistoryEntry[],
     keys: HotKeys,
   ) {
     this.#keys = keys;
@@ -110,7 +96,7 @@ export class SimClient {
     this.#env = env;
     this.#number = number;
     this.#tableId = tableId;
-    this.history = history;
+    this.#history = history;
     this.#chance = env.chance.stream(`client ${number}`);
     this.#isBare = this.#chance.float() >= env.swarm.load.library;
     this.#isRaw = this.#isBare && this.#chance.chance(0.5);
@@ -145,8 +131,10 @@ export class SimClient {
     const value = `${this.#number}.${++this.#counter}`;
     const counter = "n";
     const dice = this.#chance.below(100);
-    const op: ModelOp = dice < 30
+    const op: ModelOp = dice < 26
       ? { kind: "get", key }
+      : dice < 30
+      ? { kind: "mget", keys: ["s0", "s1"] }
       : dice < 35
       ? { kind: "get", key: counter }
       : dice < 60
@@ -173,7 +161,7 @@ export class SimClient {
     this.#running++;
     const { load, partitions } = this.#env.swarm;
     const index = Number(hashKey.slice(1)) % partitions;
-    const kind = op.kind === "get" ? "read" : this.#isBare ? "bare" : "once";
+    const kind = op.kind === "get" || op.kind === "mget" ? "read" : this.#isBare ? "bare" : "once";
     const { now } = this.#env.scheduler;
     const running: Running = {
       machine: new Operation(kind, now, load.timeoutMs),
@@ -295,54 +283,14 @@ export class SimClient {
   #result = "";
   #decree = 0;
 
-  #request(running: Running): { rpc: AnyRpc; body: unknown } {
-    const { op, partition, session, hashKey } = running;
+  #request({ op, partition, session, hashKey, sequence }: Running): Request {
     const head = {
       partition,
       session: session?.id ?? 0,
-      sequence: session === undefined ? 0 : running.sequence,
+      sequence: session === undefined ? 0 : sequence,
       answeredBelow: session === undefined ? 0 : Math.min(session.next, ...session.open),
     };
-    switch (op.kind) {
-      case "get":
-        return {
-          rpc: Get,
-          body: { partition, stale: false, key: rowKey(hashKey, op.key), stalenessMaxMs: 0 },
-        };
-      case "put": {
-        const [[key, value]] = op.rows as [[string, string]];
-        if (op.rows.length === 1) {
-          const body = { ...head, key: rowKey(hashKey, key), value: utf8(value), expireTs: 0 };
-          return { rpc: Put, body };
-        }
-        const rows = op.rows.map(([sortKey, v]) => ({ sortKey: utf8(sortKey), value: utf8(v) }));
-        return { rpc: MultiPut, body: { ...head, hashKey: utf8(hashKey), rows, expireTs: 0 } };
-      }
-      case "remove":
-        return { rpc: Remove, body: { ...head, key: rowKey(hashKey, op.key) } };
-      case "incr": {
-        const increment = BigInt(op.by);
-        return {
-          rpc: Incr,
-          body: { ...head, key: rowKey(hashKey, op.key), increment, expireTs: 0 },
-        };
-      }
-      case "cas":
-        return {
-          rpc: CheckAndSet,
-          body: {
-            ...head,
-            hashKey: utf8(hashKey),
-            checkSortKey: utf8(op.key),
-            checkType: CHECK_TYPES.indexOf(op.expected === undefined ? "not_exist" : "bytes_equal"),
-            checkOperand: utf8(op.expected ?? ""),
-            returnCheckValue: true,
-            setSortKey: undefined,
-            setValue: utf8(op.value),
-            expireTs: 0,
-          },
-        };
-    }
+    return requestOf(op, hashKey, head);
   }
 
   #finish(running: Running): void {
@@ -357,33 +305,15 @@ export class SimClient {
       const value = this.#result === "-" ? undefined : this.#result.slice(1);
       this.#seen.set(`${hashKey}/${op.key}`, value);
     }
-    if (!done && (op.kind === "get" || !unknown)) return;
-    const list = this.history.get(hashKey) ?? [];
-    list.push({
+    this.#history.push({
       client: this.#number,
+      object: hashKey,
       op,
       invoke: running.invoke,
       return: this.#env.scheduler.now,
+      outcome: done ? "ok" : unknown ? "unknown" : "not done",
       result: done ? this.#result : undefined,
       ...(done && this.#decree > 0 ? { hint: this.#decree } : {}),
     });
-    this.history.set(hashKey, list);
-  }
-}
-
-/** The answer in the words of the model. */
-// deno-lint-ignore no-explicit-any
-function resultOf(op: ModelOp, answer: any): string {
-  switch (op.kind) {
-    case "get":
-      return show(answer.value && fromUtf8(answer.value));
-    case "incr":
-      return String(decode(incrResult, answer.result, "incr").newValue);
-    case "cas": {
-      const { passed, checkValue } = decode(checkResult, answer.result, "cas");
-      return passed ? "passed" : `failed ${show(checkValue && fromUtf8(checkValue))}`;
-    }
-    default:
-      return "ok";
   }
 }

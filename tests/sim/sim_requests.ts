@@ -10,6 +10,7 @@ import {
   CheckAndSet,
   Get,
   Incr,
+  MultiGet,
   MultiPut,
   OpenSession,
   Put,
@@ -19,19 +20,13 @@ import type { AnyRpc, RequestOf } from "../../src/schema/rpc.ts";
 import type { Env } from "./env.ts";
 import { keyText } from "./model_engine.ts";
 import type { Responder } from "./rpc.ts";
+import type { WriteHead } from "./sim_ops.ts";
 import type { ServerProcess } from "./sim_server.ts";
 
 /** What the driver keeps of a write until it is answered; the core's token. */
 export interface WriteCall {
   readonly op: WriteOp;
   answer(error: number, decree: number, result: Uint8Array | undefined): void;
-}
-
-interface WriteHead {
-  readonly partition: PartitionId;
-  readonly session: number;
-  readonly sequence: number;
-  readonly answeredBelow: number;
 }
 
 /** Raw key of a row of the model's object. */
@@ -85,7 +80,18 @@ export function handleRequests(env: Env, server: ServerProcess): void {
     });
   }
   server.rpc.handle(Get, (_from, body, responder) => {
-    read(env, server, body as RequestOf<typeof Get>, responder);
+    const { partition, key } = body as RequestOf<typeof Get>;
+    read(env, server, partition, responder, (readOne) => ({ value: readOne(key) }));
+  });
+  server.rpc.handle(MultiGet, (_from, body, responder) => {
+    const { partition, hashKey, sortKeys } = body as RequestOf<typeof MultiGet>;
+    read(env, server, partition, responder, (readOne) => {
+      const rows = sortKeys.flatMap((key) => {
+        const value = readOne(new Uint8Array([...hashKey, 47, ...key]));
+        return value === undefined ? [] : [{ key, value }];
+      });
+      return { rows, complete: true };
+    });
   });
 }
 
@@ -109,10 +115,11 @@ function write(server: ServerProcess, head: WriteHead, op: WriteOp, responder: R
 function read(
   env: Env,
   server: ServerProcess,
-  request: RequestOf<typeof Get>,
+  partition: PartitionId,
   responder: Responder,
+  answer: (readOne: (key: Uint8Array) => Uint8Array | undefined) => unknown,
 ): void {
-  const replica = server.replicas.get(request.partition);
+  const replica = server.replicas.get(partition);
   if (replica === undefined) return responder.fail(Err.OBJECT_NOT_FOUND);
   if (!replica.core.readable) return responder.fail(Err.INVALID_STATE);
   if (!server.holdsLease) {
@@ -120,7 +127,9 @@ function read(
     env.coverage.hit("lease.readRefused");
     return responder.fail(Err.INVALID_STATE);
   }
-  const value = replica.files.engine.get(request.key);
-  env.watch.readServed(replica, keyText(request.key), value);
-  responder.reply({ value });
+  responder.reply(answer((key) => {
+    const value = replica.files.engine.get(key);
+    env.watch.readServed(replica, keyText(key), value);
+    return value;
+  }));
 }

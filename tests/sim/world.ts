@@ -8,7 +8,8 @@ import { Chance } from "./chance.ts";
 import { Coverage } from "./coverage.ts";
 import { type Env, Violation } from "./env.ts";
 import { Faults, type MetaSide } from "./faults.ts";
-import { checkLinearizable, type Operation } from "./linearizability.ts";
+import { type HistoryEntry, operationsByObject } from "./history.ts";
+import { checkLinearizable } from "./linearizability.ts";
 import { missingHealth } from "./liveness.ts";
 import { Network } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -40,7 +41,8 @@ export interface RunResult {
   readonly failure: { rule: string; message: string; stack: string | undefined } | undefined;
   /** The last things that happened, for people. */
   readonly tail: (count: number) => string[];
-  readonly operations: number;
+  /** What the clients saw, in order of the answers. */
+  readonly history: readonly HistoryEntry[];
 }
 
 /** Runs one seed. */
@@ -68,7 +70,7 @@ class World {
   readonly #clients: SimClient[] = [];
   readonly #meta: MetaSide;
   readonly #faults: Faults;
-  readonly #history = new Map<string, Operation[]>();
+  readonly #history: HistoryEntry[] = [];
 
   constructor(options: RunOptions) {
     this.#options = options;
@@ -159,21 +161,21 @@ class World {
   }
 
   #judge(): void {
-    for (const [hashKey, operations] of this.#history) {
+    for (const [hashKey, operations] of operationsByObject(this.#history)) {
       countUnknown((name) => this.#env.coverage.hit(name), operations);
       const verdict = checkLinearizable(operations, 100_000);
       if (verdict === "linearizable") continue;
       if (verdict === "undecided") this.#env.coverage.hit("judge.undecided");
-      else {throw new Violation("linearizability", `History of ${hashKey} has no order`, {
+      else {
+        throw new Violation("linearizability", `History of ${hashKey} has no order`, {
           operations,
-        });}
+        });
+      }
     }
   }
 
   result(failure: RunResult["failure"]): RunResult {
     const { scheduler, coverage, trace, swarm } = this.#env;
-    let operations = 0;
-    for (const list of this.#history.values()) operations += list.length;
     return {
       seed: this.#options.seed,
       hash: trace.hash,
@@ -183,7 +185,7 @@ class World {
       swarm,
       failure,
       tail: (count) => trace.tail(count),
-      operations,
+      history: this.#history,
     };
   }
 }

@@ -45,8 +45,8 @@ Deno.test("The simulator finds nothing in the first seeds and reaches what it mu
     const result = runSeed({ seed: `first ${number}` });
     assert.equal(result.failure, undefined, explain(result));
     assert.ok(
-      result.operations > 50,
-      `seed ${result.seed} did only ${result.operations} operations`,
+      result.history.length > 50,
+      `seed ${result.seed} did only ${result.history.length} operations`,
     );
     total.add(result.coverage);
   }
