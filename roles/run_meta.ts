@@ -29,7 +29,7 @@ export function runMeta(brief: string, args: readonly string[]): Promise<number 
 
 async function assemble(process: ServerProcess): Promise<string> {
   const { settings, live, log, lifecycle, http, metrics: registry } = process;
-  const { listen } = settings.metaServer;
+  const { listen, advertise } = settings.metaServer;
   // The core looks at this object whenever it decides something: a new value counts from then on.
   const decisions = decisionsOf(settings);
   live.onChange((next) => Object.assign(decisions, decisionsOf(next)));
@@ -44,6 +44,7 @@ async function assemble(process: ServerProcess): Promise<string> {
   const server = new TcpRpcServer({ ...network, identity: { ...identity, node: "" }, observer });
   const meta = await startMeta({
     listen,
+    advertise,
     cluster,
     coordinator,
     settings: decisions,

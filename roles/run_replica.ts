@@ -15,13 +15,15 @@ export function runReplica(brief: string, args: readonly string[]): Promise<numb
 
 async function assemble(process: ServerProcess): Promise<string> {
   const { settings, live, log, lifecycle, http, metrics: registry } = process;
-  const { listen, meta, dataDir, logDir } = settings.replicaServer;
+  const { listen, advertise, labels, meta, dataDir, logDir } = settings.replicaServer;
   const { beaconIntervalMs, leaseMs } = settings.detector;
   // The cores look at this object whenever they decide something: a new value counts from then on.
   const replication = { ...settings.replication };
   live.onChange((next) => Object.assign(replication, next.replication));
   const replica = await startReplica({
     listen,
+    advertise,
+    labels,
     cluster: settings.process.cluster,
     metas: meta,
     dataDir: absolutePath(dataDir),

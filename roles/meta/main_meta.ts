@@ -8,6 +8,7 @@ import type { MetaNote, MetaSettings } from "../../src/placement/io.ts";
 import { MetaCore } from "../../src/placement/meta.ts";
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
+import { nodeName } from "../node_name.ts";
 import { registerHandlers } from "./handlers.ts";
 import { askOf, type MetaAsk } from "./meta_ask.ts";
 import { MetaDriver } from "./meta_driver.ts";
@@ -20,8 +21,10 @@ const INFO_TIMEOUT_MS = 1000;
 
 /** What a meta server is started with. */
 export interface MetaServerOptions {
-  /** "host:port" to listen on, and the server's name; port 0 takes a free one. */
+  /** "host:port" to listen on; port 0 takes a free one. */
   readonly listen: string;
+  /** See {@link nodeName}. @default `listen` */
+  readonly advertise?: string;
   readonly cluster: string;
   /** "host:port" of every meta server, for people; absent = this one. */
   readonly metas?: readonly string[];
@@ -47,7 +50,7 @@ export interface MetaServerOptions {
 
 /** A started meta server. */
 export interface RunningMeta {
-  /** Bound "host:port", the server's name in the cluster. */
+  /** "host:port" that others reach it at, its name in the cluster. */
   readonly address: string;
   readonly core: MetaCore;
   /** Asks the core as a client would. */
@@ -72,7 +75,7 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
     throw error;
   });
   // From here to the last handler without a pause: no request finds a handler missing.
-  const address = options.listen.endsWith(":0") ? bound : options.listen;
+  const address = nodeName(options, bound);
   const core = new MetaCore({
     self: address,
     cluster: options.cluster,

@@ -27,6 +27,7 @@ import {
 } from "../../storage/recover_shard.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
 import { RequestMetrics } from "../request_metrics.ts";
+import { nodeName } from "../node_name.ts";
 import { LeaseGate } from "./control_link.ts";
 import { diskSpaceOf } from "./disk_space.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
@@ -47,8 +48,12 @@ export interface LogSettings {
 
 /** What a replica server is started with. */
 export interface ReplicaOptions {
-  /** "host:port" to listen on, and the server's name; port 0 takes a free one. */
+  /** "host:port" to listen on; port 0 takes a free one. */
   readonly listen: string;
+  /** See {@link nodeName}. @default `listen` */
+  readonly advertise?: string;
+  /** Where this server is: zone, rack, host. @default nothing */
+  readonly labels?: ReadonlyMap<string, string>;
   readonly cluster: string;
   /** "host:port" of every meta server; at least one. */
   readonly metas: readonly string[];
@@ -76,7 +81,7 @@ export interface ReplicaOptions {
 
 /** A started server. */
 export interface RunningReplica {
-  /** Bound "host:port", the server's name in the cluster. */
+  /** "host:port" that others reach it at, its name in the cluster. */
   readonly address: string;
   readonly host: ShardHost;
   readonly control: ServerDriver;
@@ -163,7 +168,7 @@ async function start(given: Complete, dataDir: DataDir): Promise<RunningReplica>
     throw error;
   });
   // From here to the last handler without a pause: no request finds a replica missing that is stored.
-  const node = options.listen.endsWith(":0") ? address : options.listen;
+  const node = nodeName(options, address);
   const { dialMap = new Map() } = options;
   const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap });
   const running = assemble(options, { node, incarnation, stores, sharedLog, server, client });
@@ -211,7 +216,7 @@ function assemble(options: Complete, parts: {
     settings: options.server,
     shardPorts: [Number(node.slice(node.lastIndexOf(":") + 1))],
     httpPort,
-    labels: new Map(),
+    labels: options.labels ?? new Map(),
     diskSpace: () => diskSpaceOf(options.dataDir),
     command: (_shard, command) => host.command(command),
   });

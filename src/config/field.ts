@@ -202,11 +202,15 @@ function isHostPort(input: unknown): input is string {
   return match !== null && Number(match[1]) <= 65535;
 }
 
-/** An address; port 0 takes a free port. */
-export function hostPort(options: Common & { default: string }): Setting<string> {
+/** An address; port 0 takes a free port. `optional`: may be empty. */
+export function hostPort(
+  options: Common & { default: string; optional?: boolean },
+): Setting<string> {
   const bounds = "HOST:PORT with a port up to 65535";
   const parse = (input: unknown): Parsed<string> =>
-    isHostPort(input) ? yes(input) : no(`${bounds}, such as 127.0.0.1:34601`);
+    isHostPort(input) || (options.optional === true && input === "")
+      ? yes(String(input))
+      : no(`${bounds}, such as 127.0.0.1:34601`);
   return setting("address", options, options.default, bounds, parse, (value) => value);
 }
 
@@ -228,6 +232,26 @@ export function hostPorts(
     parse,
     (value) => value.join(","),
   );
+}
+
+const LABEL = /^([a-z]+)=[0-9A-Za-z._:-]{1,64}$/;
+
+/** Values of some of the given names, `name=value,name=value`; none by default. */
+export function labels(
+  options: Common & { names: readonly string[] },
+): Setting<ReadonlyMap<string, string>> {
+  const bounds = `NAME=VALUE,NAME=VALUE,... of the names ${options.names.join(", ")}`;
+  const parse = (input: unknown): Parsed<ReadonlyMap<string, string>> => {
+    if (typeof input !== "string") return no(bounds);
+    const items = input.split(",").map((item) => item.trim()).filter((item) => item !== "");
+    const value = new Map(items.map((item) => item.split("=") as [string, string]));
+    const fits = items.every((item) => options.names.includes(LABEL.exec(item)?.[1] ?? ""));
+    const example = options.names.map((name) => `${name}=a`).join(",");
+    return fits && value.size === items.length ? yes(value) : no(`${bounds}, such as ${example}`);
+  };
+  const format = (value: ReadonlyMap<string, string>) =>
+    [...value].map((pair) => pair.join("=")).join(",");
+  return setting("labels", options, new Map(), bounds, parse, format);
 }
 
 /** The type of the values a record of settings gives. */

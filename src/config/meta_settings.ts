@@ -18,6 +18,12 @@ export const META_SERVER = group("Meta server", ["meta"], {
     default: "127.0.0.1:34601",
     doc: "Address to listen on; port 0 takes a free port, which the first line on stdout tells",
   }),
+  advertise: hostPort({
+    default: "",
+    optional: true,
+    doc: "Address others reach this server at, and its name; empty = listen, port 0 = the port " +
+      "listened on",
+  }),
   dataDir: text({
     default: "data/meta",
     pattern: /./,

@@ -1,14 +1,25 @@
 // Settings of replica servers. settings.ts joins all groups and explains names; the group of replication
 // has exactly the fields of ReplicaSettings and is handed to the core as it is.
 
-import { bool, bytes, choice, duration, hostPort, hostPorts, int, text } from "./field.ts";
+import { bool, bytes, choice, duration, hostPort, hostPorts, int, labels, text } from "./field.ts";
 import { group } from "./group.ts";
 
 /** Addresses and directories. */
 export const REPLICA_SERVER = group("Replica server", ["replica"], {
   listen: hostPort({
     default: "127.0.0.1:34801",
-    doc: "Address to listen on, and the server's name in the cluster: keep it across restarts",
+    doc: "Address to listen on; port 0 takes a free port",
+  }),
+  advertise: hostPort({
+    default: "",
+    optional: true,
+    doc: "Address others reach this server at, and its name in the cluster: keep it across " +
+      "restarts; empty = listen, port 0 = the port listened on",
+  }),
+  labels: labels({
+    names: ["zone", "rack", "host"],
+    doc: "Where this server is; replicas of a partition are kept apart. Without host it is the " +
+      "host of the address",
   }),
   meta: hostPorts({
     default: ["127.0.0.1:34601"],

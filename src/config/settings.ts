@@ -79,5 +79,20 @@ export function checkTogether(settings: Settings): string[] {
   if (settings.rpc.reconnectMinMs > settings.rpc.reconnectMaxMs) {
     problems.push(`"rpc-reconnect-min" must not exceed "rpc-reconnect-max"`);
   }
+  for (const { listen, advertise } of [settings.metaServer, settings.replicaServer]) {
+    if (advertise === "" && isWildcard(listen)) {
+      problems.push(
+        `"listen" (${listen}) is every address of this machine, which nobody can dial: name the ` +
+          `one that others use with "advertise", such as --advertise 10.0.0.1:34801`,
+      );
+    }
+    if (isWildcard(advertise)) {
+      problems.push(`"advertise" (${advertise}) must be an address that others can dial`);
+    }
+  }
   return problems;
+}
+
+function isWildcard(address: string): boolean {
+  return /^(0\.0\.0\.0|\[[0:]+\]|\*):\d+$/.test(address);
 }

@@ -10,6 +10,7 @@ import { nearest } from "../../../src/config/suggest.ts";
 import { META_DEFAULTS } from "../../../src/placement/io.ts";
 import { SERVER_DEFAULTS } from "../../../src/replication/server.ts";
 import type { ReplicaSettings } from "../../../src/replication/io.ts";
+import { nodeName } from "../../../roles/node_name.ts";
 import { RPC_DEFAULTS } from "../../../src/rpc/contract.ts";
 
 const noFile = (path: string): string => {
@@ -128,6 +129,32 @@ Deno.test("Builders refuse what is outside their bounds or of another type", () 
   const list = hostPorts({ default: ["a:1"], doc: "" });
   for (const bad of ["", "a:1,", "a:1,b", [], [5]]) assert(!list.parse(bad).ok, String(bad));
   assert.throws(() => int({ default: 0, min: 1, doc: "" }), /outside its own bounds/);
+});
+
+Deno.test("loadSettings() takes labels, and refuses names nobody reads", () => {
+  const { labels } = settingsOf(["--labels=zone=a, rack=r1"]).replicaServer;
+  assert.deepEqual([...labels], [["zone", "a"], ["rack", "r1"]]);
+  for (const bad of ["zon=a", "zone", "zone=", "zone=a,zone=b", "zone=a b", "zone=a=b"]) {
+    assert.match(problemsOf([`--labels=${bad}`]), /names zone, rack, host/, bad);
+  }
+});
+
+Deno.test("loadSettings() wants a name for a server that listens everywhere", () => {
+  for (const listen of ["0.0.0.0:1", "[::]:1", "[0:0:0:0:0:0:0:0]:1"]) {
+    assert.match(problemsOf([`--listen=${listen}`]), /nobody can dial.*--advertise/);
+    const given = [`--listen=${listen}`, "--advertise=db1.local:34801"];
+    assert.equal(settingsOf(given).replicaServer.advertise, "db1.local:34801");
+  }
+  assert.match(problemsOf(["--advertise=0.0.0.0:1"]), /"advertise".*others can dial/);
+  assert.match(problemsOf(["--advertise=db1"]), /HOST:PORT/);
+});
+
+Deno.test("nodeName() is the advertised address, with the port that was taken", () => {
+  const bound = "0.0.0.0:5001";
+  assert.equal(nodeName({ listen: "0.0.0.0:0", advertise: "db1:0" }, bound), "db1:5001");
+  assert.equal(nodeName({ listen: "0.0.0.0:5001", advertise: "db1:80" }, bound), "db1:80");
+  assert.equal(nodeName({ listen: "127.0.0.1:0" }, "127.0.0.1:5001"), "127.0.0.1:5001");
+  assert.equal(nodeName({ listen: "localhost:5001" }, "127.0.0.1:5001"), "localhost:5001");
 });
 
 Deno.test("nearest() suggests slips of the finger only", () => {
