@@ -6,7 +6,7 @@
 import { setImmediate } from "node:timers";
 import type { FileHandle } from "../src/base/files.ts";
 
-/** A segment grows by so many zero bytes at a time, ahead of what is written. */
+/** A segment grows by so many zero bytes at a time at most, ahead of what is written. */
 const EXTENT_BYTES = 1024 * 1024;
 const ZEROS = new Uint8Array(EXTENT_BYTES);
 
@@ -77,7 +77,13 @@ export class GroupSync {
 
 /** Room for the next records: an open segment and how far its file reaches. */
 export class Extent {
+  readonly #bytes: number;
   #allocated = 0;
+
+  /** @param segmentBytes Size of a segment: small ones grow in small steps. */
+  constructor(segmentBytes: number) {
+    this.#bytes = Math.min(EXTENT_BYTES, segmentBytes);
+  }
 
   /** A new file. */
   reset(): void {
@@ -87,9 +93,9 @@ export class Extent {
   /** Extends the file if its records have reached the end of it. */
   ensure(file: FileHandle, size: number): void {
     if (size <= this.#allocated) return;
-    this.#allocated = size + EXTENT_BYTES;
+    this.#allocated = size + this.#bytes;
     try {
-      file.write(ZEROS, size);
+      file.write(ZEROS.subarray(0, this.#bytes), size);
     } catch {
       // A disk without room for zeros may have room for the next records; if not, their write fails.
     }

@@ -108,7 +108,7 @@ class GroupLog implements SharedLog {
   readonly #segmentBytes: number;
   readonly #groups: GroupObserver | undefined;
   readonly #sync: GroupSync;
-  readonly #extent = new Extent();
+  readonly #extent: Extent;
   /** Everything appended and not yet written. */
   readonly #queue = new BlockBuffer(256 * 1024);
   /** Oldest first; never the current one. */
@@ -147,6 +147,7 @@ class GroupLog implements SharedLog {
     this.#shardCount = options.shardCount ?? 1;
     this.#fsync = options.fsync === "group";
     this.#segmentBytes = options.segmentBytes ?? SHARED_SEGMENT_BYTES;
+    this.#extent = new Extent(this.#segmentBytes);
     this.#groups = options.groups;
     this.#old = contents.segments.map(({ path, bytes }) => ({
       path,

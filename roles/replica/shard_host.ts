@@ -27,6 +27,7 @@ import { type Pull, ReplicaDriver, type ReplicaDriverHost } from "./replica_driv
 import type { ReplicaMetrics, ShardView } from "./replica_metrics.ts";
 import { ReplicaShelf } from "./replica_shelf.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+import { PLAIN_HOOKS, type ShardHooks } from "./shard_hooks.ts";
 import { ShardTables } from "./shard_tables.ts";
 import { Sweeper } from "./sweeper.ts";
 import { pullImage, pullLog, type PullOptions } from "./transfer_pull.ts";
@@ -53,6 +54,8 @@ export interface ShardHostOptions {
   /** Messages to the control part. */
   readonly report: (report: ShardReport) => void;
   readonly metrics?: ReplicaMetrics;
+  /** @default PLAIN_HOOKS */
+  readonly hooks?: ShardHooks;
 }
 
 /** Replicas without traffic are ticked every so many ticks: their shortest interval is 500 ms. */
@@ -64,6 +67,7 @@ export class ShardHost implements ReplicaDriverHost {
   readonly logger: Logger;
   readonly metrics: ReplicaMetrics | undefined;
   readonly #options: ShardHostOptions;
+  readonly #hooks: ShardHooks;
   readonly #book = new NodeBook();
   readonly #tables = new ShardTables();
   readonly #shelf: ReplicaShelf;
@@ -81,6 +85,7 @@ export class ShardHost implements ReplicaDriverHost {
 
   constructor(options: ShardHostOptions) {
     this.#options = options;
+    this.#hooks = options.hooks ?? PLAIN_HOOKS;
     this.clock = options.clock;
     this.logger = options.logger;
     this.metrics = options.metrics;
@@ -151,13 +156,13 @@ export class ShardHost implements ReplicaDriverHost {
       self: node,
       incarnation,
       settings,
-      translator,
+      translator: this.#hooks.translator(translator, opened),
       recovered,
       maxReplicaCount,
       logFirstDecree: () => store.firstDecree,
     }, this.clock.now());
     const driver = new ReplicaDriver({
-      core,
+      core: this.#hooks.machine(core, opened),
       store,
       host: this,
       translator,
@@ -238,7 +243,7 @@ export class ShardHost implements ReplicaDriverHost {
   // ---- ReplicaDriverHost ----------------------------------------------------------------------------
 
   chance(): number {
-    return crypto.getRandomValues(new Uint32Array(1))[0]!;
+    return this.#hooks.random();
   }
 
   append(driver: ReplicaDriver, token: number, record: LogRecord): void {
@@ -261,7 +266,7 @@ export class ShardHost implements ReplicaDriverHost {
     const { client, node, clock } = this.#options;
     const address = this.#book.address(pull.from, pull.partition);
     const received = (bytes: number) => this.metrics?.learned(bytes);
-    return { client, address, node, pull, clock, received };
+    return { client, address, node, pull, clock, received, pause: this.#hooks.pause };
   }
 
   updateConfig(
@@ -343,10 +348,8 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   #onLogFailed(error: Error): void {
-    this.logger.error("Shared log failed: every replica of this shard is lost", {
-      shard: this.#options.shard,
-      error: error.message,
-    });
+    const details = { shard: this.#options.shard, error: error.message };
+    this.logger.error("Shared log failed: every replica of this shard is lost", details);
     for (const driver of [...this.#drivers.values()]) {
       driver.deliver({ kind: "appendFailed", reason: error.message });
     }
@@ -365,8 +368,7 @@ export class ShardHost implements ReplicaDriverHost {
     if (change !== "ASSIGN_PRIMARY" || node !== this.#options.node) return;
     // With a history, an empty replica as primary would lose it (Pegasus #895).
     if (config.ballot === 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);
-    const name = formatPartition(partition);
-    const details = { partition: name, ballot: config.ballot };
+    const details = { partition: formatPartition(partition), ballot: config.ballot };
     this.logger.error("Asked to lead a partition whose replica is not here", details);
   }
 

@@ -22,6 +22,8 @@ export interface PullOptions {
   /** Ourselves. */
   readonly node: NodeId;
   readonly pull: Pull;
+  /** Resolves after so many ms. */
+  readonly pause: (ms: number) => Promise<void>;
   /** Sees the bytes that arrive. */
   readonly received?: (bytes: number) => void;
 }
@@ -105,7 +107,7 @@ export async function pullLog(
 }
 
 async function fetchChunk(
-  { client, address, node, pull, received }: PullOptions,
+  { client, address, node, pull, pause, received }: PullOptions,
   what: Pick<RequestOf<typeof LearnFetch>, "source" | "position" | "image">,
 ): Promise<Chunk> {
   const request = { partition: pull.partition, from: node, signature: pull.signature, ...what };
@@ -121,7 +123,7 @@ async function fetchChunk(
       failures++;
       if (failures >= FAILURES_MAX) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+    await pause(RETRY_PAUSE_MS);
   }
   throw new Error("The copy was cancelled");
 }
