@@ -46,6 +46,10 @@ const ROLES: Readonly<Record<string, Role>> = {
     brief: "Load a cluster and measure it",
     load: async () => (await import("./bench/main_bench.ts")).runBench,
   },
+  health: {
+    brief: "Ask a server whether it does its work",
+    load: async () => (await import("./health.ts")).runHealth,
+  },
 };
 
 /** Runs the program. @returns The exit code, or `undefined` if the process goes on. */
