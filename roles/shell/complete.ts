@@ -1,5 +1,7 @@
-// Tab completion from the declarations: commands, options, choices and table names.
+// Tab completion from the declarations: commands, options, choices, and names of tables, servers, clusters and
+// table variables. A word is completed as it stands; quotes and escapes are not understood.
 
+import { knownTableEnvs } from "../../src/schema/table_envs.ts";
 import { type Command, flagsOf } from "./declare.ts";
 
 /** What can stand at the end of a line. */
@@ -10,11 +12,18 @@ export interface Completion {
   readonly word: string;
 }
 
-/** @param tables Names of the tables, as far as known. */
+/** Names of the cluster and the user, as far as known. */
+export interface KnownNames {
+  readonly tables: readonly string[];
+  readonly nodes: readonly string[];
+  readonly clusters: readonly string[];
+}
+
+/** Completes the last word of a line. */
 export function complete(
   line: string,
   commands: readonly Command[],
-  tables: readonly string[],
+  known: KnownNames,
 ): Completion {
   const part = line.slice(line.lastIndexOf(";") + 1).trimStart();
   const words = part.split(/\s+/);
@@ -33,10 +42,16 @@ export function complete(
   const flag = flags.find((f) => `--${f.name}` === before || `-${f.short}` === before);
   const isValue = flag !== undefined && flag.type !== "bool";
   const place = isValue ? flag : positionalAt(command, words.slice(1, -1));
-  if (place?.choices !== undefined) return matching(place.choices);
-  if (place?.type === "table") return matching(tables);
-  if (place?.type === "command") return matching(names);
-  return { candidates: [], word };
+  if (place === undefined) return { candidates: [], word };
+  if (place.choices !== undefined) return matching(place.choices);
+  const values: Readonly<Record<string, readonly string[]>> = {
+    table: known.tables,
+    node: known.nodes,
+    cluster: known.clusters,
+    env: knownTableEnvs().map(([name]) => name),
+    command: names,
+  };
+  return matching(values[place.type] ?? []);
 }
 
 /** The positional the next word would be. */

@@ -1,11 +1,12 @@
 // What a running command sees: the cluster, the current table, and ways to answer. Invariant: with --json
 // every command writes exactly one line with one JSON value to standard output, whatever happens; messages
-// for people that are not part of the result go to standard error.
+// for people that are not part of the result go to standard error. With --output the result goes to a file.
 
 import type { Admin, Cluster, Table } from "../../src/client/mod.ts";
+import type { Connections } from "./connections.ts";
 import { UsageProblem } from "./declare.ts";
 import type { ShellIo, TextSink } from "./io.ts";
-import { type Json, jsonBytes, renderPairs, renderTable } from "./render.ts";
+import { type Json, jsonBytes, Progress, renderPairs, renderTable, rowObjects } from "./render.ts";
 import { escapeBytes, quote } from "./words.ts";
 
 /** What lasts from one command to the next. */
@@ -14,6 +15,8 @@ export interface ShellState {
   timeoutMs: number;
   escapeAll: boolean;
   json: boolean;
+  /** Nobody is asked before something is destroyed. */
+  yes: boolean;
   /** True once `exit` was called. */
   isLeaving: boolean;
 }
@@ -22,7 +25,7 @@ export interface ShellState {
 export class Context {
   readonly io: ShellIo;
   readonly state: ShellState;
-  readonly cluster: Cluster;
+  readonly connections: Connections;
   /** Aborted by Ctrl-C; long commands stop at the next row. */
   readonly signal: AbortSignal;
   /** The command ran, but the answer is "no": exit status 1 without an error message. */
@@ -30,12 +33,24 @@ export class Context {
   /** A JSON value was written. */
   hasAnswered = false;
   tableOverride: string | undefined;
+  /** This command answers in JSON. */
+  json: boolean;
+  /** Where the result goes instead of standard output. */
+  sink: TextSink | undefined;
+  /** The runner gave up on the command: what it still says is of no interest. */
+  isAbandoned = false;
+  readonly #forFile: string[] = [];
 
-  constructor(io: ShellIo, state: ShellState, cluster: Cluster, signal: AbortSignal) {
+  constructor(io: ShellIo, state: ShellState, connections: Connections, signal: AbortSignal) {
     this.io = io;
     this.state = state;
-    this.cluster = cluster;
+    this.connections = connections;
     this.signal = signal;
+    this.json = state.json;
+  }
+
+  get cluster(): Cluster {
+    return this.connections.cluster;
   }
 
   get admin(): Admin {
@@ -58,36 +73,47 @@ export class Context {
   /** The result of the command: `text` for people, `value` with --json. */
   answer(value: Json, text: string): void {
     this.hasAnswered = true;
-    this.io.out(this.state.json ? `${JSON.stringify(value)}\n` : text === "" ? "" : `${text}\n`);
+    this.#out(this.json ? `${JSON.stringify(value)}\n` : text === "" ? "" : `${text}\n`);
   }
 
   /** Rows under a head; objects with the same names as JSON. */
-  async answerTable(
-    head: readonly string[],
-    rows: readonly (readonly Json[])[],
-    file?: string,
-  ): Promise<void> {
-    const objects = rows.map((row) => Object.fromEntries(head.map((name, i) => [name, row[i]!])));
-    await this.answerTo(file, objects, rows.length === 0 ? "" : renderTable(head, rows));
+  answerTable(head: readonly string[], rows: readonly (readonly Json[])[]): void {
+    this.answer(rowObjects(head, rows), rows.length === 0 ? "" : this.renderTable(head, rows));
   }
 
   /** Names and values; one object as JSON. */
-  async answerPairs(pairs: readonly (readonly [string, Json])[], file?: string): Promise<void> {
-    await this.answerTo(file, Object.fromEntries(pairs), renderPairs(pairs));
+  answerPairs(pairs: readonly (readonly [string, Json])[]): void {
+    this.answer(Object.fromEntries(pairs), renderPairs(pairs));
   }
 
-  /** {@link answer}, into a file if one is named. */
-  async answerTo(file: string | undefined, value: Json, text: string): Promise<void> {
-    if (file === undefined) return this.answer(value, text);
-    const sink = await this.io.createFile(file);
-    await sink.write(this.state.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
-    await sink.close();
-    this.answer({ file }, `Written to ${file}`);
+  /** Rows in columns, in colours where they are welcome. */
+  renderTable(head: readonly string[], rows: readonly (readonly Json[])[]): string {
+    return renderTable(head, rows, this.io.useColour && this.sink === undefined);
   }
 
   /** For people only: nothing with --json. */
   note(text: string): void {
-    if (!this.state.json) this.io.err(`${text}\n`);
+    if (!this.json && !this.isAbandoned) this.io.err(`${text}\n`);
+  }
+
+  /** A progress line on the terminal. `total`: see {@link Progress}. */
+  progress(total: number): Progress {
+    const write = this.io.errIsTerminal
+      ? (text: string) => this.isAbandoned ? undefined : this.io.err(text)
+      : undefined;
+    return new Progress(write, total, () => performance.now());
+  }
+
+  /** Writes what was answered to the file of --output, if there is one. */
+  async finish(): Promise<void> {
+    for (const text of this.#forFile.splice(0)) await this.sink?.write(text);
+    await this.sink?.close();
+  }
+
+  #out(text: string): void {
+    if (this.isAbandoned) return;
+    if (this.sink === undefined) this.io.out(text);
+    else this.#forFile.push(text);
   }
 
   /** Bytes in quotes. */
@@ -101,10 +127,9 @@ export class Context {
   }
 
   /** Opens an answer of many rows, so that none has to wait for the last. */
-  async openRows(file?: string): Promise<RowWriter> {
-    const sink = file === undefined ? undefined : await this.io.createFile(file);
+  openRows(): RowWriter {
     this.hasAnswered = true;
-    return new RowWriter(this, sink);
+    return new RowWriter(this);
   }
 }
 
@@ -120,18 +145,15 @@ export interface ShownRow {
 export class RowWriter {
   count = 0;
   readonly #context: Context;
-  readonly #sink: TextSink | undefined;
 
-  constructor(context: Context, sink: TextSink | undefined) {
+  constructor(context: Context) {
     this.#context = context;
-    this.#sink = sink;
   }
 
   /** One row of the table. */
   async row(row: ShownRow): Promise<void> {
-    const { state } = this.#context;
     const name = `${this.#context.show(row.hashKey)} : ${this.#context.show(row.sortKey)}`;
-    if (!state.json) {
+    if (!this.#context.json) {
       return await this.#line(
         row.value === undefined ? name : `${name} => ${this.#context.show(row.value)}`,
       );
@@ -145,14 +167,13 @@ export class RowWriter {
 
   /** Any element. */
   async item(value: Json, text: string): Promise<void> {
-    if (!this.#context.state.json) return await this.#line(text);
+    if (!this.#context.json) return await this.#line(text);
     await this.#write(`${this.count++ === 0 ? "[" : ","}${JSON.stringify(value)}`);
   }
 
   /** Ends the answer; `summary` is for people. Call it also when the rows failed, so that JSON stays whole. */
   async end(summary?: string): Promise<void> {
-    if (this.#context.state.json) await this.#write(this.count === 0 ? "[]\n" : "]\n");
-    await this.#sink?.close();
+    if (this.#context.json) await this.#write(this.count === 0 ? "[]\n" : "]\n");
     if (summary !== undefined) this.#context.note(summary);
   }
 
@@ -162,7 +183,9 @@ export class RowWriter {
   }
 
   async #write(text: string): Promise<void> {
-    if (this.#sink === undefined) this.#context.io.out(text);
-    else await this.#sink.write(text);
+    const { sink, io, isAbandoned } = this.#context;
+    if (isAbandoned) return;
+    if (sink === undefined) io.out(text);
+    else await sink.write(text);
   }
 }

@@ -6,7 +6,16 @@ import { suggestion } from "../../src/config/suggest.ts";
 import type { Word } from "./words.ts";
 
 /** What a value may be; also what Tab offers. */
-export type ValueType = "bytes" | "text" | "int" | "table" | "file" | "command";
+export type ValueType =
+  | "bytes"
+  | "text"
+  | "int"
+  | "table"
+  | "node"
+  | "cluster"
+  | "env"
+  | "file"
+  | "command";
 
 /** A value by position. */
 export interface Positional {
@@ -32,7 +41,15 @@ export interface Flag {
 }
 
 /** Sections of the help, in order. */
-export const GROUPS = ["session", "cluster", "tables", "data", "bulk"] as const;
+export const GROUPS = [
+  "session",
+  "cluster",
+  "tables",
+  "stats",
+  "data",
+  "bulk",
+  "offline",
+] as const;
 
 /** A command. */
 export interface Command {
@@ -49,6 +66,8 @@ export interface Command {
   readonly changes?: boolean;
   /** Works on the current table or on --table. */
   readonly needsTable?: boolean;
+  /** What a person is asked before it runs; `undefined` = nothing. Scripts say --yes instead. */
+  confirm?(args: Args, context: Context): string | undefined;
   run(context: Context, args: Args): Promise<void> | void;
 }
 
@@ -65,9 +84,51 @@ export const TABLE_FLAG: Flag = {
   default: "the one chosen with use",
 };
 
+/** Flag of commands that ask before they run. */
+const YES_FLAG: Flag = {
+  name: "yes",
+  short: "y",
+  type: "bool",
+  brief: "Do not ask for confirmation; scripts need it",
+};
+
+/** Flags of every command; the runner obeys them (runner.ts). */
+const RESULT_FLAGS: readonly Flag[] = [
+  { name: "output", short: "o", type: "file", brief: "Write the result to this file" },
+  { name: "json", short: "j", type: "bool", brief: "Print the result as JSON" },
+];
+const WATCH_FLAG: Flag = {
+  name: "watch",
+  short: "w",
+  type: "int",
+  brief: "Run again every so many seconds, until Ctrl-C",
+};
+/** Groups in which a command that changes nothing can be watched. */
+const WATCHED: readonly Command["group"][] = ["cluster", "tables", "stats", "data"];
+
+/** Flags that the command itself declares, or has because of what it is. */
+export function ownFlags(command: Command): readonly Flag[] {
+  const flags = [...command.flags];
+  if (command.needsTable === true) flags.push(TABLE_FLAG);
+  if (command.confirm !== undefined) flags.push(YES_FLAG);
+  return flags;
+}
+
+/** Flags that commands share; a short name that the command uses itself is not theirs. */
+export function commonFlags(command: Command): readonly Flag[] {
+  const own = ownFlags(command);
+  const isWatched = command.changes !== true && WATCHED.includes(command.group);
+  const common = isWatched ? [...RESULT_FLAGS, WATCH_FLAG] : RESULT_FLAGS;
+  return common.filter(({ name }) => own.every((flag) => flag.name !== name)).map((flag) => {
+    if (own.every(({ short }) => short !== flag.short)) return flag;
+    const { short: _, ...rest } = flag;
+    return rest;
+  });
+}
+
 /** All flags of a command. */
 export function flagsOf(command: Command): readonly Flag[] {
-  return command.needsTable === true ? [...command.flags, TABLE_FLAG] : command.flags;
+  return [...ownFlags(command), ...commonFlags(command)];
 }
 
 /** The values of one call, by declared name. */

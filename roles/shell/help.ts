@@ -1,14 +1,16 @@
 // Everything a user can read about the commands, made from their declarations: help at the prompt, usage lines in
 // errors, and docs/shell.md.
 
-import { type Command, type Flag, flagsOf, GROUPS } from "./declare.ts";
+import { type Command, commonFlags, type Flag, GROUPS, ownFlags } from "./declare.ts";
 
 const GROUP_TITLES: Readonly<Record<(typeof GROUPS)[number], string>> = {
   session: "The shell",
   cluster: "Cluster and servers",
   tables: "Tables",
+  stats: "Load, sizes and diagnosis",
   data: "Data (of the table chosen with use)",
-  bulk: "Files",
+  bulk: "Many rows at once",
+  offline: "Files of a stopped server, and formats",
 };
 
 /** `set <hash_key> <sort_key> <value> [ttl]` */
@@ -17,8 +19,7 @@ export function usageLine(command: Command): string {
     const name = p.rest === true ? `${p.name}...` : p.name;
     return p.optional === true ? `[${name}]` : `<${name}>`;
   });
-  const options = flagsOf(command).length > 0 ? ["[options]"] : [];
-  return [command.name, ...positionals, ...options].join(" ");
+  return [command.name, ...positionals, "[options]"].join(" ");
 }
 
 function flagName(flag: Flag): string {
@@ -43,14 +44,15 @@ export function commandHelp(command: Command): string {
     p.name,
     p.brief + valueNotes(p),
   ]);
-  const flags = flagsOf(command).map((f): [string, string] => [
-    flagName(f),
-    f.brief + valueNotes(f),
-  ]);
-  const width = Math.max(0, ...[...positionals, ...flags].map(([name]) => name.length));
+  const described = (f: Flag): [string, string] => [flagName(f), f.brief + valueNotes(f)];
+  const flags = ownFlags(command).map(described);
+  const common = commonFlags(command).map(described);
+  const all = [...positionals, ...flags, ...common];
+  const width = Math.max(0, ...all.map(([name]) => name.length));
   const column = ([name, brief]: [string, string]) => `  ${name.padEnd(width)}  ${brief}`;
   if (positionals.length > 0) lines.push("", "Arguments:", ...positionals.map(column));
   if (flags.length > 0) lines.push("", "Options:", ...flags.map(column));
+  lines.push("", "Options of all commands:", ...common.map(column));
   return lines.join("\n");
 }
 

@@ -22,8 +22,10 @@ export interface ShellIo {
   err(text: string): void;
   readonly inputIsTerminal: boolean;
   readonly errIsTerminal: boolean;
-  /** Escape sequences for colours are welcome on standard error. */
+  /** Escape sequences for colours are welcome. */
   readonly useColour: boolean;
+  /** Asks the person at the terminal; absent or `undefined`: there is nobody. */
+  ask?(question: string): Promise<string | undefined>;
   /** Everything on standard input. */
   readInput(): Promise<string>;
   openFile(path: string): Promise<ByteSource>;
@@ -33,12 +35,15 @@ export interface ShellIo {
 /** The process's streams and files. */
 export function terminalIo(): ShellIo {
   const errIsTerminal = Deno.stderr.isTerminal();
+  const inputIsTerminal = Deno.stdin.isTerminal();
+  const isPlain = (environment("NO_COLOR") ?? "") !== "" || environment("TERM") === "dumb";
   return {
     out: (text) => writeAll(Deno.stdout, text),
     err: (text) => writeAll(Deno.stderr, text),
-    inputIsTerminal: Deno.stdin.isTerminal(),
+    inputIsTerminal,
     errIsTerminal,
-    useColour: errIsTerminal && (environment("NO_COLOR") ?? "") === "",
+    useColour: errIsTerminal && Deno.stdout.isTerminal() && !isPlain,
+    ask: async (question) => inputIsTerminal ? prompt(question) ?? "" : undefined,
     readInput: async () => await new Response(Deno.stdin.readable).text(),
     async openFile(path) {
       const { size } = await Deno.stat(path);

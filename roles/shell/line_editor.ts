@@ -1,10 +1,11 @@
-// The prompt: node:readline with history, completion and Ctrl-C that stops a command and not the shell.
-// Ctrl-R does not search: Node's readline has no reverse search; Up after some letters finds them in the history.
+// The prompt: node:readline with history, completion and Ctrl-C that stops a command and not the shell. Ctrl-R
+// searches the history backwards (history_search.ts), which Node's readline does not do by itself.
 
 import { createInterface, type Interface } from "node:readline";
 import process from "node:process";
 import { environment } from "./io.ts";
-import { complete } from "./complete.ts";
+import { complete, type KnownNames } from "./complete.ts";
+import { searchHistory } from "./history_search.ts";
 import { COMMANDS, type Runner } from "./runner.ts";
 
 const HISTORY_LINES_MAX = 1000;
@@ -13,9 +14,9 @@ const HISTORY_LINES_MAX = 1000;
 export async function runPrompt(runner: Runner): Promise<void> {
   const historyFile = historyPath();
   // Completion may come late; a cluster that does not answer must not hold the prompt back.
-  let tables: string[] = [];
-  const learnTables = () => void runner.tableNames().then((names) => tables = names);
-  learnTables();
+  let names: Omit<KnownNames, "clusters"> = { tables: [], nodes: [] };
+  const learnNames = () => void runner.names().then((found) => names = found);
+  learnNames();
   const editor = createInterface({
     input: process.stdin,
     output: process.stdout,
@@ -23,11 +24,16 @@ export async function runPrompt(runner: Runner): Promise<void> {
     historySize: HISTORY_LINES_MAX,
     removeHistoryDuplicates: true,
     completer: (line: string): [string[], string] => {
-      const { candidates, word } = complete(line, COMMANDS, tables);
+      const { candidates, word } = complete(line, COMMANDS, {
+        ...names,
+        clusters: runner.clusterNames,
+      });
       return [candidates.map((one) => `${one} `), word];
     },
   });
   const typed = new TypedLines(editor);
+  runner.ask = (question) => typed.next(question);
+  searchHistory(process.stdin, editor);
   editor.on("SIGINT", () => {
     typed.forget();
     if (runner.isRunning) runner.interrupt();
@@ -40,7 +46,7 @@ export async function runPrompt(runner: Runner): Promise<void> {
       if (line === undefined) break;
       await runner.run(line, false);
       if (runner.state.isLeaving) break;
-      if (/^\s*(create|drop|recall|rename)\b/.test(line)) learnTables();
+      if (/^\s*(cc|create|drop|recall|rename)\b/.test(line)) learnNames();
     }
   } finally {
     editor.close();

@@ -26,19 +26,50 @@ const BLANK = {
   "middle": "  ",
 } as const;
 
+/** Words of states, and how they look to somebody who glances. */
+const COLOURS: Readonly<Record<string, string>> = {
+  ALIVE: "32",
+  OK: "32",
+  healthy: "32",
+  DRAINING: "33",
+  degraded: "33",
+  UNALIVE: "31",
+  unwritable: "31",
+  unreadable: "31",
+  dead: "31",
+};
+
+/** Rows as objects with the names of the head. */
+export function rowObjects(head: readonly string[], rows: readonly (readonly Json[])[]): Json {
+  return rows.map((row) => Object.fromEntries(head.map((name, i) => [name, row[i]!])));
+}
+
 /** Rows under a head, in columns; numbers to the right. */
-export function renderTable(head: readonly string[], rows: readonly (readonly Json[])[]): string {
+export function renderTable(
+  head: readonly string[],
+  rows: readonly (readonly Json[])[],
+  useColour = false,
+): string {
   const colAligns = head.map((_, column) =>
-    rows.length > 0 && rows.every((row) => typeof row[column] === "number") ? "right" : "left"
+    rows.length > 0 && rows.every((row) => isNumeric(row[column])) ? "right" : "left"
   );
+  const cellOf = (cell: Json) => {
+    const text = cell === null ? "-" : String(cell);
+    const colour = useColour ? COLOURS[text] : undefined;
+    return colour === undefined ? text : `\x1b[${colour}m${text}\x1b[39m`;
+  };
   const table = new Table({
-    head: [...head],
+    head: head.map((name) => useColour ? `\x1b[1m${name}\x1b[22m` : name),
     chars: BLANK,
     colAligns: colAligns as ("left" | "right")[],
     style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
   });
-  for (const row of rows) table.push(row.map((cell) => cell === null ? "-" : String(cell)));
+  for (const row of rows) table.push(row.map(cellOf));
   return table.toString().split("\n").map((line: string) => line.trimEnd()).join("\n");
+}
+
+function isNumeric(cell: Json | undefined): boolean {
+  return typeof cell === "number" || cell === null;
 }
 
 /** Name and value, one per line. */

@@ -1,11 +1,13 @@
-// Runs command lines: finds the command, parses its words, runs it, and turns whatever happens into output and an
-// exit status. Invariant: no command and no error ends the shell; only `exit` does.
+// Runs command lines: finds the command, parses its words, asks before it destroys something, runs it once or
+// again and again, and turns whatever happens into output and an exit status. Invariant: no command and no error
+// ends the shell; only `exit` does.
 
 import { errorName } from "../../src/base/errors.ts";
-import { type Cluster, StoreError } from "../../src/client/mod.ts";
+import { StoreError } from "../../src/client/mod.ts";
 import { COMMANDS, needCommand } from "./commands/all.ts";
+import type { Connections } from "./connections.ts";
 import { Context, type ShellState } from "./context.ts";
-import { type Command, parseArgs, UsageProblem } from "./declare.ts";
+import { type Args, type Command, parseArgs, UsageProblem } from "./declare.ts";
 import { usageLine } from "./help.ts";
 import type { ShellIo } from "./io.ts";
 import { parseLine, SyntaxProblem, type Word } from "./words.ts";
@@ -18,17 +20,31 @@ export const STATUS_OK = 0;
 export const STATUS_FAILED = 1;
 export const STATUS_USAGE = 2;
 
+/** Ctrl-C, and the command did not end by itself. */
+class Interrupted extends Error {
+  override readonly message = "Interrupted";
+}
+
+/** One call of a command. */
+interface Call {
+  readonly command: Command;
+  readonly args: Args;
+}
+
 /** See the file comment. */
 export class Runner {
   readonly state: ShellState;
+  /** Asks the person at the prompt; `undefined` = nobody is there. */
+  ask: (question: string) => Promise<string | undefined>;
   readonly #io: ShellIo;
-  readonly #cluster: Cluster;
+  readonly #connections: Connections;
   #abort: AbortController | undefined;
 
-  constructor(io: ShellIo, cluster: Cluster, state: ShellState) {
+  constructor(io: ShellIo, connections: Connections, state: ShellState) {
     this.#io = io;
-    this.#cluster = cluster;
+    this.#connections = connections;
     this.state = state;
+    this.ask = (question) => io.ask?.(question) ?? Promise.resolve(undefined);
   }
 
   /** Whether a command is running. */
@@ -41,13 +57,22 @@ export class Runner {
     this.#abort?.abort();
   }
 
+  /** Clusters known by name. */
+  get clusterNames(): string[] {
+    return this.#connections.known.map(({ name }) => name);
+  }
+
   /** Names for completion. Empty if the cluster does not answer. */
-  async tableNames(): Promise<string[]> {
+  async names(): Promise<{ tables: string[]; nodes: string[] }> {
     try {
-      const { tables } = await this.#cluster.admin.listTables("available");
-      return tables.map((table) => table.name);
+      const { admin } = this.#connections.cluster;
+      const [{ tables }, nodes] = await Promise.all([
+        admin.listTables("available"),
+        admin.listNodes(),
+      ]);
+      return { tables: tables.map(({ name }) => name), nodes: nodes.map(({ node }) => node) };
     } catch {
-      return [];
+      return { tables: [], nodes: [] };
     }
   }
 
@@ -62,53 +87,138 @@ export class Runner {
     try {
       commands = parseLine(text);
     } catch (error) {
-      return this.#report(error, undefined, false);
+      return this.#report(error, undefined, { json: this.state.json, hasAnswered: false });
     }
     let first = STATUS_OK;
     for (const words of commands) {
-      const status = await this.#runOne(words);
+      const { status, isInterrupted } = await this.#runOne(words);
       if (first === STATUS_OK) first = status;
-      if (this.state.isLeaving || (status !== STATUS_OK && !keepGoing)) break;
+      if (this.state.isLeaving || isInterrupted || (status !== STATUS_OK && !keepGoing)) break;
     }
     return first;
   }
 
-  async #runOne(words: readonly Word[]): Promise<number> {
+  async #runOne(
+    words: readonly Word[],
+  ): Promise<{ status: number; isInterrupted: boolean }> {
     const abort = new AbortController();
     this.#abort = abort;
-    const context = new Context(this.#io, this.state, this.#cluster, abort.signal);
-    let command: Command | undefined;
     try {
-      command = needCommand(words[0]!.text);
-      const args = parseArgs(command, words.slice(1));
-      context.tableOverride = command.needsTable === true ? args.text("table") : undefined;
-      await unlessAborted(Promise.resolve(command.run(context, args)), abort.signal);
-      if (!context.hasAnswered) context.answer(null, "");
-      return context.isNegative ? STATUS_FAILED : STATUS_OK;
-    } catch (error) {
-      return this.#report(error, command, context.hasAnswered);
+      const status = await this.#call(words, abort.signal);
+      return { status, isInterrupted: abort.signal.aborted };
     } finally {
       this.#abort = undefined;
     }
   }
 
-  #report(error: unknown, command: Command | undefined, hasAnswered: boolean): number {
+  async #call(words: readonly Word[], signal: AbortSignal): Promise<number> {
+    // Before the words are understood it is known whether a program reads the answer.
+    const isJsonAsked = words.some(({ text, quoted }) =>
+      !quoted && (text === "--json" || text === "-j")
+    );
+    const json = this.state.json || isJsonAsked;
+    let command: Command | undefined;
+    try {
+      command = needCommand(words[0]!.text);
+      const call = { command, args: parseArgs(command, words.slice(1)) };
+      const everyMs = watchMsOf(call.args);
+      await this.#confirm(call, signal);
+      if (everyMs === 0) return await this.#once(call, signal);
+      return await this.#watch(call, everyMs, signal);
+    } catch (error) {
+      return this.#report(error, command, { json, hasAnswered: false });
+    }
+  }
+
+  /** @throws {Error} If a person does not agree, or nobody can be asked. */
+  async #confirm(call: Call, signal: AbortSignal): Promise<void> {
+    const { command, args } = call;
+    if (command.confirm === undefined || args.has("yes") || this.state.yes) return;
+    const question = command.confirm(args, this.#contextOf(call, signal));
+    if (question === undefined) return;
+    const answer = await unlessAborted(this.ask(`${question} [y/N] `), signal).catch(() => "");
+    if (answer === undefined) {
+      throw new UsageProblem(`${question} Nobody can be asked here: add --yes`);
+    }
+    if (!/^\s*y(es)?\s*$/i.test(answer)) throw new Error("Nothing was done");
+  }
+
+  #contextOf({ command, args }: Call, signal: AbortSignal): Context {
+    const context = new Context(this.#io, this.state, this.#connections, signal);
+    context.json ||= args.has("json");
+    context.tableOverride = command.needsTable === true ? args.text("table") : undefined;
+    return context;
+  }
+
+  async #once(call: Call, signal: AbortSignal): Promise<number> {
+    const { command, args } = call;
+    const context = this.#contextOf(call, signal);
+    const file = args.text("output");
+    try {
+      if (file !== undefined) context.sink = await this.#io.createFile(file);
+      await unlessAborted(Promise.resolve(command.run(context, args)), signal);
+      if (!context.hasAnswered) context.answer(null, "");
+      await context.finish();
+      if (file !== undefined) this.#tellFile(context, file);
+      return context.isNegative ? STATUS_FAILED : STATUS_OK;
+    } catch (error) {
+      context.isAbandoned = true;
+      await context.finish().catch(() => {});
+      return this.#report(error, command, context);
+    }
+  }
+
+  #tellFile(context: Context, file: string): void {
+    if (context.json) this.#io.out(`${JSON.stringify({ file })}\n`);
+    else this.#io.err(`Written to ${file}\n`);
+  }
+
+  /** Until Ctrl-C; a failure is shown and the next round tries again: one watches when something is wrong. */
+  async #watch(call: Call, everyMs: number, signal: AbortSignal): Promise<number> {
+    const isScreen = this.#io.useColour && !call.args.has("output") && !call.args.has("json") &&
+      !this.state.json;
+    let status = STATUS_OK;
+    for (;;) {
+      if (isScreen) {
+        const time = new Date().toISOString().slice(11, 19);
+        this.#io.out(
+          `\x1b[H\x1b[2J${call.command.name}, every ${
+            everyMs / 1000
+          } s, ${time} UTC; Ctrl-C ends it\n\n`,
+        );
+      }
+      const last = await this.#once(call, signal);
+      if (signal.aborted) return status;
+      status = last;
+      if (status === STATUS_USAGE) return status;
+      if (await pauseUnlessAborted(everyMs, signal)) return status;
+    }
+  }
+
+  #report(
+    error: unknown,
+    command: Command | undefined,
+    { json, hasAnswered }: { readonly json: boolean; readonly hasAnswered: boolean },
+  ): number {
     const isUsage = error instanceof UsageProblem || error instanceof SyntaxProblem;
     const message = error instanceof Error ? error.message : String(error);
-    if (this.state.json) {
+    if (json) {
       const code = error instanceof StoreError
         ? errorName(error.code)
         : isUsage
         ? "USAGE"
         : "FAILED";
-      const outcome = error instanceof StoreError ? error.outcome : "not done";
+      const outcome = isUnknown(error, command) ? "unknown" : "not done";
       const text = `${JSON.stringify({ error: { code, outcome, message } })}\n`;
       // One value per command on standard output: rows that are already out keep the place.
       if (hasAnswered) this.#io.err(text);
       else this.#io.out(text);
     } else {
-      const hint = isUsage && command !== undefined ? `\nUsage: ${usageLine(command)}` : "";
-      this.#io.err(`${this.#red("ERROR:")} ${message}${outcomeNote(error, command)}${hint}\n`);
+      const hint = isUsage && command !== undefined
+        ? `\nUsage: ${usageLine(command)}; "help ${command.name}" tells more`
+        : "";
+      const note = isUnknown(error, command) ? "\nIt is not known whether it was done" : "";
+      this.#io.err(`${this.#red("ERROR:")} ${message}${note}${hint}\n`);
     }
     return isUsage ? STATUS_USAGE : STATUS_FAILED;
   }
@@ -121,20 +231,44 @@ export class Runner {
 /** All commands, for whoever shows them. */
 export { COMMANDS };
 
-/** For a write the difference matters to the person at the prompt. */
-function outcomeNote(error: unknown, command: Command | undefined): string {
-  const isUnknown = error instanceof StoreError && error.outcome === "unknown";
-  return isUnknown && command?.changes === true ? "\nIt is not known whether it was done" : "";
+/** Milliseconds of --watch, 0 without it. @throws {UsageProblem} */
+function watchMsOf(args: Args): number {
+  const seconds = args.int("watch");
+  if (seconds === undefined) return 0;
+  if (seconds < 1) throw new UsageProblem(`--watch is ${seconds}, expected 1 second or more`);
+  return seconds * 1000;
+}
+
+/** For a change the difference matters to the person at the prompt. */
+function isUnknown(error: unknown, command: Command | undefined): boolean {
+  if (command?.changes !== true) return false;
+  return error instanceof Interrupted ||
+    (error instanceof StoreError && error.outcome === "unknown");
 }
 
 /** The promise, or a failure as soon as Ctrl-C is pressed; the command's own end is then of no interest. */
-function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       // Long commands look at the signal and end properly; the others are left behind after a moment.
-      setTimeout(() => reject(new Error("Interrupted")), GRACE_MS);
+      setTimeout(() => reject(new Interrupted()), GRACE_MS);
     };
     signal.addEventListener("abort", stop, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
+/** @returns True as soon as Ctrl-C is pressed. */
+function pauseUnlessAborted(ms: number, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => end(false), ms);
+    const stop = () => end(true);
+    const end = (aborted: boolean) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+      resolve(aborted);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
   });
 }

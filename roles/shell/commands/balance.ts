@@ -48,8 +48,8 @@ const balance: Command = {
       from,
       to,
     ]);
-    if (args.has("dry_run") || !context.state.json) {
-      if (rows.length > 0) await context.answerTable(HEAD, rows);
+    if (args.has("dry_run") || !context.json) {
+      if (rows.length > 0) context.answerTable(HEAD, rows);
       else if (plan.waitsFor !== "") context.note(`Nothing can move now: ${plan.waitsFor}`);
       else if (args.has("dry_run")) context.answer([], "Nothing to move: shares are equal");
     }
@@ -90,7 +90,7 @@ const drain: Command = {
   details: ["Lasts until undrain, across restarts. Leaderships leave first, then replicas."],
   positionals: [{
     name: "node",
-    type: "text",
+    type: "node",
     brief: "host:port of the server, as nodes prints it",
   }],
   flags: [NO_WAIT],
@@ -134,7 +134,7 @@ const undrain: Command = {
   changes: true,
   group: "cluster",
   brief: "Let a drained replica server take replicas again",
-  positionals: [{ name: "node", type: "text", brief: "host:port of the server" }],
+  positionals: [{ name: "node", type: "node", brief: "host:port of the server" }],
   flags: [],
   async run(context, args) {
     const node = args.needText("node");

@@ -15,7 +15,8 @@ import {
 } from "../formats.ts";
 import { linesOf } from "../io.ts";
 import { COPY_COMMANDS } from "./copy.ts";
-import { type Json, Progress } from "../render.ts";
+import { COUNT_COMMANDS } from "./count.ts";
+import type { Json } from "../render.ts";
 
 const PROBLEMS_SHOWN_MAX = 20;
 
@@ -72,7 +73,7 @@ const importCommand: Command = {
     if (width < 1) throw new UsageProblem(`--concurrency is ${width}, expected 1 or more`);
     const format = (args.text("format") ?? formatOf(path)) as Format;
     const source = await context.io.openFile(path);
-    const progress = progressOf(context, source.size);
+    const progress = context.progress(source.size);
     const state = new ImportState();
     const records = readRecords(linesOf(source.chunks), format);
     const { table } = context;
@@ -123,12 +124,6 @@ function report(context: Context, state: ImportState, seconds: number): void {
   context.answer(value, `${rows} rows stored${rest}${ending} (${rate} rows/s)`);
 }
 
-function progressOf(context: Context, total: number): Progress {
-  const { io } = context;
-  const write = io.errIsTerminal ? (text: string) => io.err(text) : undefined;
-  return new Progress(write, total, () => performance.now());
-}
-
 const exportCommand: Command = {
   name: "export",
   group: "bulk",
@@ -148,7 +143,7 @@ const exportCommand: Command = {
     const { table } = context;
     const sink = await context.io.createFile(path);
     const total = context.io.errIsTerminal ? await table.fullScan().count() : 0;
-    const progress = progressOf(context, total);
+    const progress = context.progress(total);
     let rows = 0;
     try {
       if (format === "csv") await sink.write(`${CSV_HEAD}\n`);
@@ -174,4 +169,9 @@ const exportCommand: Command = {
 };
 
 /** See the file comment. */
-export const BULK_COMMANDS: readonly Command[] = [importCommand, exportCommand, ...COPY_COMMANDS];
+export const BULK_COMMANDS: readonly Command[] = [
+  importCommand,
+  exportCommand,
+  ...COPY_COMMANDS,
+  ...COUNT_COMMANDS,
+];

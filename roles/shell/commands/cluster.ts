@@ -5,7 +5,6 @@ import type { FunctionLevel, NodeInfo } from "../../../src/client/mod.ts";
 import type { ConfigChange } from "../../../src/schema/types.ts";
 import { type Command, UsageProblem } from "../declare.ts";
 import { formatBytes, type Json } from "../render.ts";
-import { OUTPUT } from "./ranges.ts";
 import { SERVER_COMMANDS } from "./servers.ts";
 
 const LEVELS: readonly FunctionLevel[] = ["stopped", "blind", "freezed", "steady", "lively"];
@@ -23,8 +22,8 @@ const clusterInfo: Command = {
   group: "cluster",
   brief: "Describe the cluster",
   positionals: [],
-  flags: [OUTPUT],
-  async run(context, args) {
+  flags: [],
+  async run(context) {
     const info = await context.admin.clusterInfo();
     const pairs: [string, Json][] = [
       ["cluster_name", info.cluster],
@@ -34,7 +33,7 @@ const clusterInfo: Command = {
       ["meta_function_level", info.level],
       ...[...info.details].sort(([a], [b]) => a < b ? -1 : 1),
     ];
-    await context.answerPairs(pairs, args.text("output"));
+    context.answerPairs(pairs);
   },
 };
 
@@ -53,7 +52,6 @@ const nodes: Command = {
       choices: ["all", "alive", "unalive"],
       default: "all",
     },
-    OUTPUT,
   ],
   async run(context, args) {
     const all = await context.admin.listNodes();
@@ -66,7 +64,7 @@ const nodes: Command = {
       const row: Json[] = [node.node, statusOf(node)];
       return detailed ? [...row, ...nodeDetails(node)] : row;
     });
-    await context.answerTable(head, rows, args.text("output"));
+    context.answerTable(head, rows);
     const alive = all.filter((node) => node.alive).length;
     context.note(`${all.length} nodes, ${alive} alive, ${all.length - alive} unalive`);
   },

@@ -5,7 +5,6 @@ import { StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Command } from "../declare.ts";
 import type { Json } from "../render.ts";
-import { OUTPUT } from "./ranges.ts";
 
 const HEAD = ["address", "role", "version", "started", "shards", "http_port", "error"];
 
@@ -24,7 +23,6 @@ const serverInfo: Command = {
       default: "all",
     },
     { name: "list", short: "l", type: "text", brief: "Only these, host:port with commas between" },
-    OUTPUT,
   ],
   async run(context, args) {
     const type = args.text("type") ?? "all";
@@ -32,7 +30,7 @@ const serverInfo: Command = {
     const addresses = list ?? await addressesOf(context, type);
     const rows = await Promise.all(addresses.map((address) => rowOf(context, address)));
     const shown = rows.filter(([, role]) => type === "all" || role === "" || type.startsWith(role));
-    await context.answerTable(HEAD, shown, args.text("output"));
+    context.answerTable(HEAD, shown);
     const silent = shown.filter((row) => row.at(-1) !== "").length;
     context.isNegative = silent > 0;
     context.note(`${shown.length} servers, ${silent} without an answer`);

@@ -49,6 +49,43 @@ const use: Command = {
   },
 };
 
+const cc: Command = {
+  name: "cc",
+  group: "session",
+  brief: "Talk to another cluster, or list the clusters known by name",
+  details: [
+    'Names come from ~/.pegasus_clusters (or --clusters FILE): lines "NAME HOST:PORT,HOST:PORT".',
+    "A cluster that does not answer is not changed to.",
+  ],
+  positionals: [{
+    name: "cluster",
+    type: "cluster",
+    brief: "A name, or host:port of its meta servers with commas between",
+    optional: true,
+  }],
+  flags: [],
+  async run(context, args) {
+    const { connections } = context;
+    const wanted = args.text("cluster");
+    if (wanted !== undefined) {
+      await connections.change(wanted);
+      context.state.tableName = undefined;
+    }
+    const { name = "", metas } = connections;
+    if (wanted !== undefined) {
+      const text = `OK, talking to ${name === "" ? metas.join(",") : name}`;
+      return context.answer({ cluster: name, meta_servers: metas.join(",") }, text);
+    }
+    const listed = connections.known.map((known): Json[] => [
+      known.name === name ? "*" : "",
+      known.name,
+      known.metas.join(","),
+    ]);
+    if (name === "") listed.unshift(["*", "", metas.join(",")]);
+    context.answerTable(["current", "cluster", "meta_servers"], listed);
+  },
+};
+
 const timeout: Command = {
   name: "timeout",
   group: "session",
@@ -107,7 +144,7 @@ const hash: Command = {
         ["secondaries", partition?.secondaries.join(",") ?? ""],
       );
     }
-    await context.answerPairs(pairs);
+    context.answerPairs(pairs);
   },
 };
 
@@ -116,6 +153,7 @@ export const SESSION_COMMANDS: readonly Command[] = [
   version,
   exit,
   use,
+  cc,
   timeout,
   escapeAll,
   hash,

@@ -5,12 +5,31 @@ import type { PartitionConfig, TableStatus } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Args, Command, Flag, Positional } from "../declare.ts";
 import { UsageProblem } from "../declare.ts";
-import { formatTime, type Json, Progress, renderPairs, renderTable } from "../render.ts";
-import { OUTPUT } from "./ranges.ts";
+import { formatTime, type Json, renderPairs, rowObjects } from "../render.ts";
 
 const NAME: Positional = { name: "name", type: "table", brief: "Name of the table" };
 const DETAILED: Flag = { name: "detailed", short: "d", type: "bool", brief: "Print more" };
 const STATUSES = ["all", "available", "creating", "dropping", "dropped", "recalling"];
+
+const MATCHES = ["all", "exact", "anywhere", "prefix", "postfix"];
+
+/** Whether the name passes --pattern and --match_type. */
+function matches(name: string, args: Args): boolean {
+  const pattern = args.text("pattern");
+  if (pattern === undefined) return true;
+  switch (args.text("match_type") ?? "anywhere") {
+    case "exact":
+      return name === pattern;
+    case "prefix":
+      return name.startsWith(pattern);
+    case "postfix":
+      return name.endsWith(pattern);
+    case "all":
+      return true;
+    default:
+      return name.includes(pattern);
+  }
+}
 
 const ls: Command = {
   name: "ls",
@@ -28,12 +47,21 @@ const ls: Command = {
       default: "available",
     },
     { name: "all", short: "a", type: "bool", brief: "Tables of every status" },
-    OUTPUT,
+    { name: "pattern", short: "p", type: "text", brief: "Only tables with this in their names" },
+    {
+      name: "match_type",
+      short: "m",
+      type: "text",
+      brief: "How names are compared with the pattern",
+      choices: MATCHES,
+      default: "anywhere",
+    },
   ],
   async run(context, args) {
     const wanted = args.has("all") ? "all" : args.text("status") ?? "available";
     const status = wanted === "all" ? undefined : wanted as TableStatus;
-    const { tables, health } = await context.admin.listTables(status);
+    const { tables: all, health } = await context.admin.listTables(status);
+    const tables = all.filter(({ name }) => matches(name, args));
     const head = [
       "app_id",
       "status",
@@ -64,7 +92,7 @@ const ls: Command = {
       return [...row, ...counts.map((count) => count ?? null)];
     });
     const names = args.has("detailed") ? [...head, ...healthHead] : head;
-    await context.answerTable(names, rows, args.text("output"));
+    context.answerTable(names, rows);
     context.note(`${tables.length} tables`);
   },
 };
@@ -82,7 +110,7 @@ const app: Command = {
   group: "tables",
   brief: "Describe a table; with -d every partition",
   positionals: [NAME],
-  flags: [DETAILED, OUTPUT],
+  flags: [DETAILED],
   async run(context, args) {
     const name = args.needText("name");
     const config = await context.admin.tableConfig(name);
@@ -98,7 +126,7 @@ const app: Command = {
       ["write_unhealthy_partition_count", count("unwritable", "dead")],
       ["read_unhealthy_partition_count", count("dead")],
     ];
-    if (!args.has("detailed")) return await context.answerPairs(pairs, args.text("output"));
+    if (!args.has("detailed")) return context.answerPairs(pairs);
     const head = ["pidx", "gpid", "ballot", "replica_count", "primary", "secondaries"];
     const rows = config.partitions.map((p, index): Json[] => [
       index,
@@ -111,7 +139,7 @@ const app: Command = {
     const nodes = nodeCounts(config.partitions);
     const value = {
       ...Object.fromEntries(pairs),
-      partitions: rows.map((row) => Object.fromEntries(head.map((key, i) => [key, row[i]!]))),
+      partitions: rowObjects(head, rows),
       nodes: nodes.map(([node, primary, secondary]) => ({ node, primary, secondary })),
     };
     const nodeRows = nodes.map((
@@ -119,10 +147,10 @@ const app: Command = {
     ): Json[] => [node, primary, secondary, primary + secondary]);
     const text = [
       renderPairs(pairs),
-      renderTable(head, rows),
-      renderTable(["node", "primary", "secondary", "total"], nodeRows),
+      context.renderTable(head, rows),
+      context.renderTable(["node", "primary", "secondary", "total"], nodeRows),
     ].join("\n\n");
-    await context.answerTo(args.text("output"), value, text);
+    context.answer(value, text);
   },
 };
 
@@ -160,13 +188,8 @@ const create: Command = {
   ],
   async run(context, args) {
     const name = args.needText("name");
-    const { io } = context;
     const total = args.int("partition_count") ?? 8;
-    const progress = new Progress(
-      io.errIsTerminal ? (text) => io.err(text) : undefined,
-      total,
-      () => performance.now(),
-    );
+    const progress = context.progress(total);
     const tableId = await context.admin.createTable(name, {
       partitionCount: total,
       replicaCount: args.int("replica_count") ?? 3,
@@ -194,6 +217,7 @@ const drop: Command = {
   group: "tables",
   brief: "Drop a table; recall brings it back while its data is kept",
   positionals: [NAME],
+  confirm: (args) => `Drop table "${args.needText("name")}"?`,
   flags: [{
     name: "reserve_seconds",
     short: "r",
@@ -244,6 +268,10 @@ const setReplicaCount: Command = {
   brief: "Change how many copies of each partition there are",
   positionals: [NAME, { name: "replica_count", type: "int", brief: "Copies of each partition" }],
   flags: [],
+  confirm: (args) =>
+    `Change table "${args.needText("name")}" to ${
+      args.int("replica_count")
+    } copies of each partition?`,
   async run(context, args) {
     const wanted = args.int("replica_count")!;
     const previous = await context.admin.setReplicaCount(args.needText("name"), wanted);
@@ -252,7 +280,7 @@ const setReplicaCount: Command = {
 };
 
 async function answerEnvs(context: Context, envs: Map<string, string>): Promise<void> {
-  await context.answerPairs([...envs].sort(([a], [b]) => a < b ? -1 : 1));
+  context.answerPairs([...envs].sort(([a], [b]) => a < b ? -1 : 1));
 }
 
 const envCommand = { group: "tables", needsTable: true } as const;
@@ -278,7 +306,7 @@ const setAppEnvs: Command = {
   brief: "Set environment variables of the table",
   positionals: [{
     name: "keys_and_values",
-    type: "text",
+    type: "env",
     brief: "key value key value ...",
     rest: true,
   }],
@@ -297,7 +325,7 @@ const delAppEnvs: Command = {
   name: "del_app_envs",
   changes: true,
   brief: "Remove environment variables of the table",
-  positionals: [{ name: "keys", type: "text", brief: "Their keys", rest: true }],
+  positionals: [{ name: "keys", type: "env", brief: "Their keys", rest: true }],
   flags: [],
   async run(context, args) {
     const keys = args.all("keys").map((word) => word.text);
@@ -315,6 +343,8 @@ const clearAppEnvs: Command = {
     { name: "all", short: "a", type: "bool", brief: "All of them" },
     { name: "prefix", short: "p", type: "text", brief: "Those that begin with PREFIX." },
   ],
+  confirm: (args, context) =>
+    args.has("all") ? `Remove all variables of table "${context.tableName}"?` : undefined,
   async run(context, args) {
     const prefix = args.text("prefix");
     if (prefix === undefined && !args.has("all")) throw new UsageProblem("Say -a or -p PREFIX");

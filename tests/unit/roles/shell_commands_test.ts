@@ -166,7 +166,7 @@ Deno.test("shell manages tables", async () => {
   );
   assert.equal((await shell.run("-e", "del_app_envs --table users a"))[1], "default_ttl : 60\n");
   assert.equal(
-    (await shell.run("-e", "set_app_envs --table users x 1 y 2; clear_app_envs -a"))[0],
+    (await shell.run("-e", "set_app_envs --table users x 1 y 2; clear_app_envs -a -y"))[0],
     2,
   );
   const [, app] = await shell.run("--json", "-e", "app users -d");
@@ -175,10 +175,10 @@ Deno.test("shell manages tables", async () => {
   assert.equal(described.nodes.length, 3);
   assert.match((await shell.run("-e", "app users"))[1], /fully_healthy_partition_count +: 2/);
   assert.equal(
-    (await shell.run("-e", "rename users people; set_replica_count people 2"))[1],
+    (await shell.run("-e", "rename users people; set_replica_count people 2 --yes"))[1],
     "OK\nOK, it was 3\n",
   );
-  assert.match((await shell.run("-e", "drop people"))[1], /kept until 2027/);
+  assert.match((await shell.run("-e", "drop people -y"))[1], /kept until 2027/);
   assert.equal((await shell.run("-e", "recall 2 again"))[1], 'OK, table "again"\n');
   assert.equal((await shell.run("-e", "create again -f"))[0], 1);
 });
@@ -231,7 +231,7 @@ Deno.test("shell helps, suggests and tells usage errors from failures", async ()
     2,
     "",
     'ERROR: No table is chosen: say "use TABLE" first, or add --table TABLE\n' +
-    "Usage: get <hash_key> <sort_key> [options]\n",
+    'Usage: get <hash_key> <sort_key> [options]; "help get" tells more\n',
   ]);
   assert.match((await shell.run("-e", "ls --statu all"))[2], /did you mean "--status"\?/);
   assert.match((await shell.exec("get h s extra"))[2], /Unexpected "extra"/);

@@ -123,7 +123,12 @@ Deno.test("writeRow and readRecords are inverse in both formats", async () => {
 });
 
 Deno.test("complete offers commands, options, choices and tables", () => {
-  const of = (line: string) => complete(line, COMMANDS, ["users", "events"]).candidates;
+  const known = {
+    tables: ["users", "events"],
+    nodes: ["10.0.0.1:34801", "10.0.0.2:34801"],
+    clusters: ["east", "west"],
+  };
+  const of = (line: string) => complete(line, COMMANDS, known).candidates;
   assert.deepEqual(of("multi_d"), ["multi_del", "multi_del_range"]);
   assert.deepEqual(of("use "), ["events", "users"]);
   assert.deepEqual(of("get h s; app u"), ["users"]);
@@ -131,6 +136,10 @@ Deno.test("complete offers commands, options, choices and tables", () => {
   assert.ok(of("ls -s ").includes("dropped"));
   assert.deepEqual(of("full_scan --table e"), ["events"]);
   assert.ok(of("help ").includes("set"));
+  assert.deepEqual(of("drain 10.0.0.1"), ["10.0.0.1:34801"]);
+  assert.deepEqual(of("cc e"), ["east"]);
+  assert.deepEqual(of("set_app_envs default_t"), ["default_ttl"]);
+  assert.deepEqual(of("ls --js"), ["--json"]);
   assert.deepEqual(of("nonsense "), []);
 });
 

@@ -1,0 +1,151 @@
+// What the runner does around commands: confirmation, files, watching, Ctrl-C, several clusters.
+
+import assert from "node:assert/strict";
+import { Cluster } from "../../../src/client/cluster.ts";
+import { Connections, readClusters } from "../../../roles/shell/connections.ts";
+import { nextMatch } from "../../../roles/shell/history_search.ts";
+import type { ShellIo } from "../../../roles/shell/io.ts";
+import { Runner } from "../../../roles/shell/runner.ts";
+import { FakeCluster } from "../client/fake_cluster.ts";
+
+/** A prompt in memory: a runner, what it printed, and what it is answered. */
+function openPrompt(answer: string | undefined) {
+  const fakes = new Map<string, FakeCluster>();
+  const files = new Map<string, string>();
+  const printed = { out: "", err: "", asked: "" };
+  const io: ShellIo = {
+    out: (text) => void (printed.out += text),
+    err: (text) => void (printed.err += text),
+    inputIsTerminal: true,
+    errIsTerminal: false,
+    useColour: false,
+    readInput: () => Promise.resolve(""),
+    ask: (question) => {
+      printed.asked += question;
+      return Promise.resolve(answer);
+    },
+    openFile: () => Promise.reject(new Error("No files here")),
+    createFile: (path) => {
+      files.set(path, "");
+      return Promise.resolve({
+        write: (text) => Promise.resolve(void files.set(path, files.get(path)! + text)),
+        close: () => Promise.resolve(),
+      });
+    },
+  };
+  const open = (meta: readonly string[]) => {
+    const fake = new FakeCluster();
+    fake.leader = meta[0]!;
+    fake.addTable(`of ${meta}`);
+    fakes.set(meta[0]!, fake);
+    return new Cluster(fake, { meta });
+  };
+  const connections = new Connections(
+    open,
+    ["m1:1"],
+    readClusters("east e1:1,e2:1 # far away\n\n"),
+  );
+  const state = {
+    tableName: "of m1:1",
+    timeoutMs: 1000,
+    escapeAll: false,
+    json: false,
+    yes: false,
+    isLeaving: false,
+  };
+  const runner = new Runner(io, connections, state);
+  return { runner, printed, files, fakes, connections };
+}
+
+Deno.test("a command that destroys something asks, and scripts have to say --yes", async () => {
+  const agreed = openPrompt("y");
+  assert.equal(await agreed.runner.run("drop 'of m1:1'", false), 0);
+  assert.equal(agreed.printed.asked, 'Drop table "of m1:1"? [y/N] ');
+  const refused = openPrompt("");
+  assert.equal(await refused.runner.run("drop 'of m1:1'", false), 1);
+  assert.equal(refused.printed.err, "ERROR: Nothing was done\n");
+  assert.ok(refused.fakes.get("m1:1")!.calls.every(({ name }) => name !== "drop_table"));
+  const script = openPrompt(undefined);
+  assert.equal(await script.runner.run("drop 'of m1:1'", false), 2);
+  assert.match(script.printed.err, /add --yes/);
+  assert.equal(await script.runner.run("drop 'of m1:1' --yes", false), 0);
+  assert.equal(script.printed.asked.split("Drop").length, 2, "--yes is not asked");
+  const harmless = openPrompt(undefined);
+  assert.equal(await harmless.runner.run("multi_del_range h a b; clear_app_envs -p x", false), 0);
+});
+
+Deno.test("--output and --json belong to every command", async () => {
+  const { runner, printed, files } = openPrompt(undefined);
+  await runner.run("set h s v; get h s -j; get h s -o one.txt; full_scan -j -o all.json", false);
+  assert.equal(printed.out, 'OK\n"v"\n{"file":"all.json"}\n');
+  assert.equal(printed.err, "Written to one.txt\n");
+  assert.equal(files.get("one.txt"), '"v"\n');
+  assert.deepEqual(JSON.parse(files.get("all.json")!), [
+    { hash_key: "h", sort_key: "s", value: "v" },
+  ]);
+  printed.out = "";
+  await runner.run("get h -j", false);
+  assert.match(printed.out, /"code":"USAGE"/, "errors are JSON too");
+});
+
+Deno.test("--watch runs again until Ctrl-C, and goes on after a failure", async () => {
+  const { runner, printed, fakes } = openPrompt(undefined);
+  const fake = fakes.get("m1:1")!;
+  let rounds = 0;
+  fake.fault = ({ name }) => {
+    if (name !== "get") return undefined;
+    rounds++;
+    if (rounds === 3) runner.interrupt();
+    return rounds === 2 ? { before: 9, detail: "no" } : undefined;
+  };
+  await runner.run("set h s v", false);
+  const running = runner.run("get h s --watch 1; set never done", true);
+  assert.ok(runner.isRunning);
+  await running;
+  assert.equal(rounds, 3);
+  assert.match(printed.out, /^OK\n"v"\n/);
+  assert.match(printed.err, /ERROR/);
+  assert.ok(!runner.isRunning);
+  assert.equal(fake.calls.filter(({ name }) => name === "put").length, 1, "the line ends too");
+  assert.equal(await runner.run("get h s --watch 0", false), 2);
+  assert.equal(await runner.run("set h s v --watch 1", false), 2, "changes are not repeated");
+});
+
+Deno.test("Ctrl-C leaves a command behind that does not end, and it stays silent", async () => {
+  const { runner, printed, fakes } = openPrompt(undefined);
+  const fake = fakes.get("m1:1")!;
+  let release = () => {};
+  const released = new Promise<void>((resolve) => release = resolve);
+  const start = fake.startEncoded.bind(fake);
+  fake.startEncoded = (...call) => {
+    if (call[1].name === "put") void released.then(() => start(...call));
+    else start(...call);
+  };
+  const running = runner.run("set h s v", false);
+  setTimeout(() => runner.interrupt(), 10);
+  assert.equal(await running, 1);
+  assert.equal(printed.err, "ERROR: Interrupted\nIt is not known whether it was done\n");
+  release();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(printed.out, "");
+});
+
+Deno.test("cc changes to a cluster by name or address", async () => {
+  const { runner, printed, fakes, connections } = openPrompt(undefined);
+  assert.equal(await runner.run("cc", false), 0);
+  assert.match(printed.out, /\* +m1:1\n +east +e1:1,e2:1\n/);
+  assert.equal(await runner.run("cc east; get h s", false), 2, "the table is forgotten");
+  assert.match(printed.out, /OK, talking to east\n$/);
+  assert.equal(fakes.get("m1:1")!.closed, true);
+  assert.equal(await runner.run("cc eest", false), 1);
+  assert.match(printed.err, /Unknown cluster "eest"; did you mean "east"\?/);
+  assert.equal(connections.name, "east");
+  assert.throws(() => readClusters("x nothing"), /Line 1 .* expected NAME HOST:PORT/);
+});
+
+Deno.test("nextMatch walks back through the history", () => {
+  const lines = ["get a", "set a b", "ls", "get b"];
+  assert.equal(nextMatch(lines, "get", 0), 0);
+  assert.equal(nextMatch(lines, "get", 1), 3);
+  assert.equal(nextMatch(lines, "get", 4), -1);
+});
