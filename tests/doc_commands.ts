@@ -66,15 +66,12 @@ function ownWords(words: readonly string[]): string[] | undefined {
     word === "task" && /^deno(@[\d.]+)?$/.test(words[i - 1]!)
   );
   if (task > 0) return ["task", ...words.slice(task + 1)];
-  const program = words.findIndex((word) => /(^|\/)pegasus$/.test(word));
-  if (program < 0) return undefined;
-  // "docker build -t pegasus ." and "useradd pegasus" name it without running it.
-  const before = words.slice(0, program);
-  if (/^(useradd|chown|install|journalctl|systemctl)$/.test(before[0] ?? "")) return undefined;
-  if (before[0] === "docker" && before[1] === "build") return undefined;
-  // In "docker compose -p pegasus ... exec r1 pegasus shell" the last one counts.
-  const last = words.findLastIndex((word) => /(^|\/)pegasus$/.test(word));
-  return words.slice(last + 1);
+  // Where it is an argument of another program, the name runs nothing.
+  if (/^(useradd|chown|install|journalctl|systemctl)$/.test(words[0] ?? "")) return undefined;
+  const program = words.findLastIndex((word, i) =>
+    /(^|\/)pegasus$/.test(word) && !/^-[pt]$/.test(words[i - 1] ?? "")
+  );
+  return program < 0 ? undefined : words.slice(program + 1);
 }
 
 /** Our commands in the terminal lines of a page. */
