@@ -79,6 +79,12 @@ const TABLE = {
     meaning: "The scan's server-side context is gone; open it again after the last row",
   },
 
+  UNAUTHENTICATED: {
+    code: 17,
+    advice: "backoff",
+    meaning: "The server does not accept who the caller says he is; it may hear of a new user soon",
+  },
+
   // Outcomes nobody can know.
   TIMEOUT: { code: 20, advice: "unknownOutcome", meaning: "No answer within the deadline" },
   CONNECTION_LOST: {

@@ -73,7 +73,8 @@ export class MetaClient {
       if (last.code === Err.OK) return last.response!;
       const advice = adviceOf(last.code);
       const isUnknown = advice === "unknownOutcome";
-      if (advice === "never" || (isUnknown && options.isRead !== true)) {
+      const isFinal = advice === "never" || last.code === Err.UNAUTHENTICATED;
+      if (isFinal || (isUnknown && options.isRead !== true)) {
         throw this.#failure(rpc.name, last, options);
       }
       const isRoundOver = this.#chooseNext(address, last);

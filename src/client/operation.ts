@@ -102,6 +102,8 @@ export function step(op: Operation, event: OperationEvent, value: number, now: n
     case "route":
       return onRoute(op, value, now);
     case "noRoute":
+      // Meta is the first to know of a user: waiting does not help.
+      if (value === Err.UNAUTHENTICATED) return onForbidden(op, value);
       // A route query that failed without an answer proves that the operation itself was not sent.
       return onRefused(op, provesNothing(value) ? Err.CONNECT_FAILED : value, now);
     case "session":
@@ -144,6 +146,11 @@ function onSessionExpired(op: Operation, now: number): Action {
   op.error = Err.CANCELLED;
   op.hasSession = false;
   return pause(op, "route", now);
+}
+
+/** No attempt will ever be let in. */
+function onForbidden(op: Operation, code: number): Action {
+  return finish(op, op.maybeDone ? Err.OUTCOME_UNKNOWN : code);
 }
 
 /** Nothing happened this time. */

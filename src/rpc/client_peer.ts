@@ -15,6 +15,8 @@ import type { RpcContext } from "./options.ts";
 import { dial, type Wire } from "./tcp_transport.ts";
 
 const U32_MAX = 0xffffffff;
+/** Why a handshake failed, if a caller can do something with it. */
+const TOLD: ReadonlySet<number> = new Set([Err.PROTOCOL_VERSION, Err.BUSY, Err.UNAUTHENTICATED]);
 
 /** A frame that waits for a connection; a message if it has no call. */
 interface Waiting {
@@ -243,8 +245,7 @@ export class ClientPeer {
     if (wasCurrent) this.#current = undefined;
     if (wasCurrent && this.#dialBy !== Infinity && !this.#isClosed) {
       // It never came to a handshake.
-      const known = code === Err.PROTOCOL_VERSION || code === Err.BUSY;
-      return this.#onDialFailed(known ? code : Err.CONNECT_FAILED, reason);
+      return this.#onDialFailed(TOLD.has(code) ? code : Err.CONNECT_FAILED, reason);
     }
     for (const call of calls) {
       this.#events.finish(call, Err.CONNECTION_LOST, undefined, reason);
@@ -310,11 +311,16 @@ export class ClientPeer {
   #dial(now: number): void {
     this.#dialBy = now + this.#context.settings.connectTimeoutMs;
     const handshakeBy = this.#dialBy;
-    this.#cancelDial = dial(this.#dialAddress, (wire) => {
-      this.#cancelDial = undefined;
-      this.#events.onWire(wire.closed);
-      this.#current = new ClientConnection(wire, this.#context, this, handshakeBy);
-    }, (reason) => this.#onDialFailed(Err.CONNECT_FAILED, reason));
+    this.#cancelDial = dial(
+      this.#dialAddress,
+      (wire) => {
+        this.#cancelDial = undefined;
+        this.#events.onWire(wire.closed);
+        this.#current = new ClientConnection(wire, this.#context, this, handshakeBy);
+      },
+      (reason) => this.#onDialFailed(Err.CONNECT_FAILED, reason),
+      this.#context.dial?.tls,
+    );
   }
 
   #onDialFailed(code: number, reason: string): void {

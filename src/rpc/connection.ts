@@ -8,7 +8,9 @@
 import { Err, errorName } from "../base/errors.ts";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { FrameKind, FrameParser, FrameWriter, HEADER_BYTES } from "./frame.ts";
-import { decodeHello, encodeHello, type Hello, HELLO_BYTES_MAX, misfit } from "./hello.ts";
+import type { Admitted } from "./access_book.ts";
+import { AcceptorHandshake, DialerHandshake } from "./handshake.ts";
+import { HELLO_BYTES_MAX } from "./hello.ts";
 import type { RpcContext } from "./options.ts";
 import type { Wire, WireEvents } from "./tcp_transport.ts";
 
@@ -54,6 +56,9 @@ export class Connection implements WireEvents {
   readonly #owner: ConnectionOwner;
   readonly #isDialer: boolean;
   readonly #handshakeBy: number;
+  #handshake: AcceptorHandshake | DialerHandshake | undefined;
+  /** Who the dialer is; meaningful at the accepting end once open. */
+  admitted: Admitted | undefined;
   readonly #parser: FrameParser;
   readonly #writer = new FrameWriter();
 
@@ -90,7 +95,11 @@ export class Connection implements WireEvents {
     this.peer = wire.remote;
     this.now = this.readAt = this.#progressAt = context.timers.now();
     wire.open(this);
-    if (this.#isDialer) this.send(FrameKind.HELLO, 0, 0, 0, encodeHello(context.identity));
+    if (end === "dialer") {
+      const handshake = new DialerHandshake(context);
+      this.#handshake = handshake;
+      this.send(FrameKind.HELLO, 0, 0, 0, handshake.hello());
+    } else this.#handshake = new AcceptorHandshake(context, wire.certified ?? "");
   }
 
   /** Bytes that wait to be sent. */
@@ -209,9 +218,7 @@ export class Connection implements WireEvents {
 
   #onFrame(frame: FrameParser): void {
     const kind = frame.kind;
-    if (!this.isOpen && kind !== FrameKind.HELLO && kind !== FrameKind.BYE) {
-      return this.#fault(`Frame of kind ${kind} before the handshake`);
-    }
+    if (!this.isOpen && kind !== FrameKind.BYE) return this.#onHandshake(kind, frame.body);
     switch (kind) {
       case FrameKind.REQUEST:
       case FrameKind.ONEWAY:
@@ -229,28 +236,28 @@ export class Connection implements WireEvents {
         return;
       case FrameKind.BYE:
         return this.#onBye(frame);
-      case FrameKind.HELLO:
-        return this.#onHello(frame.body);
+      default:
+        return this.#fault("A second handshake");
     }
   }
 
-  #onHello(body: Uint8Array): void {
-    if (this.isOpen) return this.#fault("A second handshake");
-    let hello: Hello;
-    try {
-      hello = decodeHello(body);
-    } catch (error) {
-      return this.#fault(`The handshake cannot be read: ${(error as Error).message}`);
+  #onHandshake(kind: number, body: Uint8Array): void {
+    const handshake = this.#handshake!;
+    const step = handshake.take(kind, body);
+    const { peerName } = handshake;
+    if (peerName !== "") this.peer = peerName;
+    if (step.fault !== undefined) return this.#fault(step.fault.reason, step.fault.code);
+    const { send, isOpen } = step;
+    if (isOpen === true) {
+      this.#handshake = undefined;
+      this.#parser.frameBytesMax = this.#context.settings.frameBytesMax;
+      this.isOpen = true;
+      this.admitted = handshake.admitted;
+      const { name } = handshake.admitted.principal;
+      if (name !== "" && peerName === "") this.peer = `${name}@${this.#wire.remote}`;
     }
-    if (hello.node !== "") this.peer = hello.node;
-    const reason = misfit(this.#context.identity, hello);
-    if (reason !== undefined) return this.#fault(reason, Err.PROTOCOL_VERSION);
-    this.#parser.frameBytesMax = this.#context.settings.frameBytesMax;
-    this.isOpen = true;
-    if (!this.#isDialer) {
-      this.send(FrameKind.HELLO, 0, 0, 0, encodeHello(this.#context.identity));
-    }
-    this.#owner.onOpen();
+    if (send !== undefined) this.send(send.kind, 0, 0, 0, send.body);
+    if (isOpen === true) this.#owner.onOpen();
   }
 
   #onBye(frame: FrameParser): void {
@@ -279,7 +286,8 @@ export class Connection implements WireEvents {
     this.send(FrameKind.BYE, 0, 0, code, utf8(reason));
     this.flush();
     this.#wire.end();
-    this.#over(code === Err.PROTOCOL_VERSION ? code : Err.CONNECTION_LOST, reason);
+    const isTold = code === Err.PROTOCOL_VERSION || code === Err.UNAUTHENTICATED;
+    this.#over(isTold ? code : Err.CONNECTION_LOST, reason);
   }
 
   #over(code: number, reason: string): void {

@@ -3,6 +3,7 @@
 // the simulator's network.
 
 import type { NodeId } from "../base/ids.ts";
+import type { Principal } from "../schema/access.ts";
 import type { Rpc } from "../schema/rpc.ts";
 
 /** One incoming call, answered exactly once: synchronously or later. Handlers return nothing and no promise. */
@@ -11,6 +12,8 @@ export interface IncomingCall<A> {
   readonly deadline: number;
   /** Who asks, for logs: "host:port" of the socket, or the node's name after the handshake. */
   readonly peer: string;
+  /** Who asks, as far as it was proven. Absent: the own process. */
+  readonly who?: Principal;
   /** Answers. A second answer, or one after the connection closed, is ignored. */
   reply(response: A): void;
   /** Answers with a response that is encoded already (schema/codec.ts); the bytes are copied. */

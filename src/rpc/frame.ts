@@ -31,9 +31,11 @@ export const FrameKind = {
   PONG: 7,
   /** I close: `word` 0 after the running calls, otherwise now, with an error code and a text. */
   BYE: 8,
+  /** Question and answer about who the dialer is, between the two HELLOs. */
+  AUTH: 9,
 } as const;
 
-const KIND_MAX = 8;
+const KIND_MAX = 9;
 // A tail starts small and doubles: a peer that only announces a large frame makes nobody allocate
 // it.
 const TAIL_BYTES_MIN = 4096;

@@ -3,7 +3,7 @@
 // docs/protocol.md, "Frames".
 
 import { decode, encode } from "../schema/codec.ts";
-import { type Of, str, struct, u16 } from "../schema/field.ts";
+import { bytes, type Of, str, struct, u16, withDefault } from "../schema/field.ts";
 import type { RpcIdentity } from "./options.ts";
 
 /**
@@ -15,13 +15,29 @@ export const PROTOCOL_VERSION_MIN = 1;
 /** Largest body of a HELLO, bytes: strangers get no more. */
 export const HELLO_BYTES_MAX = 4096;
 
-const hello = struct({ version: u16, versionMin: u16, cluster: str, node: str, role: str });
+const NOTHING = new Uint8Array(0);
+
+const hello = struct({
+  version: u16,
+  versionMin: u16,
+  cluster: str,
+  node: str,
+  role: str,
+  /** Of a dialer who can prove it; "" = nobody in particular, or whom the certificate names. */
+  user: withDefault(str, ""),
+  nonce: withDefault(bytes, NOTHING),
+  /** Of an acceptor who was asked to prove that it knows the user. */
+  signature: withDefault(bytes, NOTHING),
+});
 
 /** The body of a HELLO frame. */
 export type Hello = Of<typeof hello>;
 
+/** What a HELLO says about authentication. */
+export type HelloProof = Partial<Pick<Hello, "user" | "nonce" | "signature">>;
+
 /** Encodes our own HELLO. */
-export function encodeHello(identity: RpcIdentity): Uint8Array {
+export function encodeHello(identity: RpcIdentity, said: HelloProof = {}): Uint8Array {
   const { cluster, node, role } = identity;
   return encode(hello, {
     version: PROTOCOL_VERSION,
@@ -29,6 +45,9 @@ export function encodeHello(identity: RpcIdentity): Uint8Array {
     cluster,
     node,
     role,
+    user: said.user ?? "",
+    nonce: said.nonce ?? NOTHING,
+    signature: said.signature ?? NOTHING,
   });
 }
 

@@ -6,6 +6,8 @@ import { clearInterval, setInterval } from "node:timers";
 import type { LogCallback } from "../observe/logger.ts";
 import type { AnyRpc } from "../schema/rpc.ts";
 import { RPC_DEFAULTS, type RpcSettings } from "./contract.ts";
+import type { AcceptSecurity, DialSecurity } from "./security.ts";
+import type { Principal } from "../schema/access.ts";
 
 /** Who speaks, as the other side gets to know it in the handshake. */
 export interface RpcIdentity {
@@ -60,6 +62,26 @@ export interface CallObserver {
   refused(rpcCode: number, error: number): void;
 }
 
+/** A request that changes the cluster, or was forbidden, and how it ended. */
+export interface AuditedCall {
+  readonly who: Principal;
+  /** Where from. */
+  readonly peer: string;
+  readonly rpc: AnyRpc;
+  /** Absent: it was refused before it was decoded. */
+  readonly request: unknown;
+  /** One of `Err`, 0 = done. */
+  readonly error: number;
+  readonly detail: string;
+}
+
+/** Keeps what {@link AuditedCall}s and refused log-ins tell. */
+export interface CallAudit {
+  ended(call: AuditedCall): void;
+  /** Somebody did not get in. */
+  refused(peer: string, reason: string): void;
+}
+
 /** Options of a client or server. */
 export interface RpcOptions {
   readonly identity: RpcIdentity;
@@ -71,6 +93,12 @@ export interface RpcOptions {
   readonly timers?: RpcTimers;
   /** Servers only. Default: nobody. */
   readonly observer?: CallObserver;
+  /** Clients only. Default: plain TCP, and nobody in particular. */
+  readonly dial?: DialSecurity;
+  /** Servers only. Default: plain TCP, and everybody may do everything. */
+  readonly accept?: AcceptSecurity;
+  /** Servers only. Default: nobody. */
+  readonly audit?: CallAudit;
 }
 
 /** {@link RpcOptions} with everything filled in. */
@@ -80,6 +108,9 @@ export interface RpcContext {
   readonly log: LogCallback;
   readonly timers: RpcTimers;
   readonly observer: CallObserver | undefined;
+  readonly dial: DialSecurity | undefined;
+  readonly accept: AcceptSecurity | undefined;
+  readonly audit: CallAudit | undefined;
 }
 
 /**
@@ -96,5 +127,8 @@ export function rpcContext(options: RpcOptions): RpcContext {
     log: options.log ?? (() => {}),
     timers: options.timers ?? systemTimers,
     observer: options.observer,
+    dial: options.dial,
+    accept: options.accept,
+    audit: options.audit,
   };
 }

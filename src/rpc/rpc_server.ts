@@ -1,264 +1,17 @@
-// The listening end: dispatches requests to handlers without promises, and protects them.
-// Invariants: a request is answered at most once; past its deadline it does not start, and a running
-// one is forgotten within a tick; a peer has at most `inflightMax` requests running; whatever one
-// connection sends, others do not notice.
+// The listening end: accepts connections, keeps them apart, and closes in order.
+// Invariants: whatever one connection sends, others do not notice; there are at most `connectionsMax`
+// of them, and the listener goes last. What happens on one of them: server_connection.ts.
 // docs/protocol.md, "Frames".
 
 import { Err } from "../base/errors.ts";
-import { utf8 } from "../base/bytes.ts";
-import { decode, encode } from "../schema/codec.ts";
-import type { AnyRpc, Rpc } from "../schema/rpc.ts";
-import { Connection, type ConnectionOwner } from "./connection.ts";
-import type { Handler, IncomingCall, RpcServer } from "./contract.ts";
-import { FrameKind, type FrameParser, HEADER_BYTES } from "./frame.ts";
+import type { Rpc } from "../schema/rpc.ts";
+import type { Handler, RpcServer } from "./contract.ts";
 import { type RpcContext, rpcContext, type RpcOptions, TICK_MS } from "./options.ts";
+import { type ConnectionServer, type Route, ServerConnection } from "./server_connection.ts";
 import { listen, type Listening, type Wire } from "./tcp_transport.ts";
 
-interface Route {
-  readonly rpc: AnyRpc;
-  // deno-lint-ignore no-explicit-any
-  readonly handler: Handler<any, any>;
-}
-
-// A request between dispatch and answer. `peer` and `deadline` are what handlers read.
-class ServerCall implements IncomingCall<unknown> {
-  readonly deadline: number;
-  /** When it was read off the socket, and the observer's name for it; -1 = not observed. */
-  startedAt = 0;
-  tag = -1;
-  readonly #client: ServerConnection;
-  readonly #rpc: AnyRpc;
-  readonly #id: number;
-
-  constructor(client: ServerConnection, rpc: AnyRpc, id: number, deadline: number) {
-    this.deadline = deadline;
-    this.#client = client;
-    this.#rpc = rpc;
-    this.#id = id;
-  }
-
-  get peer(): string {
-    return this.#client.connection.peer;
-  }
-
-  reply(response: unknown): void {
-    if (this.#client.finish(this)) {
-      this.#client.answer(this.#rpc, this.#id, this.tag, encode(this.#rpc.response, response));
-    }
-  }
-
-  replyBytes(response: Uint8Array): void {
-    if (this.#client.finish(this)) this.#client.answer(this.#rpc, this.#id, this.tag, response);
-  }
-
-  fail(code: number, detail = ""): void {
-    if (this.#client.finish(this)) this.#client.fail(this.#rpc, this.#id, this.tag, code, detail);
-  }
-}
-
-// What handlers of one-way messages get: answers go nowhere.
-class NoAnswer implements IncomingCall<unknown> {
-  readonly deadline = Infinity;
-  readonly #client: ServerConnection;
-
-  constructor(client: ServerConnection) {
-    this.#client = client;
-  }
-
-  get peer(): string {
-    return this.#client.connection.peer;
-  }
-
-  reply(): void {}
-  replyBytes(): void {}
-  fail(): void {}
-}
-
-// One accepted connection.
-class ServerConnection implements ConnectionOwner {
-  readonly connection: Connection;
-  readonly #server: TcpRpcServer;
-  readonly #context: RpcContext;
-  readonly #noAnswer: NoAnswer;
-  // Requests that were not answered while they were dispatched. Invariant: holds no request past
-  // its deadline for longer than a tick, so that a handler that never answers cannot use up the
-  // limit.
-  readonly #running = new Set<ServerCall>();
-  #earliest = Infinity;
-  // The request being dispatched, while it is not answered.
-  #dispatched: ServerCall | undefined;
-  // Observed requests of this batch that were answered while they were dispatched.
-  readonly #answeredAtOnce: number[] = [];
-
-  constructor(wire: Wire, server: TcpRpcServer, context: RpcContext) {
-    this.#server = server;
-    this.#context = context;
-    this.#noAnswer = new NoAnswer(this);
-    const { timers, settings } = context;
-    const handshakeBy = timers.now() + settings.frameTimeoutMs;
-    this.connection = new Connection(wire, context, this, "acceptor", handshakeBy);
-  }
-
-  get runningCount(): number {
-    return this.#running.size;
-  }
-
-  onOpen(): void {
-    const { peer } = this.connection;
-    this.#context.log("debug", "Connection accepted", { peer });
-    if (this.#server.isClosing) this.connection.sayBye();
-  }
-
-  onFrame(frame: FrameParser): void {
-    const route = this.#server.routes.get(frame.code);
-    if (frame.kind === FrameKind.ONEWAY) return this.#onMessage(frame, route);
-    const { id, code } = frame;
-    const deadline = this.connection.readAt + frame.word;
-    // The caller no longer waits: work and answer would be for nobody.
-    if (deadline <= this.connection.now) return;
-    if (this.#server.isClosing) {
-      return this.refuse(code, id, Err.CONNECT_FAILED, "The server is closing");
-    }
-    if (route === undefined || route.rpc.kind !== "call") {
-      return this.refuse(code, id, Err.HANDLER_NOT_FOUND, `No handler for request ${code}`);
-    }
-    if (this.#running.size >= this.#context.settings.inflightMax) {
-      return this.refuse(code, id, Err.BUSY, "Too many requests of this connection are running");
-    }
-    let request: unknown;
-    try {
-      request = decode(route.rpc.request, frame.body, route.rpc.name);
-    } catch (error) {
-      return this.refuse(code, id, Err.INVALID_DATA, (error as Error).message);
-    }
-    const call = new ServerCall(this, route.rpc, id, deadline);
-    const { observer } = this.#context;
-    if (observer !== undefined) {
-      call.startedAt = this.connection.readAt;
-      call.tag = observer.started(route.rpc, request, frame.body.length);
-    }
-    this.#dispatched = call;
-    try {
-      route.handler(request, call);
-    } catch (error) {
-      this.#logThrow(route.rpc, error);
-      call.fail(Err.INTERNAL, "The handler failed; see the server's log");
-    }
-    if (this.#dispatched === undefined) return;
-    this.#dispatched = undefined;
-    this.#running.add(call);
-    if (deadline < this.#earliest) this.#earliest = deadline;
-  }
-
-  #onMessage(frame: FrameParser, route: Route | undefined): void {
-    if (route === undefined || route.rpc.kind !== "oneway") {
-      this.#context.log("warn", "Message without a handler dropped", {
-        peer: this.connection.peer,
-        code: frame.code,
-      });
-      return;
-    }
-    let body: unknown;
-    try {
-      body = decode(route.rpc.request, frame.body, route.rpc.name);
-    } catch (error) {
-      this.#context.log("warn", "Message that cannot be decoded dropped", {
-        peer: this.connection.peer,
-        rpc: route.rpc.name,
-        error,
-      });
-      return;
-    }
-    try {
-      route.handler(body, this.#noAnswer);
-    } catch (error) {
-      this.#logThrow(route.rpc, error);
-    }
-  }
-
-  onBatchEnd(): void {
-    this.#server.endBatch();
-    const tags = this.#answeredAtOnce;
-    if (tags.length === 0) return;
-    const { observer, timers } = this.#context;
-    const ms = timers.now() - this.connection.readAt;
-    for (let i = 0; i < tags.length; i++) observer!.took(tags[i]!, ms);
-    tags.length = 0;
-  }
-
-  // A client that leaves closes its socket; there is nothing more to do.
-  onBye(): void {}
-
-  onClose(): void {
-    this.#running.clear();
-    this.#earliest = Infinity;
-    this.#server.forget(this);
-  }
-
-  tick(now: number): void {
-    this.connection.tick(now);
-    if (now < this.#earliest) return;
-    this.#earliest = Infinity;
-    for (const call of this.#running) {
-      if (call.deadline <= now) this.#expire(call, now);
-      else if (call.deadline < this.#earliest) this.#earliest = call.deadline;
-    }
-  }
-
-  #expire(call: ServerCall, now: number): void {
-    this.#running.delete(call);
-    const { observer } = this.#context;
-    if (observer === undefined) return;
-    observer.answered(call.tag, Err.TIMEOUT, 0);
-    observer.took(call.tag, now - call.startedAt);
-  }
-
-  /**
-   * Ends a call; false if it was answered before, is past its deadline, or its connection is gone.
-   */
-  finish(call: ServerCall): boolean {
-    if (this.#dispatched === call) {
-      this.#dispatched = undefined;
-      if (call.tag >= 0) this.#answeredAtOnce.push(call.tag);
-      return this.connection.isOpen;
-    }
-    if (!this.#running.delete(call)) return false;
-    if (call.tag >= 0) {
-      this.#context.observer!.took(call.tag, this.#server.turnNow - call.startedAt);
-    }
-    return true;
-  }
-
-  answer(rpc: AnyRpc, id: number, tag: number, body: Uint8Array): void {
-    const { frameBytesMax } = this.#context.settings;
-    if (body.length + HEADER_BYTES > frameBytesMax) {
-      const detail = `The answer has ${body.length} bytes, a frame at most ${frameBytesMax}`;
-      return this.fail(rpc, id, tag, Err.FRAME_TOO_LARGE, detail);
-    }
-    if (tag >= 0) this.#context.observer!.answered(tag, Err.OK, body.length);
-    this.connection.send(FrameKind.RESPONSE, rpc.code, id, 0, body);
-  }
-
-  /** Answers a request that has started with an error. */
-  fail(rpc: AnyRpc, id: number, tag: number, code: number, detail: string): void {
-    if (tag >= 0) this.#context.observer!.answered(tag, code, 0);
-    this.connection.send(FrameKind.ERROR, rpc.code, id, code, utf8(detail));
-  }
-
-  /** Answers a request that does not start. */
-  refuse(rpcCode: number, id: number, code: number, detail: string): void {
-    this.#context.observer?.refused(rpcCode, code);
-    this.connection.send(FrameKind.ERROR, rpcCode, id, code, utf8(detail));
-  }
-
-  #logThrow(rpc: AnyRpc, error: unknown): void {
-    const { peer } = this.connection;
-    this.#context.log("error", "Handler failed", { rpc: rpc.name, peer, error });
-  }
-}
-
 /** RpcServer over TCP. */
-export class TcpRpcServer implements RpcServer {
+export class TcpRpcServer implements RpcServer, ConnectionServer {
   onBatchEnd: () => void = () => {};
   onDisconnect: (peer: string) => void = () => {};
   /** Handlers by code; read by the connections. */
@@ -270,6 +23,7 @@ export class TcpRpcServer implements RpcServer {
   readonly #connections = new Set<ServerConnection>();
   #listening: Listening | undefined;
   #stopTicks: (() => void) | undefined;
+  #forgetBook: (() => void) | undefined;
   // The time of the running turn of the event loop, -1 before it was asked for.
   #turnNow = -1;
   readonly #endTurn = () => {
@@ -302,8 +56,13 @@ export class TcpRpcServer implements RpcServer {
   }
 
   async listen(address: string): Promise<string> {
-    this.#listening = await listen(address, (wire) => this.#accept(wire));
-    this.#stopTicks = this.#context.timers.every(TICK_MS, () => this.#tick());
+    const { accept, audit, timers } = this.#context;
+    const refused = (peer: string, reason: string) => audit?.refused(peer, reason);
+    this.#listening = await listen(address, (wire) => this.#accept(wire), accept?.tls, refused);
+    this.#forgetBook = accept?.book.onChange(() => {
+      for (const connection of [...this.#connections]) connection.recheck();
+    });
+    this.#stopTicks = timers.every(TICK_MS, () => this.#tick());
     this.#context.log("info", "Listening", { address: this.#listening.address });
     return this.#listening.address;
   }
@@ -323,6 +82,7 @@ export class TcpRpcServer implements RpcServer {
       connection.close(Err.CONNECTION_LOST, "The server is closed");
     }
     this.#stopTicks?.();
+    this.#forgetBook?.();
     // Last: until now a stranger who dialed was told why it may not come in.
     await this.#listening?.close();
   }

@@ -6,6 +6,8 @@
 // Invariant: after `onClose` a wire reports nothing more.
 
 import net from "node:net";
+import tls from "node:tls";
+import type { TlsMaterial } from "./security.ts";
 
 /** What a wire reports. */
 export interface WireEvents {
@@ -19,6 +21,8 @@ export interface WireEvents {
 export interface Wire {
   /** "host:port" of the other end. */
   readonly remote: string;
+  /** Common name of the other end's certificate if our authority signed it; "" or absent = none. */
+  readonly certified?: string;
   /** Settles when the socket is gone for good. */
   readonly closed: Promise<void>;
   /** Starts delivering. */
@@ -40,6 +44,9 @@ export interface Listening {
   close(): Promise<void>;
 }
 
+/** A TLS handshake must be done within, ms. */
+const TLS_HANDSHAKE_MS = 10_000;
+
 /** How long a closing wire waits for its last bytes to leave, ms. */
 export const LINGER_MS = 1000;
 
@@ -59,13 +66,15 @@ function formatAddress(host: string, port: number): string {
 
 class TcpWire implements Wire {
   readonly remote: string;
+  readonly certified: string;
   readonly closed: Promise<void>;
   readonly #socket: net.Socket;
   #events: WireEvents | undefined;
   #reason = "The peer closed the connection";
 
-  constructor(socket: net.Socket) {
+  constructor(socket: net.Socket, certified = "") {
     this.#socket = socket;
+    this.certified = certified;
     this.remote = formatAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0);
     socket.setNoDelay(true);
     socket.on("error", (error: Error) => this.#reason = error.message);
@@ -116,7 +125,7 @@ class TcpWire implements Wire {
 }
 
 /**
- * Connects to "host:port". Exactly one of the callbacks runs, unless the returned function cancels
+ * Connects to "host:port", encrypted if `material` is given. Exactly one of the callbacks runs, unless the returned function cancels
  * before.
  *
  * @returns Cancels the attempt.
@@ -125,6 +134,7 @@ export function dial(
   address: string,
   opened: (wire: Wire) => void,
   failed: (reason: string) => void,
+  material?: TlsMaterial,
 ): () => void {
   let target: { host: string; port: number };
   try {
@@ -133,7 +143,10 @@ export function dial(
     queueMicrotask(() => failed((error as Error).message));
     return () => {};
   }
-  const socket = net.connect({ ...target, noDelay: true });
+  const socket = material === undefined
+    ? net.connect({ ...target, noDelay: true })
+    : tls.connect({ ...target, ...pemOf(material) });
+  const ready = material === undefined ? "connect" : "secureConnect";
   let over = false;
   const onError = (error: Error) => {
     if (over) return;
@@ -141,7 +154,9 @@ export function dial(
     failed(error.message || "Connection failed");
   };
   socket.on("error", onError);
-  socket.once("connect", () => {
+  // A server that speaks TCP only, or dislikes our certificate, just goes away.
+  socket.once("close", () => onError(new Error("The server closed the connection at once")));
+  socket.once(ready, () => {
     if (over) return;
     over = true;
     opened(new TcpWire(socket));
@@ -176,10 +191,54 @@ export function probe(
   });
 }
 
+function pemOf({ cert, key, ca }: TlsMaterial): tls.SecureContextOptions {
+  return { ...(cert === "" ? {} : { cert, key }), ...(ca === "" ? {} : { ca: [ca] }) };
+}
+
+/** Who the other end is, if our authority says so. */
+function certifiedName(socket: tls.TLSSocket): string {
+  if (!socket.authorized) return "";
+  const name: unknown = socket.getPeerCertificate?.()?.subject?.CN;
+  return typeof name === "string" ? name : "";
+}
+
+/** @param refused A connection that did not become an encrypted one, and why. */
+function createServer(
+  material: TlsMaterial | undefined,
+  accepted: (wire: Wire) => void,
+  refused: (remote: string, reason: string) => void,
+): net.Server {
+  if (material === undefined) {
+    return net.createServer({ noDelay: true }, (socket) => accepted(new TcpWire(socket)));
+  }
+  // Certificates are asked for and not demanded: a user may prove himself by a password instead.
+  const options = {
+    ...pemOf(material),
+    requestCert: material.ca !== "",
+    rejectUnauthorized: false,
+  };
+  const server = tls.createServer({ ...options, handshakeTimeout: TLS_HANDSHAKE_MS }, (socket) => {
+    accepted(new TcpWire(socket, certifiedName(socket)));
+  });
+  server.on("tlsClientError", (error: Error, socket: net.Socket) => {
+    refused(
+      formatAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0),
+      error.message,
+    );
+    socket.destroy();
+  });
+  return server;
+}
+
 /** Listens on "host:port" (port 0: any free one). @throws {Error} If it cannot bind. */
-export function listen(address: string, accepted: (wire: Wire) => void): Promise<Listening> {
+export function listen(
+  address: string,
+  accepted: (wire: Wire) => void,
+  material?: TlsMaterial,
+  refused: (remote: string, reason: string) => void = () => {},
+): Promise<Listening> {
   const { host, port } = parseAddress(address);
-  const server = net.createServer({ noDelay: true }, (socket) => accepted(new TcpWire(socket)));
+  const server = createServer(material, accepted, refused);
   return new Promise((resolve, reject) => {
     server.once("error", (error: Error) => {
       reject(new Error(`Cannot listen on ${address}: ${error.message}`, { cause: error }));

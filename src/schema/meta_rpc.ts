@@ -31,6 +31,7 @@ import {
 export const QueryConfig = defineRpc({
   code: 300,
   name: "query_config",
+  access: "user",
   request: { table: str, indices: list(u32, 65536) },
   response: {
     tableId: u32,
@@ -46,6 +47,7 @@ export const QueryConfig = defineRpc({
 export const Beacon = defineRpc({
   code: 310,
   name: "beacon",
+  access: "server",
   request: {
     node: str,
     /** Identifies this start of the process; larger = newer. */
@@ -72,6 +74,7 @@ export const Beacon = defineRpc({
 export const ConfigSync = defineRpc({
   code: 311,
   name: "config_sync",
+  access: "server",
   request: {
     node: str,
     incarnation: u53,
@@ -93,6 +96,7 @@ export const ConfigSync = defineRpc({
 export const UpdateConfig = defineRpc({
   code: 312,
   name: "update_config",
+  access: "server",
   request: {
     change: configChange,
     node: str,
@@ -142,6 +146,8 @@ export const CreateTable = defineRpc({
 export const DropTable = defineRpc({
   code: 321,
   name: "drop_table",
+  access: "user",
+  audited: true,
   request: {
     name: str,
     /** 0 = the cluster's default. */ reserveSeconds: u53,
@@ -160,6 +166,8 @@ export const RecallTable = defineRpc({
 export const RenameTable = defineRpc({
   code: 323,
   name: "rename_table",
+  access: "user",
+  audited: true,
   request: { oldName: str, newName: str },
   response: {},
 });
@@ -176,6 +184,7 @@ export const tableHealth = struct({
 export const ListTables = defineRpc({
   code: 324,
   name: "list_tables",
+  access: "user",
   request: { status: optional(tableStatus) },
   response: { tables: list(tableInfo, 100_000), health: list(tableHealth, 100_000) },
 });
@@ -183,6 +192,8 @@ export const ListTables = defineRpc({
 export const UpdateTableEnvs = defineRpc({
   code: 325,
   name: "update_table_envs",
+  access: "user",
+  audited: true,
   request: {
     table: str,
     action: choice("set", "delete", "clear"),
@@ -196,6 +207,8 @@ export const UpdateTableEnvs = defineRpc({
 export const SetMaxReplicaCount = defineRpc({
   code: 326,
   name: "set_max_replica_count",
+  access: "user",
+  audited: true,
   request: { table: str, maxReplicaCount: u16 },
   response: { previous: u16 },
 });
@@ -219,6 +232,7 @@ export type NodeInfo = Of<typeof nodeInfo>;
 export const ListNodes = defineRpc({
   code: 330,
   name: "list_nodes",
+  access: "user",
   request: {},
   response: { nodes: list(nodeInfo, 10_000) },
 });
@@ -229,6 +243,7 @@ export type FunctionLevel = Of<typeof functionLevel>;
 export const ClusterInfo = defineRpc({
   code: 331,
   name: "cluster_info",
+  access: "user",
   request: {},
   response: {
     cluster: str,

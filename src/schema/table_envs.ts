@@ -3,6 +3,8 @@
 // setting. Meta checks, stores and distributes them; replica servers act on those they know. Invariant: whatever
 // `envProblem` lets pass, `parseTableEnvs` understands. See docs/data_api.md, "Table variables".
 
+import { RIGHT_ENVS, type TableRights, tableRights, USER_NAME } from "./access.ts";
+
 const BOOL = { pattern: /^(true|false)$/, expected: "true or false" };
 const COUNT = { pattern: /^\d{1,9}$/, expected: "an integer from 0" };
 const LONG = { pattern: /^\d{1,15}$/, expected: "an integer from 0" };
@@ -18,6 +20,12 @@ const THROTTLE = {
 const TEXT = { pattern: /^[\s\S]{0,4096}$/, expected: "at most 4096 characters" };
 const LEVEL = { pattern: /^(-1|[1-9]\d?)$/, expected: "-1 or a level from 1" };
 const BOTTOMMOST = { pattern: /^(force|skip)$/, expected: "force or skip" };
+
+const ONE_USER = USER_NAME.source.slice(1, -1);
+const USERS = {
+  pattern: new RegExp(`^(${ONE_USER}( *, *${ONE_USER}){0,199})?$`),
+  expected: "at most 200 names of users with commas between them",
+};
 
 const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expected: string }>> = {
   "business.info": TEXT,
@@ -50,7 +58,7 @@ const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expect
     pattern: /^([2-9]\d|[1-9]\d{2,11})$/,
     expected: "milliseconds from 20",
   },
-  "replica_access_controller.allowed_users": TEXT,
+  ...Object.fromEntries(Object.keys(RIGHT_ENVS).map((env) => [env, USERS])),
   "rocksdb.usage_scenario": {
     pattern: /^(normal|prefer_write|bulk_load)$/,
     expected: "normal, prefer_write or bulk_load",
@@ -99,6 +107,7 @@ export interface DenyRule {
 export interface TableEnvs {
   /** TTL of rows written without one, seconds; 0 = none. */
   readonly defaultTtlSeconds: number;
+  readonly rights: TableRights;
   readonly deny: DenyRule | undefined;
   /** Requests per second. */
   readonly reads: RateLimit | undefined;
@@ -130,6 +139,7 @@ export function parseTableEnvs(envs: ReadonlyMap<string, string>): TableEnvs {
   };
   return {
     defaultTtlSeconds: number("default_ttl") ?? 0,
+    rights: tableRights(envs),
     deny: parseDeny(valid("replica.deny_client_request")),
     reads: limit("replica.read_throttling"),
     staleReads: limit("replica.backup_request_throttling"),

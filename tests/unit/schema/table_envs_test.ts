@@ -49,10 +49,13 @@ Deno.test("parseTableEnvs reads every variable a replica acts on", () => {
       "replica.read_throttling_by_size": "10K",
       "replica.slow_query_threshold": "50",
       "replica.rocksdb_iteration_threshold_time_ms": "0",
+      "replica_access_controller.allowed_users": "ada, bob",
+      "replica_access_controller.admin_users": "bob",
       "business.info": "nothing to us",
     }),
     {
       defaultTtlSeconds: 60,
+      rights: { restricted: true, users: new Map([["ada", 3], ["bob", 7]]) },
       deny: { mode: "reconfig", what: "write" },
       reads: { delay: { units: 2048, ms: 20 }, reject: { units: 1024 * 1024, ms: 30 } },
       staleReads: { delay: { units: 5, ms: 1 }, reject: undefined },
@@ -75,4 +78,14 @@ Deno.test("parseTableEnvs limits read bytes by the reject half of the long form 
 Deno.test("parseTableEnvs takes what it cannot read as not set", () => {
   assert.deepEqual(parse({}), NO_ENVS);
   assert.deepEqual(parse({ "default_ttl": "x", "replica.read_throttling": "1*delay" }), NO_ENVS);
+});
+
+Deno.test("envProblem takes lists of users only", () => {
+  const problem = (value: string) => envProblem("replica_access_controller.read_users", value);
+  for (const good of ["", "ada", "ada,bob", "ada , b.o-b@example"]) {
+    assert.equal(problem(good), undefined, good);
+  }
+  for (const bad of ["*", "ada,", "ada bob", "@cluster", "x".repeat(65)]) {
+    assert.notEqual(problem(bad), undefined, bad);
+  }
 });
