@@ -110,6 +110,7 @@ export class LocalCluster {
       `--cluster=${this.cluster}`,
       `--listen=${entry.address}`,
       `--data-dir=${paths.dataDir}`,
+      ...(entry.http === undefined ? [] : [`--http=${entry.http}`]),
       ...(entry.role === "replica" ? [`--meta=${this.metas.join(",")}`] : this.#storeFlags()),
       ...this.#flags[entry.role],
       ...this.#flagsOf(name),
@@ -190,16 +191,18 @@ export function readyAddress(output: string): string | undefined {
 
 /** @throws {Error} If somebody else listens on one of the addresses. */
 function checkPorts(servers: readonly ServerEntry[]): void {
-  for (const { name, address } of servers) {
-    const [hostname, port] = address.split(":");
-    try {
-      Deno.listen({ hostname: hostname!, port: Number(port) }).close();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-      throw new Error(
-        `Cannot start "${name}": ${address} is in use; stop what listens there, or choose another ` +
-          `--dir and --port-base`,
-      );
+  for (const { name, address, http } of servers) {
+    for (const used of http === undefined ? [address] : [address, http]) {
+      const [hostname, port] = used.split(":");
+      try {
+        Deno.listen({ hostname: hostname!, port: Number(port) }).close();
+      } catch (error) {
+        if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+        throw new Error(
+          `Cannot start "${name}": ${used} is in use; stop what listens there, or choose another ` +
+            `--dir and --port-base`,
+        );
+      }
     }
   }
 }

@@ -54,6 +54,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   status: { brief: "Servers, and what meta says of them", argument: "", run: status },
   list: { brief: "Servers, their addresses and processes", argument: "", run: list },
   kill: { brief: "Kill a server as a crash would: 2 or r2, m1", argument: "<n>", run: kill },
+  "stop-one": { brief: "Stop a server as for maintenance", argument: "<n>", run: stopOne },
   "start-one": { brief: "Start a server that does not run", argument: "<n>", run: startOne },
   clear: { brief: "Remove all data of a stopped onebox", argument: "", run: clear },
 };
@@ -225,6 +226,7 @@ async function bringUp(
   const nodes = cluster.replicas.length;
   const members = Math.min(3, nodes);
   const probe = new Probe(CLUSTER, cluster.metas);
+  let dashboard: string;
   try {
     if (!(await probe.waitForNodes(nodes, READY_MS))) {
       throw new Error(`The servers do not find each other; their logs are in "${options.dir}"`);
@@ -233,16 +235,28 @@ async function bringUp(
     if (!(await probe.waitForTable(TABLE.name, members, READY_MS))) {
       throw new Error(`Table "${TABLE.name}" does not serve; see the logs in "${options.dir}"`);
     }
+    dashboard = await dashboardOf(probe, cluster);
   } finally {
     await probe.close();
   }
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   if (options.json) console.log(JSON.stringify(describe(cluster)));
-  else console.log(greeting(cluster, options, seconds));
+  else console.log(greeting(cluster, options, { seconds, dashboard }));
   return servers;
 }
 
-function greeting(cluster: LocalCluster, options: Options, seconds: string): string {
+/** Where a browser finds the dashboard; "" if the servers do not answer HTTP. */
+async function dashboardOf(probe: Probe, cluster: LocalCluster): Promise<string> {
+  const [meta = ""] = cluster.metas;
+  const port = await probe.httpPort(meta);
+  return port === 0 ? "" : `http://${meta.replace(/\d+$/, String(port))}/`;
+}
+
+function greeting(
+  cluster: LocalCluster,
+  options: Options,
+  { seconds, dashboard }: { readonly seconds: string; readonly dashboard: string },
+): string {
   const metas = cluster.metas.join(",");
   const flag = metas === "127.0.0.1:34601" ? "" : ` --meta ${metas}`;
   const where = options.given.has("dir") ? ` --dir ${options.dir}` : "";
@@ -256,6 +270,7 @@ function greeting(cluster: LocalCluster, options: Options, seconds: string): str
     "Connect from another terminal:",
     `  ${self} shell${flag}`,
     `  ${self} shell${flag} -e "use ${TABLE.name}; set h s v; get h s"`,
+    ...(dashboard === "" ? [] : [`Look at it in a browser: ${dashboard}`]),
     "",
     options.detach ? `Stop it: ${self} onebox stop${where}` : "Ctrl-C stops it; the data stays.",
   ].join("\n");
@@ -324,6 +339,14 @@ async function kill(options: Options, argument: string): Promise<number> {
   const { name, pid } = cluster.entry(nameOf(argument));
   if (!(await cluster.kill(name))) throw new Error(`"${name}" does not run`);
   console.log(`Killed ${name} (pid ${pid})`);
+  return 0;
+}
+
+async function stopOne(options: Options, argument: string): Promise<number> {
+  const cluster = existing(options);
+  const { name, pid } = cluster.entry(nameOf(argument));
+  if (!(await cluster.stop(name))) throw new Error(`"${name}" does not run`);
+  console.log(`Stopped ${name} (pid ${pid})`);
   return 0;
 }
 

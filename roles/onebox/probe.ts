@@ -6,6 +6,7 @@ import { Err, StoreError } from "../../src/base/errors.ts";
 import { MetaClient } from "../../src/client/meta_client.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
+import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { CreateTable, ListNodes, ListTables, QueryConfig } from "../../src/schema/meta_rpc.ts";
 import { waitFor } from "./processes.ts";
 
@@ -47,6 +48,11 @@ export class Probe {
         healthy: health.find((entry) => entry.tableId === tableId)?.healthy ?? 0,
       })),
     };
+  }
+
+  /** Port at which a server answers HTTP; 0 = it does not. @throws {StoreError} If it does not answer. */
+  async httpPort(address: string): Promise<number> {
+    return (await this.#rpc.call(address, ServerInfo, {}, CALL_MS)).httpPort;
   }
 
   /** Waits until `count` replica servers are alive. @returns False after `timeoutMs`. */

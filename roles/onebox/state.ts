@@ -9,6 +9,8 @@ export interface ServerEntry {
   readonly role: "meta" | "replica";
   /** Where it listens; port 0 until its first start told the port. Its identity: kept across restarts. */
   readonly address: string;
+  /** Where it answers HTTP; absent = the settings' default. */
+  readonly http?: string;
   /** Process id while it should be running; 0 after it was stopped or killed on request. */
   readonly pid: number;
 }
@@ -64,7 +66,8 @@ function isEntry(value: unknown): value is ServerEntry {
   return typeof entry === "object" && entry !== null &&
     /^[mr][1-9]\d*$/.test(String(entry.name)) &&
     (entry.role === "meta" || entry.role === "replica") &&
-    /:\d+$/.test(String(entry.address)) && Number.isSafeInteger(entry.pid) && entry.pid! >= 0;
+    /:\d+$/.test(String(entry.address)) && /^undefined$|:\d+$/.test(String(entry.http)) &&
+    Number.isSafeInteger(entry.pid) && entry.pid! >= 0;
 }
 
 /** Replaces the state of `dir`. */
@@ -77,20 +80,23 @@ export function writeState(dir: string, state: OneboxState): void {
 
 /** The servers of a new onebox. `portBase` 0 lets the kernel choose the ports. */
 export function planServers(metas: number, replicas: number, portBase: number): ServerEntry[] {
-  const address = (port: number) => `127.0.0.1:${portBase === 0 ? 0 : port}`;
-  const servers: ServerEntry[] = [];
-  for (let i = 0; i < metas; i++) {
-    servers.push({ name: `m${i + 1}`, role: "meta", address: address(portBase + i), pid: 0 });
-  }
-  for (let i = 0; i < replicas; i++) {
-    const port = portBase + REPLICA_PORT_OFFSET + i;
-    servers.push({ name: `r${i + 1}`, role: "replica", address: address(port), pid: 0 });
-  }
-  return servers;
+  const entry = (role: ServerEntry["role"], index: number): ServerEntry => {
+    const name = `${role === "meta" ? "m" : "r"}${index + 1}`;
+    if (portBase === 0) return { name, role, address: "127.0.0.1:0", pid: 0 };
+    const port = portBase + (role === "meta" ? 0 : REPLICA_PORT_OFFSET) + index;
+    const http = `127.0.0.1:${port + HTTP_PORT_OFFSET}`;
+    return { name, role, address: `127.0.0.1:${port}`, http, pid: 0 };
+  };
+  return [
+    ...Array.from({ length: metas }, (_, i) => entry("meta", i)),
+    ...Array.from({ length: replicas }, (_, i) => entry("replica", i)),
+  ];
 }
 
 /** Replica servers listen so far above the meta servers: 34601 and 34801. */
 export const REPLICA_PORT_OFFSET = 200;
+/** A server answers HTTP so far above its own port: 34901 and 35101. */
+const HTTP_PORT_OFFSET = 300;
 
 /** The name a user meant: "r2", "m1", or "2" for "r2". */
 export function nameOf(word: string): string {
