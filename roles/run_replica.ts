@@ -15,20 +15,19 @@ export function runReplica(brief: string, args: readonly string[]): Promise<numb
 
 async function assemble(process: ServerProcess): Promise<string> {
   const { settings, live, log, lifecycle, http, metrics: registry } = process;
-  const { listen, advertise, labels, meta, dataDir, logDir } = settings.replicaServer;
+  const { listen, advertise, labels, meta, dataDir, logDir, shardPort } = settings.replicaServer;
   const { beaconIntervalMs, leaseMs } = settings.detector;
-  // The cores look at this object whenever they decide something: a new value counts from then on.
-  const replication = { ...settings.replication };
-  live.onChange((next) => Object.assign(replication, next.replication));
   const replica = await startReplica({
     listen,
     advertise,
     labels,
+    shards: shardsOf(settings.replicaServer.shards, navigator.hardwareConcurrency),
+    shardPort,
     cluster: settings.process.cluster,
     metas: meta,
     dataDir: absolutePath(dataDir),
     logDir: logDir === "" ? "" : absolutePath(logDir),
-    replication,
+    replication: settings.replication,
     server: { ...SERVER_DEFAULTS, ...settings.contact, beaconIntervalMs, leaseMs },
     logs: settings.logs,
     engine: settings.engine,
@@ -40,8 +39,19 @@ async function assemble(process: ServerProcess): Promise<string> {
     logger: log.logger("replica"),
     registry,
   });
+  live.onChange((next) => replica.configure(next.replication));
   lifecycle.onStop("replica server", () => replica.close());
-  http?.add(REPLICA_ROUTES, replicaHandlers(() => replica.host.view()));
+  http?.add(REPLICA_ROUTES, replicaHandlers(() => replica.view()));
   http?.setReadiness(() => replica.readiness());
   return replica.address;
+}
+
+/** Below so many cores one thread serves: the others are for clients, compaction and the other servers. */
+const CORES_PER_SHARD = 4;
+const SHARDS_CHOSEN_MAX = 8;
+
+/** The number of shards for a setting. @param wanted 0 = as many as fit the machine. */
+export function shardsOf(wanted: number, cores: number): number {
+  if (wanted > 0) return wanted;
+  return Math.max(1, Math.min(SHARDS_CHOSEN_MAX, Math.floor(cores / CORES_PER_SHARD)));
 }

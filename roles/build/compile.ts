@@ -26,6 +26,9 @@ const PREBUILDS: Readonly<Record<string, string>> = {
   "aarch64-unknown-linux-gnu": "linux-arm64",
 };
 
+/** Modules that are started as Workers. */
+const WORKERS = ["roles/replica/shard_worker.ts"];
+
 const FLAGS = {
   target: choice(Object.keys(MACHINES), {
     default: Deno.build.target,
@@ -109,6 +112,8 @@ export async function compile(root: string, target: string, output: string): Pro
     ...["--target", target, "--output", part],
     ...unusedIn(root, target).flatMap((path) => ["--exclude", path]),
     ...assetsIn(root, "roles").flatMap((path) => ["--include", path]),
+    // Programs of threads: the compiler does not follow `new Worker`.
+    ...WORKERS.flatMap((path) => ["--include", path]),
     "roles/main.ts",
   ];
   const env = { RUST_MIN_STACK: String(STACK_BYTES), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };

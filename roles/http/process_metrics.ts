@@ -23,18 +23,27 @@ export function watchProcess(
   { version, role, cluster, startedAt }: ProcessIdentity,
 ): () => void {
   const { process } = registry.live;
+  const unwatch = watchThread(registry);
   process.info.child(version, role, cluster, Deno.version.deno).set(1);
   process.startTime.child().set(startedAt / 1000);
   registry.onScrape(() => {
-    const { rss, heapUsed, heapTotal, external } = Deno.memoryUsage();
-    process.residentBytes.child().set(rss);
-    process.heapUsedBytes.child().set(heapUsed);
-    process.heapTotalBytes.child().set(heapTotal);
-    process.externalBytes.child().set(external);
+    process.residentBytes.child().set(Deno.memoryUsage().rss);
     const { user, system } = nodeProcess.cpuUsage();
     process.cpuSeconds.child().value = (user + system) / 1e6;
     const fds = openFds();
     if (fds !== undefined) process.openFds.child().set(fds);
+  });
+  return unwatch;
+}
+
+/** Begins to measure what every thread has of its own: heap and event loop. @returns A function that ends it. */
+export function watchThread(registry: MetricRegistry<typeof METRICS>): () => void {
+  const { process } = registry.live;
+  registry.onScrape(() => {
+    const { heapUsed, heapTotal, external } = Deno.memoryUsage();
+    process.heapUsedBytes.child().set(heapUsed);
+    process.heapTotalBytes.child().set(heapTotal);
+    process.externalBytes.child().set(external);
   });
   const delay = process.loopDelaySeconds.child();
   let due = performance.now() + LOOP_BEAT_MS;

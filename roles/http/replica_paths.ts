@@ -1,4 +1,4 @@
-// Answers of a replica server's own HTTP paths, from what its shard shows.
+// Answers of a replica server's own HTTP paths, from what its shards show.
 
 import { formatPartition, indexOf, tableOf } from "../../src/base/ids.ts";
 import { DATA_VERSION } from "../../src/schema/value_format.ts";
@@ -7,22 +7,25 @@ import { type Handlers, problem } from "./route.ts";
 import type { REPLICA_ROUTES } from "./routes.ts";
 
 /** Handlers of {@link REPLICA_ROUTES}. */
-export function replicaHandlers(view: () => ShardView): Handlers<typeof REPLICA_ROUTES> {
+export function replicaHandlers(
+  view: () => Promise<Pick<ShardView, "replicas" | "tableNames">>,
+): Handlers<typeof REPLICA_ROUTES> {
   return {
-    "/replica/replicas": () => {
-      const { replicas, tableName } = view();
+    "/replica/replicas": async () => {
+      const { replicas, tableNames } = await view();
       const rows = replicas.toSorted((a, b) => a.partition - b.partition).map((report) => {
         const { partition, ...rest } = report;
-        return [formatPartition(partition), { table: tableName(tableOf(partition)), ...rest }];
+        return [formatPartition(partition), { table: tableNames.get(tableOf(partition)), ...rest }];
       });
       return { json: Object.fromEntries(rows) };
     },
-    "/replica/data_version": ({ args }) => {
+    "/replica/data_version": async ({ args }) => {
       const given = args.get("app_id")!;
       if (!/^\d{1,10}$/.test(given)) {
         return problem(400, `Argument "app_id" is "${given}": expected the number of a table`);
       }
-      const own = view().replicas.filter(({ partition }) => tableOf(partition) === Number(given));
+      const { replicas } = await view();
+      const own = replicas.filter(({ partition }) => tableOf(partition) === Number(given));
       if (own.length === 0) return problem(404, `No replica of table ${given} is stored here`);
       // Every replica writes the one version; others are only read.
       const rows = own.map(({ partition }) =>

@@ -1,6 +1,6 @@
 // How the control part of a replica server (beacons, config sync) and a shard talk: plain messages, so that
-// a shard may live in its own thread. The one exception is the lease, which every read checks: two numbers
-// in memory that both sides see. Rules: docs/protocol.md, "Reads" (R8).
+// a shard may live in its own thread (shard_thread.ts). The one exception is the lease, which every read checks:
+// two numbers in memory that both sides see. Rules: docs/protocol.md, "Reads" (R8).
 
 import type { Clock, Now } from "../../src/base/clock.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
@@ -57,15 +57,23 @@ export type ShardReport =
 const MONO = 0;
 const WALL = 1;
 
-/** The lease as every reader of a shard sees it. */
+/**
+ * The lease as every reader of a shard sees it. Both numbers are 8 bytes at their natural alignment, which the
+ * machines this runs on read and write as a whole; a reader that sees one of an older beacon only stops earlier.
+ */
 export class LeaseGate {
   readonly #deadlines: Float64Array;
   readonly #clock: Clock;
+  readonly #aheadMs: number;
 
-  /** @param memory 16 bytes; shared by the control part (writer) and the shards (readers). */
-  constructor(clock: Clock, memory: ArrayBufferLike = new ArrayBuffer(16)) {
+  /**
+   * @param memory 16 bytes or more; shared by the control part (writer) and the shards (readers).
+   * @param aheadMs By how much the writer's monotonic clock is ahead of this one, at most (worker_clock.ts).
+   */
+  constructor(clock: Clock, memory: ArrayBufferLike = new ArrayBuffer(16), aheadMs = 0) {
     this.#clock = clock;
-    this.#deadlines = new Float64Array(memory);
+    this.#deadlines = new Float64Array(memory, 0, 2);
+    this.#aheadMs = aheadMs;
   }
 
   /** Sets both deadlines: monotonic ms and Unix ms. */
@@ -77,7 +85,7 @@ export class LeaseGate {
   /** For how long the lease holds, ms; 0 = it does not. */
   get remainingMs(): number {
     const now = this.#clock.now();
-    const mono = this.#deadlines[MONO]! - now.mono;
+    const mono = this.#deadlines[MONO]! - this.#aheadMs - now.mono;
     return Math.max(0, Math.min(mono, this.#deadlines[WALL]! - now.wall));
   }
 
@@ -88,6 +96,7 @@ export class LeaseGate {
 
   /** The same for a reading of the clock that was taken in this turn of the event loop. */
   heldAt(now: Now): boolean {
-    return now.mono < this.#deadlines[MONO]! && now.wall < this.#deadlines[WALL]!;
+    return now.mono + this.#aheadMs < this.#deadlines[MONO]! &&
+      now.wall < this.#deadlines[WALL]!;
   }
 }

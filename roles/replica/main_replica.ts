@@ -1,11 +1,10 @@
-// Assembles and starts a replica server. The order matters: the directory is locked and the incarnation is
-// durable before anything is read; logs are recovered before engines open; every stored replica has its core
-// before the first request can arrive; beacons come last. Stopping goes the other way round, and every
-// engine is closed before the process may end. Page: docs/storage_layout.md, docs/protocol.md, "Restart".
+// Assembles and starts a replica server: the control part, and its shards in this thread (one) or each in its own
+// (several). The order matters: the directory is locked and the incarnation is durable before anything is read;
+// all shards have recovered before the first one serves; beacons come last. Stopping goes the other way round.
+// Pages: docs/storage_layout.md, docs/ARCHITECTURE.md, "Shards".
 
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { Files } from "../../src/base/files.ts";
-import { formatPartition, type NodeId } from "../../src/base/ids.ts";
 import { callbackOf, type Logger } from "../../src/observe/logger.ts";
 import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
@@ -13,38 +12,21 @@ import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
-import { TcpRpcServer } from "../../src/rpc/rpc_server.ts";
-import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { type DataDir, openDataDir } from "../../storage/data_dir.ts";
 import { diskFiles } from "../../storage/disk_files.ts";
-import { EngineError } from "../../storage/engine.ts";
-import { type LevelOptions, openLevelEngine } from "../../storage/level_engine.ts";
-import type { SharedLog } from "../../storage/log.ts";
-import {
-  type RecoveredReplica,
-  recoverShard,
-  removeForeignSharedLogs,
-} from "../../storage/recover_shard.ts";
-import { GenerationSource } from "../../storage/replica_dir.ts";
-import { RequestMetrics } from "../request_metrics.ts";
+import type { LevelOptions } from "../../storage/level_engine.ts";
+import { removeForeignSharedLogs } from "../../storage/recover_shard.ts";
 import { nodeName } from "../node_name.ts";
-import { LeaseGate } from "./control_link.ts";
+import { LeaseGate, type ShardReport } from "./control_link.ts";
 import { diskSpaceOf } from "./disk_space.ts";
-import { CondemnedError, DiskStores } from "./disk_stores.ts";
-import { registerCommands } from "./remote_commands.ts";
-import { ReplicaMetrics } from "./replica_metrics.ts";
-import type { OpenedReplica } from "./replica_store.ts";
+import { serverCommands } from "./remote_commands.ts";
+import { collectControl, type ShardView } from "./replica_metrics.ts";
 import { ServerDriver } from "./server_driver.ts";
-import { ShardHost } from "./shard_host.ts";
-
-/** Settings of both logs; names and bounds in src/config/replica_settings.ts. */
-export interface LogSettings {
-  readonly fsync: "group" | "none";
-  readonly sharedLogSegmentBytes: number;
-  readonly privateLogSegmentBytes: number;
-  readonly privateLogSyncIntervalMs: number;
-  readonly privateLogReserveBytes: number;
-}
+import { Shard, TICK_MS } from "./shard.ts";
+import type { ShardHost } from "./shard_host.ts";
+import type { LogSettings, RunRemote, ShardLink, ShardPlan } from "./shard_link.ts";
+import { ShardThread } from "./shard_thread.ts";
+import { makeMemory, Watch } from "./shared_memory.ts";
 
 /** What a replica server is started with. */
 export interface ReplicaOptions {
@@ -54,6 +36,10 @@ export interface ReplicaOptions {
   readonly advertise?: string;
   /** Where this server is: zone, rack, host. @default nothing */
   readonly labels?: ReadonlyMap<string, string>;
+  /** Threads that serve partitions. @default 1: this thread does */
+  readonly shards?: number;
+  /** Port of the second shard, the next ones follow; the first one has that of `listen`. @default 0: free ones */
+  readonly shardPort?: number;
   readonly cluster: string;
   /** "host:port" of every meta server; at least one. */
   readonly metas: readonly string[];
@@ -72,36 +58,34 @@ export interface ReplicaOptions {
   readonly httpPort?: number;
   readonly version?: string;
   readonly logger: Logger;
-  /** @default The disk of this machine. */
+  /** For one shard only. @default The disk of this machine. */
   readonly files?: Files;
+  /** For one shard only. */
   readonly clock?: Clock;
   /** Where metrics go. @default Nowhere */
   readonly registry?: MetricRegistry<typeof METRICS>;
+  /** A shard failed in a way nobody foresaw. @default It counts as an uncaught exception: the process ends */
+  readonly onFault?: (error: Error) => void;
 }
 
 /** A started server. */
 export interface RunningReplica {
   /** "host:port" that others reach it at, its name in the cluster. */
   readonly address: string;
+  /** The replicas, if there is one shard. @throws {Error} If they live in other threads. */
   readonly host: ShardHost;
   readonly control: ServerDriver;
+  /** Ports that others reach the shards at, in the order of the shards. */
+  readonly shardPorts: readonly number[];
+  /** What all shards store. */
+  view(): Promise<Pick<ShardView, "replicas" | "tableNames">>;
+  /** Takes new values of settings that may change. */
+  configure(replication: ReplicaSettings): void;
   /** Why this server does not serve now; "" if it does. */
   readiness(): string;
   /** Refuses new work, answers what runs, closes everything. Idempotent. */
   close(): Promise<void>;
 }
-
-/** Every replica, the lease and config sync live by this beat. */
-const TICK_MS = 50;
-/** Engines opened at the same time. */
-const OPENING_MAX = 4;
-/**
- * A disk that syncs within this on average is synced on the event loop (storage/group_sync.ts). With both cores busy
- * 5.0-5.7 k set/s against 4.1-4.8 k in the background, and P50 0.9-1.1 against 1.1-1.3 ms at 1 outstanding.
- */
-const INLINE_SYNC_MS_MAX = 2;
-/** Running requests get so long to end when the server stops. */
-const CLOSE_GRACE_MS = 1000;
 
 /**
  * Starts a replica server; resolves when it listens. It serves as soon as meta has answered its first beacon.
@@ -112,234 +96,224 @@ const CLOSE_GRACE_MS = 1000;
 export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const { files = diskFiles, clock = systemClock } = options;
   const dataDir = await openDataDir(files, options.dataDir, Math.floor(clock.now().wall / 1000));
+  const server = new ReplicaServer({ ...options, files, clock }, dataDir);
   try {
-    return await start({ ...options, files, clock }, dataDir);
+    await server.start();
+    return server;
   } catch (error) {
-    dataDir.release();
+    await server.abandon();
     throw error;
   }
 }
 
-type Complete = ReplicaOptions & {
-  readonly files: Files;
-  readonly clock: Clock;
-  readonly observers?: Observers | undefined;
-};
+type Complete = ReplicaOptions & { readonly files: Files; readonly clock: Clock };
 
-/** What counts, if somebody asks for metrics. */
-interface Observers {
-  readonly registry: MetricRegistry<typeof METRICS>;
-  readonly requests: RequestMetrics;
-  readonly metrics: ReplicaMetrics;
-}
+class ReplicaServer implements RunningReplica {
+  readonly #options: Complete;
+  readonly #dataDir: DataDir;
+  readonly #shards: ShardLink[] = [];
+  readonly #memory: SharedArrayBuffer;
+  readonly #lease: LeaseGate;
+  readonly #replication: ReplicaSettings;
+  #remote: RunRemote = () => Promise.reject(new Error("The server is starting"));
+  #control: ServerDriver | undefined;
+  #client: TcpRpcClient | undefined;
+  #ticking: ReturnType<typeof setInterval> | undefined;
+  #closing: Promise<void> | undefined;
+  #trouble = "";
+  address = "";
+  shardPorts: number[] = [];
 
-function observersOf(options: Complete): Observers | undefined {
-  const { registry, clock } = options;
-  if (registry === undefined) return undefined;
-  const requests = new RequestMetrics(registry.live.requests);
-  return { registry, requests, metrics: new ReplicaMetrics(registry.live, clock) };
-}
+  constructor(options: Complete, dataDir: DataDir) {
+    this.#options = options;
+    this.#dataDir = dataDir;
+    this.#memory = makeMemory(this.#shardCount);
+    this.#lease = new LeaseGate(options.clock, this.#memory);
+    this.#replication = { ...options.replication };
+  }
 
-async function start(given: Complete, dataDir: DataDir): Promise<RunningReplica> {
-  const observers = observersOf(given);
-  const options = { ...given, observers };
-  const { files, clock, logger, logs } = options;
-  const { incarnation } = dataDir;
-  const logDir = options.logDir ?? "";
-  const stores = new DiskStores({
-    files,
-    dataDir: options.dataDir,
-    generations: new GenerationSource(incarnation),
-    openEngine: (dir) => openLevelEngine(dir, options.engine),
-    privateSegmentBytes: logs.privateLogSegmentBytes,
-    privateReserveBytes: logs.privateLogReserveBytes,
-  }, () => clock.now().wall);
-  const { sharedLog, replicas } = await recover(options, stores, incarnation);
-  await removeForeignSharedLogs(files, logDir === "" ? options.dataDir : logDir, 1);
-  const identity = { cluster: options.cluster, role: "replica" };
-  const rpc = { settings: options.rpc ?? {}, log: callbackOf(logger) };
-  const server = new TcpRpcServer({
-    ...rpc,
-    identity: { ...identity, node: "" },
-    ...(observers === undefined ? {} : { observer: observers.requests }),
-  });
-  const address = await server.listen(options.listen).catch(async (error) => {
-    await closeAll(replicas, sharedLog);
-    throw error;
-  });
-  // From here to the last handler without a pause: no request finds a replica missing that is stored.
-  const node = nodeName(options, address);
-  const { dialMap = new Map() } = options;
-  const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap });
-  const running = assemble(options, { node, incarnation, stores, sharedLog, server, client });
-  for (const replica of replicas) running.host.adopt(replica);
-  logger.info("Replica server started", { node, incarnation, replicas: replicas.length });
-  const stopTimers = startTimers(running, logs.privateLogSyncIntervalMs, logger);
-  const close = async () => {
-    running.control.stop();
-    await server.close(CLOSE_GRACE_MS);
-    await stopTimers();
-    await running.host.close();
-    await client.close();
-    dataDir.release();
-  };
-  let closing: Promise<void> | undefined;
-  return { address: node, ...running, close: () => closing ??= close() };
-}
+  get #shardCount(): number {
+    return this.#options.shards ?? 1;
+  }
 
-function assemble(options: Complete, parts: {
-  readonly node: NodeId;
-  readonly incarnation: number;
-  readonly stores: DiskStores;
-  readonly sharedLog: SharedLog;
-  readonly server: TcpRpcServer;
-  readonly client: TcpRpcClient;
-}): Pick<RunningReplica, "host" | "control" | "readiness"> {
-  const { clock, logger, observers } = options;
-  const { node, incarnation, server, client } = parts;
-  const { httpPort = 0 } = options;
-  const lease = new LeaseGate(clock);
-  const common = { node, incarnation, client, clock, logger, lease };
-  const host: ShardHost = new ShardHost({
-    ...common,
-    ...parts,
-    shard: 0,
-    shardCount: 1,
-    settings: options.replication,
-    sweepRowsPerSecond: options.sweepRowsPerSecond ?? 0,
-    report: (report) => control.onReport(report),
-    ...(observers === undefined ? {} : { metrics: observers.metrics }),
-  });
-  const control: ServerDriver = new ServerDriver({
-    ...common,
-    metas: options.metas,
-    settings: options.server,
-    shardPorts: [Number(node.slice(node.lastIndexOf(":") + 1))],
-    httpPort,
-    labels: options.labels ?? new Map(),
-    diskSpace: () => diskSpaceOf(options.dataDir),
-    command: (_shard, command) => host.command(command),
-  });
-  const startedAt = Math.floor(clock.now().wall);
-  const version = options.version ?? "";
-  server.handle(ServerInfo, (_request, call) => {
-    call.reply({ role: "replica", version, startedAt, shardCount: 1, httpPort });
-  });
-  registerCommands(server, host, control);
-  if (observers !== undefined) {
-    observers.requests.tableName = host.view().tableName;
-    observers.registry.onScrape(() => {
-      observers.requests.tablesChanged();
-      const { connectionCount: connections } = server;
-      observers.metrics.collect(host.view(), { contact: control.state, connections, lease });
+  get host(): ShardHost {
+    const [first] = this.#shards;
+    if (first instanceof Shard) return first.host;
+    throw new Error("The replicas live in the threads of the shards");
+  }
+
+  get control(): ServerDriver {
+    return this.#control!;
+  }
+
+  async start(): Promise<void> {
+    const { files, logger } = this.#options;
+    for (let shard = 0; shard < this.#shardCount; shard++) {
+      const link = await this.#startShard(shard);
+      this.#shards.push(link);
+      // Not side by side: the logs of one are read by the other if their number has changed.
+      await link.recover();
+    }
+    await removeForeignSharedLogs(files, this.#logDir, this.#shardCount);
+    const counts = await Promise.all(this.#shards.map((shard) => shard.open()));
+    await this.#listen();
+    this.#startControl();
+    const replicas = counts.reduce((sum, count) => sum + count, 0);
+    const { incarnation } = this.#dataDir;
+    const shards = this.#shardCount;
+    logger.info("Replica server started", { node: this.address, incarnation, shards, replicas });
+  }
+
+  get #logDir(): string {
+    const { logDir = "", dataDir } = this.#options;
+    return logDir === "" ? dataDir : logDir;
+  }
+
+  async #startShard(shard: number): Promise<ShardLink> {
+    const { files, clock, logger, registry } = this.#options;
+    const plan = this.#planOf(shard);
+    const report = (report: ShardReport) => this.#control?.onReport(report);
+    const remote: RunRemote = (command, args) => this.#remote(command, args);
+    if (this.#shardCount === 1) {
+      const lease = this.#lease;
+      return new Shard(plan, { files, clock, logger, lease, registry, report, remote, beat() {} });
+    }
+    const onFault = (error: Error) => this.#onFault(error);
+    return await ShardThread.start({ plan, memory: this.#memory, logger, report, remote, onFault });
+  }
+
+  #planOf(shard: number): ShardPlan {
+    const { listen, advertise = "", shardPort = 0, cluster, dataDir, logs, clock } = this.#options;
+    const { engine = {}, sweepRowsPerSecond = 0, rpc = {}, dialMap = new Map() } = this.#options;
+    const { httpPort = 0, version = "" } = this.#options;
+    const port = shardPort === 0 ? 0 : shardPort + shard - 1;
+    return {
+      shard,
+      shardCount: this.#shardCount,
+      incarnation: this.#dataDir.incarnation,
+      listen: shard === 0 ? listen : `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,
+      advertise,
+      logDir: this.#logDir,
+      replication: this.#replication,
+      // What is asked for is a total.
+      sweepRowsPerSecond: Math.ceil(sweepRowsPerSecond / this.#shardCount),
+      startedAt: Math.floor(clock.now().wall),
+      ...{ cluster, dataDir, logs, engine, rpc, dialMap, httpPort, version },
+    };
+  }
+
+  async #listen(): Promise<void> {
+    const [first, ...others] = this.#shards;
+    this.address = nodeName(this.#options, await first!.listen(""));
+    const addresses = await Promise.all(others.map((shard) => shard.listen(this.address)));
+    this.shardPorts = [this.address, ...addresses].map(portOf);
+  }
+
+  #startControl(): void {
+    const { clock, logger, registry, rpc = {}, cluster, dialMap = new Map() } = this.#options;
+    const { metas, server, httpPort = 0, dataDir } = this.#options;
+    const client = new TcpRpcClient({
+      settings: rpc,
+      log: callbackOf(logger),
+      identity: { cluster, role: "replica", node: this.address },
+      dialMap,
     });
+    const control = new ServerDriver({
+      ...{ metas, client, clock, logger, httpPort },
+      node: this.address,
+      incarnation: this.#dataDir.incarnation,
+      lease: this.#lease,
+      settings: server,
+      shardPorts: this.shardPorts,
+      labels: this.#options.labels ?? new Map(),
+      diskSpace: () => diskSpaceOf(dataDir),
+      command: (shard, command) => this.#shards[shard]!.command(command),
+    });
+    this.#client = client;
+    this.#control = control;
+    const remotes: RunRemote[] = this.#shards.map((shard) => (...words) => shard.remote(...words));
+    this.#remote = serverCommands(remotes, control);
+    registry?.onScrape(() =>
+      collectControl(registry.live, { contact: control.state, lease: this.#lease })
+    );
+    if (this.#shardCount > 1) registry?.addSource(() => this.#metricsOfShards());
+    this.#startTicking(control);
   }
-  const readiness = () => {
-    if (control.state !== "connected") return `Contact with meta: ${control.state}`;
-    return lease.held ? "" : "The lease has run out";
-  };
-  return { host, control, readiness };
+
+  #startTicking(control: ServerDriver): void {
+    const watch = this.#shardCount === 1 ? undefined : new Watch(this.#memory);
+    this.#ticking = setInterval(() => {
+      const health = watch?.look() ?? { kind: "well" };
+      if (health.kind === "well") {
+        this.#trouble = "";
+        return control.tick();
+      }
+      const trouble = `Shard ${health.shard} stands still`;
+      // No beacon while it lasts: the lease of all shards runs out, and meta gives their partitions to others.
+      if (this.#trouble === "") {
+        this.#options.logger.error("A shard stands still; no beacons", { shard: health.shard });
+      }
+      this.#trouble = trouble;
+      if (health.kind === "lost") this.#onFault(new Error(`${trouble} for a minute`));
+    }, TICK_MS);
+  }
+
+  #onFault(error: Error): void {
+    this.#trouble = error.message;
+    this.#control?.stop();
+    clearInterval(this.#ticking);
+    if (this.#options.onFault !== undefined) return this.#options.onFault(error);
+    reportError(error);
+  }
+
+  async #metricsOfShards() {
+    // A shard that stands still must not hide what the others tell.
+    const dumps = await Promise.all(this.#shards.map((shard) => shard.metrics().catch(() => [])));
+    return dumps.flat();
+  }
+
+  async view(): Promise<Pick<ShardView, "replicas" | "tableNames">> {
+    const views = await Promise.all(this.#shards.map((shard) => shard.view()));
+    return {
+      replicas: views.flatMap(({ replicas }) => replicas),
+      tableNames: new Map(views.flatMap(({ tableNames }) => [...tableNames])),
+    };
+  }
+
+  configure(replication: ReplicaSettings): void {
+    Object.assign(this.#replication, replication);
+    for (const shard of this.#shards) shard.configure(replication);
+  }
+
+  readiness(): string {
+    if (this.#trouble !== "") return this.#trouble;
+    if (this.control.state !== "connected") return `Contact with meta: ${this.control.state}`;
+    return this.#lease.held ? "" : "The lease has run out";
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#control?.stop();
+    const [first, ...others] = this.#shards;
+    // The listener of the server's own address goes last: whoever finds it closed knows that nothing serves here.
+    await Promise.all(others.map((shard) => shard.stopServing()));
+    await first?.stopServing();
+    clearInterval(this.#ticking);
+    await Promise.all(this.#shards.map((shard) => shard.close()));
+    await this.#client?.close();
+    this.#dataDir.release();
+  }
+
+  /** Closes what a failed start has reached. */
+  async abandon(): Promise<void> {
+    await Promise.allSettled(this.#shards.map((shard) => shard.close()));
+    this.#dataDir.release();
+  }
 }
 
-/** Reads the logs and opens the engines of everything stored. */
-async function recover(
-  options: Complete,
-  stores: DiskStores,
-  incarnation: number,
-): Promise<{ sharedLog: SharedLog; replicas: OpenedReplica[] }> {
-  const { files, dataDir, logger, logs } = options;
-  const { sharedLog, replicas, condemned, damage } = await recoverShard({
-    files,
-    dataDir,
-    logDir: options.logDir === undefined || options.logDir === "" ? dataDir : options.logDir,
-    shard: 0,
-    shardCount: 1,
-    incarnation,
-    fsync: logs.fsync,
-    sharedSegmentBytes: logs.sharedLogSegmentBytes,
-    privateSegmentBytes: logs.privateLogSegmentBytes,
-    inlineSyncMsMax: INLINE_SYNC_MS_MAX,
-    ...(options.observers === undefined ? {} : { groups: options.observers.metrics }),
-  });
-  for (const found of damage) logger.warn("Shared log is damaged", { ...found });
-  for (const { partition, reason } of condemned) {
-    logger.error("Replica moved aside", { partition: formatPartition(partition), reason });
-    await stores.moveAside(partition, "err");
-  }
-  const opened: OpenedReplica[] = [];
-  const waiting = [...replicas];
-  const work = async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const replica = await openStored(stores, next, logger);
-      if (replica !== undefined) opened.push(replica);
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: OPENING_MAX }, work));
-  } catch (error) {
-    await closeAll(opened, sharedLog);
-    throw error;
-  }
-  return { sharedLog, replicas: opened };
-}
-
-/** @returns `undefined` if the replica cannot be used; it was moved aside if its data is the reason. */
-async function openStored(
-  stores: DiskStores,
-  { dir, privateLog, recovery }: RecoveredReplica,
-  logger: Logger,
-): Promise<OpenedReplica | undefined> {
-  const { partition } = dir.manifest;
-  const details = { partition: formatPartition(partition) };
-  try {
-    return await stores.open(dir, privateLog, recovery);
-  } catch (error) {
-    const corrupt = error instanceof EngineError && error.kind === "corruption";
-    if (error instanceof CondemnedError || corrupt) {
-      logger.error("Replica moved aside", { ...details, reason: error.message });
-      await stores.moveAside(partition, "err");
-      return undefined;
-    }
-    // A full table of open files or a missing right is no reason to give data up: it stays where it is.
-    if (error instanceof EngineError && error.kind === "io") {
-      logger.error("Replica cannot be opened; its data stays", {
-        ...details,
-        error: error.message,
-      });
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-async function closeAll(replicas: readonly OpenedReplica[], sharedLog: SharedLog): Promise<void> {
-  await Promise.all(replicas.map(({ store }) => store.close()));
-  await sharedLog.close();
-}
-
-/** @returns A function that stops them and waits for what they started. */
-function startTimers(
-  { host, control }: { host: ShardHost; control: ServerDriver },
-  syncIntervalMs: number,
-  logger: Logger,
-): () => Promise<void> {
-  const ticking = setInterval(() => {
-    control.tick();
-    host.tick();
-  }, TICK_MS);
-  let syncing = Promise.resolve();
-  let busy = false;
-  const sync = setInterval(() => {
-    // One round at a time, however long the disk takes.
-    if (busy) return;
-    busy = true;
-    syncing = host.syncLogs().catch((error) => {
-      logger.error("Background sync of the logs failed", { error: String(error) });
-    }).finally(() => busy = false);
-  }, syncIntervalMs);
-  return async () => {
-    clearInterval(ticking);
-    clearInterval(sync);
-    await syncing;
-  };
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
 }

@@ -1,4 +1,5 @@
-// Maintenance commands of a replica server, for `remote_command` of the shell. Each answers with text.
+// Maintenance commands of a replica server, for `remote_command` of the shell. Each answers with text. Whichever
+// shard is asked, the whole server answers: every shard its part, the control part what it knows.
 
 import { Err, StoreError } from "../../src/base/errors.ts";
 import { formatPartition } from "../../src/base/ids.ts";
@@ -7,9 +8,14 @@ import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
 import { Compactor } from "./compaction.ts";
 import type { ServerDriver } from "./server_driver.ts";
 import type { ShardHost } from "./shard_host.ts";
+import type { RunRemote } from "./shard_link.ts";
 
-/** Registers the handler of `remote_command`. */
-export function registerCommands(server: RpcServer, host: ShardHost, control: ServerDriver): void {
+/** Commands of the control part. */
+const STATE = "server-state";
+const HELP = "help";
+
+/** A shard's part of the commands. */
+export function shardCommands(host: ShardHost): RunRemote {
   const compactor = new Compactor(host.drivers, host.logger);
   const commands: Readonly<Record<string, (words: readonly string[]) => string>> = {
     compact(words) {
@@ -18,23 +24,38 @@ export function registerCommands(server: RpcServer, host: ShardHost, control: Se
       return `${queued} replicas queued`;
     },
     compaction: () => compactor.report(),
-    help: () => Object.keys(commands).toSorted().join("\n"),
+    [HELP]: () => names().join("\n"),
     replicas: () => replicasOf(host),
     sweeper: () => JSON.stringify(host.sweeper.counters),
-    "server-state": () => `${control.state}, meta leader ${control.leader}`,
   };
-  server.handle(RemoteCommand, ({ command, args }, call) => {
+  const names = () => [...Object.keys(commands), STATE].toSorted();
+  return (command, words) => {
     const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
-    if (run !== undefined) {
-      try {
-        return call.reply({ output: run(args) });
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        return call.fail(error.code, error.message);
-      }
-    }
-    const known = Object.keys(commands).toSorted().join(", ");
-    call.fail(Err.INVALID_ARGUMENT, `Unknown command "${command}": expected one of ${known}`);
+    if (run !== undefined) return new Promise((resolve) => resolve(run(words)));
+    const detail = `Unknown command "${command}": expected one of ${names().join(", ")}`;
+    return Promise.reject(new StoreError(Err.INVALID_ARGUMENT, detail));
+  };
+}
+
+/** The commands of the whole server, from those of its shards. */
+export function serverCommands(shards: readonly RunRemote[], control: ServerDriver): RunRemote {
+  return async (command, words) => {
+    if (command === STATE) return `${control.state}, meta leader ${control.leader}`;
+    const [first = "", ...others] = await Promise.all(shards.map((run) => run(command, words)));
+    if (others.length === 0 || command === HELP) return first;
+    return [first, ...others].flatMap((output, shard) =>
+      output.split("\n").filter((line) => line !== "").map((line) => `shard ${shard}: ${line}`)
+    ).join("\n");
+  };
+}
+
+/** Registers the handler of `remote_command`. */
+export function registerCommands(server: RpcServer, run: RunRemote): void {
+  server.handle(RemoteCommand, ({ command, args }, call) => {
+    run(command, args).then((output) => call.reply({ output }), (error) => {
+      const known = error instanceof StoreError;
+      call.fail(known ? error.code : Err.INTERNAL, known ? error.message : String(error));
+    });
   });
 }
 

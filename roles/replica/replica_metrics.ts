@@ -3,7 +3,7 @@
 // List: docs/metrics.md.
 
 import type { Clock } from "../../src/base/clock.ts";
-import { formatPartition, type PartitionId, tableOf } from "../../src/base/ids.ts";
+import { formatPartition, type PartitionId, type TableId, tableOf } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { HistogramSeries } from "../../src/observe/metric.ts";
 import type { Metrics } from "../../src/observe/metrics.ts";
@@ -11,17 +11,17 @@ import type { NoteName, ReplicaEffect } from "../../src/replication/io.ts";
 import type { ContactState } from "../../src/replication/server.ts";
 import type { ReplicaReport, ReplicaStatus } from "../../src/schema/types.ts";
 import type { GroupObserver } from "../../storage/shared_log.ts";
-import type { TableName } from "../request_metrics.ts";
 import type { LeaseGate } from "./control_link.ts";
 import type { SweepCounters } from "./sweeper.ts";
 
 const STATUSES: readonly ReplicaStatus[] = ["inactive", "error", "primary", "secondary", "learner"];
 const CONTACTS: readonly ContactState[] = ["disconnected", "connecting", "connected"];
 
-/** What of a shard is looked at when somebody asks. */
+/** What of a shard is looked at when somebody asks; plain data, because a shard may be another thread. */
 export interface ShardView {
   readonly replicas: readonly ReplicaReport[];
-  readonly tableName: TableName;
+  /** Names of the tables by number, as far as they are known. */
+  readonly tableNames: ReadonlyMap<TableId, string>;
   readonly waitingRecords: number;
   readonly waitingThrottled: number;
   readonly abnormalReads: number;
@@ -32,8 +32,14 @@ export interface ShardView {
 /** What of the control part is looked at. */
 export interface ControlView {
   readonly contact: ContactState;
-  readonly connections: number;
   readonly lease: LeaseGate;
+}
+
+/** Measures what can be looked at in the control part. */
+export function collectControl(metrics: Metrics, { contact, lease: gate }: ControlView): void {
+  const { lease } = metrics;
+  lease.remainingSeconds.child().set(gate.remainingMs / 1000);
+  for (const state of CONTACTS) lease.contact.child(state).set(state === contact ? 1 : 0);
 }
 
 /** See the file comment. */
@@ -88,9 +94,9 @@ export class ReplicaMetrics implements GroupObserver {
     this.#metrics.requests.throttled.child(kind, verdict).add();
   }
 
-  /** Measures what can be looked at. */
-  collect(shard: ShardView, control: ControlView): void {
-    const { log, lease, requests, engine } = this.#metrics;
+  /** Measures what can be looked at. `connections`: of the shard's listener. */
+  collect(shard: ShardView, connections: number): void {
+    const { log, requests, engine } = this.#metrics;
     this.#collectReplicas(shard);
     log.sharedBytes.child().set(shard.sharedLog.bytes);
     log.failed.child().set(shard.sharedLog.poisoned ? 1 : 0);
@@ -99,14 +105,10 @@ export class ReplicaMetrics implements GroupObserver {
     requests.abnormalReads.child().value = shard.abnormalReads;
     engine.sweepExamined.child().value = shard.sweep.examined;
     engine.sweepDeleted.child().value = shard.sweep.deleted;
-    requests.connections.child().set(control.connections);
-    lease.remainingSeconds.child().set(control.lease.remainingMs / 1000);
-    for (const state of CONTACTS) {
-      lease.contact.child(state).set(state === control.contact ? 1 : 0);
-    }
+    requests.connections.child().set(connections);
   }
 
-  #collectReplicas({ replicas: reports, tableName }: ShardView): void {
+  #collectReplicas({ replicas: reports, tableNames }: ShardView): void {
     const { replication, engine } = this.#metrics;
     const { replicas, uncommittedDecrees, unappliedDecrees, undurableDecrees } = replication;
     // A table that left this server leaves the metrics too.
@@ -116,7 +118,7 @@ export class ReplicaMetrics implements GroupObserver {
     for (const status of STATUSES) replicas.child(status).set(0);
     for (const report of reports) {
       replicas.child(report.status).value++;
-      const table = tableName(tableOf(report.partition)) ?? "unknown";
+      const table = tableNames.get(tableOf(report.partition)) ?? "unknown";
       const { lastPrepared, committed, applied, durable } = report;
       uncommittedDecrees.child(table).value += Math.max(0, lastPrepared - committed);
       unappliedDecrees.child(table).value += Math.max(0, committed - applied);

@@ -69,7 +69,8 @@ export class ShardHost implements ReplicaDriverHost {
   readonly #options: ShardHostOptions;
   readonly #hooks: ShardHooks;
   readonly #book = new NodeBook();
-  readonly #tables = new ShardTables();
+  /** What meta told about tables. */
+  readonly tables = new ShardTables();
   readonly #shelf: ReplicaShelf;
   readonly #drivers: ReadonlyMap<PartitionId, ReplicaDriver>;
   readonly #waiting = new DurableQueue<ReplicaDriver>();
@@ -130,14 +131,15 @@ export class ShardHost implements ReplicaDriverHost {
 
   /** What metrics and status pages look at. */
   view(): ShardView {
+    const { bytes, poisoned } = this.#options.sharedLog;
     return {
       replicas: this.#shelf.reports(),
-      tableName: (tableId) => this.#tables.nameOf(tableId),
+      tableNames: this.tables.names(),
       waitingRecords: this.#waiting.size,
       waitingThrottled: this.#admission.waiting,
       abnormalReads: this.#reads.abnormal,
-      sweep: this.sweeper.counters,
-      sharedLog: this.#options.sharedLog,
+      sweep: { ...this.sweeper.counters },
+      sharedLog: { bytes, poisoned },
     };
   }
 
@@ -168,7 +170,7 @@ export class ShardHost implements ReplicaDriverHost {
       translator,
       ...(partitionCount === undefined ? {} : { partitionCount }),
     });
-    this.#tables.describe(driver);
+    this.tables.describe(driver);
     return driver;
   }
 
@@ -356,8 +358,8 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   #onTables(tables: readonly TableInfo[]): void {
-    this.#tables.update(tables);
-    for (const driver of this.#drivers.values()) this.#tables.describe(driver);
+    this.tables.update(tables);
+    for (const driver of this.#drivers.values()) this.tables.describe(driver);
   }
 
   #onProposal({ change, node, config }: ConfigProposalMessage): void {
@@ -378,22 +380,15 @@ export class ShardHost implements ReplicaDriverHost {
     if (this.#shelf.holds(partition)) return;
     // Nobody else may notice while there are no writes, and as long as it is listed the group is one short.
     const next = withoutMember(config, node);
-    const change = "DOWNGRADE_TO_INACTIVE" as const;
-    this.#options.report({
-      kind: "updateConfig",
-      partition,
-      attempt: 0,
-      change,
-      node,
-      config: next,
-    });
+    const change = { partition, attempt: 0, change: "DOWNGRADE_TO_INACTIVE", node } as const;
+    this.#options.report({ kind: "updateConfig", ...change, config: next });
   }
 
   /** Opens a stored replica or creates an empty one; the caller knows that this is allowed. */
   #open(partition: PartitionId, event: ReplicaEvent): void {
     const { shard, shardCount, sharedLog } = this.#options;
     if (this.#stopping || sharedLog.poisoned || partition % shardCount !== shard) return;
-    this.#shelf.open(partition, this.#tables.of(partition), event);
+    this.#shelf.open(partition, this.tables.of(partition), event);
   }
 }
 

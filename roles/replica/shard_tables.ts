@@ -27,6 +27,11 @@ export class ShardTables {
     return this.#tables.get(tableId)?.info.name;
   }
 
+  /** Names of all known tables. */
+  names(): Map<TableId, string> {
+    return new Map([...this.#tables].map(([tableId, { info }]) => [tableId, info.name]));
+  }
+
   /** Tells a replica about its table. */
   describe(driver: ReplicaDriver): void {
     const table = this.#tables.get(tableOf(driver.partition));

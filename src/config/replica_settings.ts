@@ -36,10 +36,19 @@ export const REPLICA_SERVER = group("Replica server", ["replica"], {
     doc: "Directory of the shared logs, best on a disk of its own; empty = below data-dir",
   }),
   shards: int({
-    default: 1,
-    min: 1,
-    max: 1,
-    doc: "Threads that serve partitions",
+    default: 0,
+    min: 0,
+    max: 64,
+    doc:
+      "Threads that serve partitions, each with its own port, log and databases; may change from one " +
+      "start to the next; 0 = one per 4 cores, at most 8",
+  }),
+  shardPort: int({
+    default: 0,
+    min: 0,
+    max: 65_535,
+    doc:
+      "Port of the second shard, the next ones follow; the first has that of listen; 0 = free ports",
   }),
 });
 

@@ -174,6 +174,21 @@ export type Live<All extends Declarations> = {
   };
 };
 
+/** One series as plain data. */
+interface SeriesDump {
+  readonly values: readonly string[];
+  /** Of a histogram: the sum. */
+  readonly value: number;
+  /** Of a histogram only: observations by bucket. */
+  readonly counts?: readonly number[];
+}
+
+/** The series of one metric as plain data, to be counted together with those of other threads. */
+export interface FamilyDump {
+  readonly name: string;
+  readonly series: readonly SeriesDump[];
+}
+
 /** The live metrics of one process. */
 export class MetricRegistry<All extends Declarations> {
   /** Every declared metric by group and name. */
@@ -181,6 +196,9 @@ export class MetricRegistry<All extends Declarations> {
   readonly #registry = new Registry();
   readonly #families: Family[] = [];
   readonly #collectors: (() => void | Promise<void>)[] = [];
+  #source: (() => Promise<readonly FamilyDump[]>) | undefined;
+  /** What the other threads had at the last scrape, by name. */
+  #others = new Map<string, SeriesDump[]>();
 
   /** @throws {Error} If two metrics have one name. */
   constructor(declarations: All) {
@@ -190,7 +208,7 @@ export class MetricRegistry<All extends Declarations> {
       for (const [name, declared] of Object.entries(metrics)) {
         const family = families[name] = new Family(declared);
         // The library's registry asks its metrics for their values and nothing else.
-        const metric = { name: declared.name, get: () => Promise.resolve(snapshot(family)) };
+        const metric = { name: declared.name, get: () => Promise.resolve(this.#snapshot(family)) };
         this.#registry.registerMetric(metric);
         this.#families.push(family);
       }
@@ -203,6 +221,20 @@ export class MetricRegistry<All extends Declarations> {
     this.#collectors.push(collect);
   }
 
+  /** Where the metrics of other threads come from; they are added up with the own ones. */
+  addSource(source: () => Promise<readonly FamilyDump[]>): void {
+    this.#source = source;
+  }
+
+  /** All metrics that have series, as plain data. */
+  async dump(): Promise<FamilyDump[]> {
+    for (const collect of this.#collectors) await collect();
+    return this.#families.filter(({ isEmpty }) => !isEmpty).map((family) => ({
+      name: family.declared.name,
+      series: [...family.entries()].map(dumpOf),
+    }));
+  }
+
   /** What {@link text} is, for the HTTP header. */
   get contentType(): string {
     return this.#registry.contentType;
@@ -211,10 +243,47 @@ export class MetricRegistry<All extends Declarations> {
   /** All metrics that have series, in the Prometheus text format. */
   async text(): Promise<string> {
     for (const collect of this.#collectors) await collect();
-    const used = this.#families.filter(({ isEmpty }) => !isEmpty);
+    const others = new Map<string, SeriesDump[]>();
+    for (const { name, series } of await this.#source?.() ?? []) {
+      others.set(name, [...others.get(name) ?? [], ...series]);
+    }
+    this.#others = others;
+    const used = this.#families.filter(({ isEmpty, declared }) =>
+      !isEmpty || others.has(declared.name)
+    );
     const texts = used.map(({ declared }) => this.#registry.getSingleMetricAsString(declared.name));
     return `${(await Promise.all(texts)).join("\n\n")}\n`;
   }
+
+  #snapshot(family: Family): Snapshot {
+    const own = [...family.entries()].map(dumpOf);
+    return snapshot(
+      family.declared,
+      addUp([...own, ...this.#others.get(family.declared.name) ?? []]),
+    );
+  }
+}
+
+function dumpOf({ values, series }: Entry<SeriesOf[MetricKind]>): SeriesDump {
+  return series instanceof HistogramSeries
+    ? { values, value: series.sum, counts: [...series.counts] }
+    : { values, value: series.value };
+}
+
+/** One series for equal label values: counters, gauges and histograms of threads are sums. */
+function addUp(all: readonly SeriesDump[]): SeriesDump[] {
+  const sums = new Map<string, SeriesDump>();
+  for (const one of all) {
+    const key = one.values.join("\u0000");
+    const before = sums.get(key);
+    if (before === undefined) sums.set(key, one);
+    else {
+      const counts = one.counts?.map((count, i) => count + (before.counts?.[i] ?? 0));
+      const value = before.value + one.value;
+      sums.set(key, { values: one.values, value, ...(counts === undefined ? {} : { counts }) });
+    }
+  }
+  return [...sums.values()];
 }
 
 interface Sample {
@@ -223,21 +292,22 @@ interface Sample {
   readonly value: number;
 }
 
+interface Snapshot {
+  readonly name: string;
+  readonly help: string;
+  readonly type: MetricKind;
+  readonly values: Sample[];
+}
+
 /** A family as the library's registry writes it. */
-function snapshot(family: Family): {
-  name: string;
-  help: string;
-  type: MetricKind;
-  values: Sample[];
-} {
-  const { name, doc, kind, labels, bounds } = family.declared;
+function snapshot(declared: Declared, series: readonly SeriesDump[]): Snapshot {
+  const { name, doc, kind, labels, bounds } = declared;
   const values: Sample[] = [];
-  for (const entry of family.entries()) {
+  for (const one of series) {
     const own: Record<string, string> = {};
-    labels.forEach((label, i) => own[label] = entry.values[i]!);
-    const { series } = entry;
-    if (series instanceof HistogramSeries) pushBuckets(values, name, own, bounds, series);
-    else values.push({ labels: own, value: series.value });
+    labels.forEach((label, i) => own[label] = one.values[i]!);
+    if (one.counts === undefined) values.push({ labels: own, value: one.value });
+    else pushBuckets(values, name, own, bounds, one.counts, one.value);
   }
   return { name, help: doc, type: kind, values };
 }
@@ -248,7 +318,8 @@ function pushBuckets(
   name: string,
   own: Readonly<Record<string, string>>,
   bounds: readonly number[],
-  { counts, sum }: HistogramSeries,
+  counts: readonly number[],
+  sum: number,
 ): void {
   let count = 0;
   counts.forEach((amount, i) => {

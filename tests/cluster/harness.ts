@@ -31,6 +31,7 @@ export const TEST_SETTINGS: Readonly<Record<string, string | number | boolean>> 
   "config-sync-interval": "1s",
   "replica-assign-delay": "2s",
   "log-level": "debug",
+  "shards": 1,
 };
 
 const WAIT_MS = 60_000;

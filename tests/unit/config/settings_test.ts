@@ -93,7 +93,7 @@ Deno.test("loadSettings() says what was wrong, what was expected and what to do"
 });
 
 Deno.test("loadSettings() checks keys of other roles in a shared file and leaves them alone", () => {
-  assert.equal(settingsOf(["--config=p"], { p: 'cure-interval = "3s"\n' }).replicaServer.shards, 1);
+  assert.equal(settingsOf(["--config=p"], { p: 'cure-interval = "3s"\n' }).replicaServer.shards, 0);
   assert.match(problemsOf(["--config=p"], { p: 'cure-interval = "x"\n' }), /"cure-interval"/);
 });
 

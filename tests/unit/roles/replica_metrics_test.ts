@@ -2,12 +2,16 @@
 
 import assert from "node:assert/strict";
 import { LeaseGate } from "../../../roles/replica/control_link.ts";
-import { ReplicaMetrics, type ShardView } from "../../../roles/replica/replica_metrics.ts";
+import {
+  collectControl,
+  ReplicaMetrics,
+  type ShardView,
+} from "../../../roles/replica/replica_metrics.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { openMetrics } from "../../../src/observe/metrics.ts";
 import type { ReplicaReport } from "../../../src/schema/types.ts";
 
-const NAMES: Readonly<Record<number, string>> = { 1: "users", 2: "temp" };
+const NAMES: ReadonlyMap<number, string> = new Map([[1, "users"], [2, "temp"]]);
 
 function report(table: number, index: number, part: Partial<ReplicaReport>): ReplicaReport {
   return {
@@ -27,7 +31,7 @@ function report(table: number, index: number, part: Partial<ReplicaReport>): Rep
 function viewOf(replicas: readonly ReplicaReport[]): ShardView {
   return {
     replicas,
-    tableName: (id) => NAMES[id],
+    tableNames: NAMES,
     waitingRecords: 3,
     waitingThrottled: 2,
     abnormalReads: 5,
@@ -43,7 +47,8 @@ function open() {
   const lease = new LeaseGate(clock);
   lease.set(3500, 52_000);
   const collect = async (view: ShardView) => {
-    metrics.collect(view, { contact: "connecting", connections: 4, lease });
+    metrics.collect(view, 4);
+    collectControl(registry.live, { contact: "connecting", lease });
     return (await registry.text()).split("\n");
   };
   return { metrics, collect };
