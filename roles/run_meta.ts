@@ -75,6 +75,7 @@ async function assemble(process: ServerProcess): Promise<string> {
 }
 
 async function openCoordinator({ settings, log }: ServerProcess): Promise<Coordinator> {
+  const { placement: { fastFailover }, rpc: { connectTimeoutMs } } = settings;
   const { coordinator, dataDir, zookeeperSessionMs } = settings.metaServer;
   if (coordinator === "embedded") {
     return await EmbeddedCoordinator.open({ files: diskFiles, dir: absolutePath(dataDir) });
@@ -83,6 +84,7 @@ async function openCoordinator({ settings, log }: ServerProcess): Promise<Coordi
     address: coordinator,
     sessionMs: zookeeperSessionMs,
     log: callbackOf(log.logger("meta.zookeeper")),
+    ...(fastFailover ? { probe: (name) => probe(name, connectTimeoutMs) } : {}),
   });
 }
 

@@ -97,10 +97,12 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
   driver.start(address);
   logger.info("Meta server started", { address, coordinator: coordinator.description });
   const close = async () => {
-    driver.stop();
-    await server.close(CLOSE_GRACE_MS);
-    await client.close();
+    // The store first: the next leader need not wait for what this one still has to close.
+    driver.resign();
     await coordinator.close();
+    await server.close(CLOSE_GRACE_MS);
+    driver.stop();
+    await client.close();
   };
   const httpPortOf = (other: string) =>
     client.call(other, ServerInfo, {}, INFO_TIMEOUT_MS).then((info) => info.httpPort, () => 0);

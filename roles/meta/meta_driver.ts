@@ -58,6 +58,7 @@ export class MetaDriver {
   /** The reign the tree is being read for; 0 = none. */
   #epoch = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
+  #resigned = false;
   #closed = false;
 
   constructor(options: MetaDriverOptions) {
@@ -72,6 +73,14 @@ export class MetaDriver {
   start(name: string): void {
     this.#options.coordinator.campaign(name, (event) => this.#onLeadership(event));
     this.#timer = setInterval(() => this.deliver({ kind: "tick" }), TICK_MS);
+  }
+
+  /** Gives up the leadership and joins no election any more: requests are still answered, by "not I". */
+  resign(): void {
+    clearInterval(this.#timer);
+    this.#epoch = 0;
+    this.deliver({ kind: "lost", reason: "The server stops" });
+    this.#resigned = true;
   }
 
   /** Stops; what is still running is ignored. The coordinator stays open. */
@@ -160,7 +169,7 @@ export class MetaDriver {
   }
 
   #onLeadership(event: LeadershipEvent): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#resigned) return;
     this.#options.logger.info("Leadership changed", { ...event });
     if (event.kind !== "elected") this.#epoch = 0;
     this.deliver(event);

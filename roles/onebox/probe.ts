@@ -8,6 +8,7 @@ import type { RpcClient } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { CreateTable, ListNodes, ListTables, QueryConfig } from "../../src/schema/meta_rpc.ts";
+import type { PartitionConfig } from "../../src/schema/types.ts";
 import { waitFor } from "./processes.ts";
 
 /** One look at the cluster. */
@@ -83,15 +84,19 @@ export class Probe {
    */
   waitForTable(name: string, members: number, timeoutMs: number): Promise<boolean> {
     const isWhole = async () => {
-      const request = { table: name, indices: [] };
-      const options = { timeoutMs: CALL_MS, isRead: true };
-      const { partitions } = await this.#meta.call(QueryConfig, request, options);
+      const partitions = await this.configs(name);
       return partitions.length > 0 &&
         partitions.every(({ primary, secondaries }) =>
           primary !== "" && 1 + secondaries.length >= members
         );
     };
     return waitFor(() => tolerant(isWhole), timeoutMs);
+  }
+
+  /** Configurations of a table's partitions. @throws {StoreError} If no meta server tells. */
+  async configs(table: string): Promise<readonly PartitionConfig[]> {
+    const options = { timeoutMs: CALL_MS, isRead: true };
+    return (await this.#meta.call(QueryConfig, { table, indices: [] }, options)).partitions;
   }
 
   async close(): Promise<void> {

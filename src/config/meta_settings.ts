@@ -32,10 +32,12 @@ export const META_SERVER = group("Meta server", ["meta"], {
   }),
   coordinator: COORDINATOR,
   zookeeperSessionMs: duration({
-    default: "10s",
+    default: "4s",
     min: "1s",
     max: "5m",
-    doc: "A meta server that ZooKeeper has not heard for so long is replaced as leader",
+    doc:
+      "A meta server that ZooKeeper has not heard for so long is replaced as leader; below the lease, " +
+      "or replica servers stop serving until there is a new one",
   }),
 });
 
@@ -49,7 +51,9 @@ export const PLACEMENT = group("Placement", ["meta"], {
   }),
   fastFailover: bool({
     default: true,
-    doc: "A server whose address refuses connections is dead at once; off where firewalls refuse",
+    doc:
+      "A server, or meta's leader, whose address refuses connections is dead at once; off where " +
+      "firewalls refuse",
   }),
   cureIntervalMs: duration({
     default: "1s",

@@ -22,13 +22,18 @@ import { ZooKeeperSession } from "./zookeeper_session.ts";
 export interface ZooKeeperOptions {
   /** "zookeeper://host:port,host:port/root"; the root is made if it does not exist. */
   readonly address: string;
-  /** Session timeout asked of the store, ms: how long a dead leader stays leader. @default 10_000 */
+  /** Session timeout asked of the store, ms: how long a silent leader stays leader. @default 4_000 */
   readonly sessionMs?: number;
+  /**
+   * Whether anybody listens on a candidate's address. A leader whose own address refuses connections is
+   * replaced without waiting for the end of its session. @default nobody knows
+   */
+  readonly probe?: (name: string) => Promise<"listening" | "refused" | "unknown">;
   readonly clock?: Clock;
   readonly log?: LogCallback;
 }
 
-const SESSION_MS = 10_000;
+const SESSION_MS = 4_000;
 /** Pause before a new session; doubles while sessions end before they bring an election's result. */
 const RESTART_MIN_MS = 50;
 const RESTART_MAX_MS = 5000;
@@ -54,6 +59,7 @@ export class ZooKeeperCoordinator implements Coordinator {
   readonly #sessionMs: number;
   readonly #clock: Clock;
   readonly #log: LogCallback;
+  readonly #probe: ZooKeeperOptions["probe"];
   /** The newest session; replaced when it ends. */
   #session: ZooKeeperSession;
   #restartTimer: ReturnType<typeof setTimeout> | undefined;
@@ -79,6 +85,7 @@ export class ZooKeeperCoordinator implements Coordinator {
     this.#sessionMs = options.sessionMs ?? SESSION_MS;
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? (() => {});
+    this.#probe = options.probe;
     this.#session = this.#openSession();
   }
 
@@ -145,6 +152,7 @@ export class ZooKeeperCoordinator implements Coordinator {
       sessionMs: this.#sessionMs,
       clock: this.#clock,
       log: this.#log,
+      probe: this.#probe,
       onReady: () => {
         for (const wake of this.#waiting) wake();
         if (this.#campaign !== undefined) session.campaign(this.#campaign.name);

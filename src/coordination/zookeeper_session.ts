@@ -16,6 +16,8 @@ const PROOF_PART = 2 / 3;
 const BEAT_PART = 1 / 6;
 /** A server that does not answer for so long is left for another one, while there is time. */
 const SILENCE_PART = 1 / 3;
+/** A standby looks this often whether the leader's process is still there, ms. */
+const WATCH_MS = 200;
 const NO_BYTES = new Uint8Array(0);
 const CANDIDATE_PREFIX = "candidate-";
 
@@ -30,6 +32,8 @@ export interface SessionOptions {
   /** The nodes below the root exist; reads and `campaign` work. */
   readonly onReady: () => void;
   readonly onElected: (epoch: number) => void;
+  /** Whether anybody listens on a candidate's address: "refused" proves that its process is gone. */
+  readonly probe?: ((name: string) => Promise<"listening" | "refused" | "unknown">) | undefined;
   /** Who leads; "" if not yet known. */
   readonly onFollowing: (leader: string) => void;
   /** The session is over, and with it the reign. Called once; not after `close`. */
@@ -50,6 +54,9 @@ export class ZooKeeperSession {
   #beatTimer: ReturnType<typeof setTimeout> | undefined;
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
+  #watchTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The leader's node in the queue, while its process is watched; "" = none. */
+  #watched = "";
   #isReady = false;
   #isOver = false;
   /** A write may still be on its way to the server that answers reads. */
@@ -128,6 +135,7 @@ export class ZooKeeperSession {
     clearTimeout(this.#beatTimer);
     clearTimeout(this.#silenceTimer);
     clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#watchTimer);
     return this.#client.end(reason);
   }
 
@@ -181,14 +189,39 @@ export class ZooKeeperSession {
       const queue = await this.#candidates();
       const place = queue.indexOf(this.#candidate);
       if (place < 0) throw new Error("Own place in the queue is gone");
-      if (place === 0) return await this.#reign(name);
+      if (place === 0) {
+        this.#watched = "";
+        return await this.#reign(name);
+      }
       const first = await this.#client.get(queue[0]!);
       const leader = first === undefined ? "" : fromUtf8(first.value);
       if (leader !== leaderKnown && !this.#isOver) this.#options.onFollowing(leader);
       leaderKnown = leader;
+      if (this.#watched !== queue[0]) this.#watchLeader(queue[0]!, leader);
       // The one ahead tells when it is our turn; the first one, when somebody else leads.
       await this.#oneGone(new Set([queue[0]!, queue[place - 1]!]));
     }
+  }
+
+  /**
+   * A leader whose process is gone is not waited for until the store ends its session. A candidate listens
+   * before its node is made, and until after it is removed: a refusal seen later than the node is proof.
+   */
+  #watchLeader(path: string, name: string): void {
+    const { probe, log } = this.#options;
+    if (probe === undefined || name === "") return;
+    this.#watched = path;
+    const look = async () => {
+      if ((await probe(name)) !== "refused" || this.#isOver || this.#watched !== path) return;
+      log("info", "The leader's process is gone", { name });
+      await this.#client.remove(path);
+    };
+    const again = () => {
+      if (this.#isOver || this.#watched !== path) return;
+      // A removal that failed is tried again; one that was done wakes the queue.
+      this.#watchTimer = setTimeout(() => void look().catch(() => {}).finally(again), WATCH_MS);
+    };
+    again();
   }
 
   /** A node with our name in front is of an earlier session of ours, or of this server's last process. */

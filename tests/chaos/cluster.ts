@@ -190,7 +190,7 @@ export class ChaosCluster {
 }
 
 /** Proxies must know the addresses before the servers start. The ports are held until all are chosen. */
-function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
+export function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
   const held = servers.map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
   const planned = servers.map((server, i) => ({
     ...server,
