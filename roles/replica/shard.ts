@@ -22,6 +22,7 @@ import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
+import { registerLoad } from "./load_handlers.ts";
 import { registerCommands, shardCommands } from "./remote_commands.ts";
 import { ReplicaMetrics, type ShardView } from "./replica_metrics.ts";
 import type { OpenedReplica } from "./replica_store.ts";
@@ -63,6 +64,7 @@ interface Running {
   readonly client: TcpRpcClient;
   readonly remote: RunRemote;
   readonly stopTimers: () => Promise<void>;
+  readonly stopLoad: () => void;
 }
 
 /** See the file comment. */
@@ -153,8 +155,9 @@ export class Shard implements ShardLink {
     registerCommands(server, this.#around.remote);
     for (const replica of this.#opened) host.adopt(replica);
     this.#opened = [];
-    this.#observe(host, server);
-    this.#running = { host, server, client, remote, stopTimers: this.#startTimers(host) };
+    const stopLoad = this.#observe(host, server);
+    const stopTimers = this.#startTimers(host);
+    this.#running = { host, server, client, remote, stopTimers, stopLoad };
     return address;
   }
 
@@ -189,6 +192,7 @@ export class Shard implements ShardLink {
 
   async #close(): Promise<void> {
     await this.stopServing();
+    this.#running?.stopLoad();
     await this.#running?.stopTimers();
     // Whatever step was reached: recovered, opened, running.
     if (this.#running !== undefined) await this.#running.host.close();
@@ -222,14 +226,22 @@ export class Shard implements ShardLink {
     });
   }
 
-  #observe(host: ShardHost, server: TcpRpcServer): void {
-    const { registry } = this.#around;
+  /** @returns A function that ends what was started. */
+  #observe(host: ShardHost, server: TcpRpcServer): () => void {
+    const { registry, clock } = this.#around;
     const requests = this.#requests;
-    if (registry === undefined || requests === undefined) return;
-    requests.tableName = (tableId) => host.tables.nameOf(tableId);
+    if (registry === undefined || requests === undefined) return () => {};
+    const { incarnation, shard } = this.#plan;
+    const tableName = (tableId: number) => host.tables.nameOf(tableId);
+    requests.tableName = tableName;
     registry.onScrape(() => {
       requests.tablesChanged();
       this.#metrics!.collect(host.view(), server.connectionCount);
+    });
+    return registerLoad(server, {
+      ...{ clock, incarnation, shard, requests, tableName },
+      holds: (partition) => host.drivers.has(partition),
+      reports: () => host.view().replicas,
     });
   }
 

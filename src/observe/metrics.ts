@@ -33,6 +33,12 @@ const REQUESTS = {
     labels: ["operation", "table"],
     doc: "Bytes of the answers to data operations",
   }),
+  capacityUnits: counter({
+    name: "pegasus_capacity_units_total",
+    labels: ["kind", "table"],
+    doc:
+      "Units of 4 KiB that answered reads returned and answered writes carried, at least one each",
+  }),
   rpcSeconds: histogram({
     name: "pegasus_rpc_seconds",
     labels: ["rpc"],

@@ -2,6 +2,7 @@
 
 import { assert } from "../base/assert.ts";
 import * as client from "./client_rpc.ts";
+import * as load from "./load_rpc.ts";
 import * as meta from "./meta_rpc.ts";
 import * as replica from "./replica_rpc.ts";
 import type { AnyRpc } from "./rpc.ts";
@@ -13,7 +14,9 @@ function isRpc(value: unknown): value is AnyRpc {
 /** All declared RPCs by code. */
 export const RPC_BY_CODE: ReadonlyMap<number, AnyRpc> = (() => {
   const byCode = new Map<number, AnyRpc>();
-  for (const exported of [client, replica, meta].flatMap((file) => Object.values<unknown>(file))) {
+  for (
+    const exported of [client, load, replica, meta].flatMap((file) => Object.values<unknown>(file))
+  ) {
     if (!isRpc(exported)) continue;
     const taken = byCode.get(exported.code);
     assert(taken === undefined, "Two RPCs have one code", {

@@ -1,7 +1,7 @@
 // Requests become series by declared names and served tables only.
 
 import assert from "node:assert/strict";
-import { RequestMetrics } from "../../../roles/request_metrics.ts";
+import { OPERATIONS, RequestMetrics } from "../../../roles/request_metrics.ts";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { openMetrics } from "../../../src/observe/metrics.ts";
@@ -79,4 +79,34 @@ Deno.test("RequestMetrics follows a renamed table", async () => {
     'pegasus_operation_seconds_count{operation="get",table="old"} 1',
     'pegasus_operation_seconds_count{operation="get",table="new"} 2',
   ]);
+});
+
+Deno.test("RequestMetrics bills answered requests in units of 4 KiB, by table and partition", async () => {
+  const registry = openMetrics();
+  const metrics = new RequestMetrics(registry.live.requests);
+  metrics.tableName = (id) => id === 1 ? "users" : undefined;
+  metrics.holds = (partition) => partition !== partitionId(1, 9);
+  const ask = (rpc: typeof Get | typeof Put, index: number, sizes: number[], error = 0) => {
+    const tag = metrics.started(rpc, { partition: partitionId(1, index) }, sizes[0]!);
+    metrics.answered(tag, error, sizes[1]!);
+    metrics.took(tag, 1);
+  };
+  ask(Get, 3, [50, 0]);
+  ask(Get, 3, [50, 8193]);
+  ask(Put, 3, [4096, 10]);
+  ask(Put, 3, [4097, 10]);
+  ask(Put, 3, [40_000, 10], Err.BUSY);
+  ask(Put, 4, [10, 10]);
+  ask(Put, 9, [10, 10]);
+  const counts = metrics.countsOf(partitionId(1, 3))!;
+  assert.deepEqual(
+    [counts.readUnits, counts.writeUnits, counts.errors, counts.readBytes],
+    [4, 3, 1, 8193],
+  );
+  assert.deepEqual(counts.requests[OPERATIONS.indexOf("put")], 3);
+  assert.deepEqual(counts.requests[OPERATIONS.indexOf("get")], 2);
+  assert.equal(metrics.countsOf(partitionId(1, 9)), undefined, "it is not here");
+  const text = await registry.text();
+  assert.match(text, /pegasus_capacity_units_total\{kind="write",table="users"\} 4\n/);
+  assert.match(text, /pegasus_capacity_units_total\{kind="read",table="users"\} 4\n/);
 });
