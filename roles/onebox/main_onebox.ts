@@ -63,6 +63,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 const TABLE = { name: "temp", partitionCount: 8 };
 const CLUSTER = "onebox";
 const READY_MS = 60_000;
+/** Time in which a server that was started must be seen by meta. */
+const SEEN_MS = 20_000;
 
 /** Runs a onebox command. @returns The exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function runOnebox(args: readonly string[]): Promise<number> {
@@ -350,13 +352,22 @@ async function stopOne(options: Options, argument: string): Promise<number> {
   return 0;
 }
 
+/** Whether meta comes to see all replica servers that run. */
+async function isSeen(cluster: LocalCluster): Promise<boolean> {
+  const running = cluster.running().filter((name) => name.startsWith("r"));
+  const probe = new Probe(CLUSTER, cluster.metas);
+  return await probe.waitForNodes(running.length, SEEN_MS).finally(() => probe.close());
+}
+
 async function startOne(options: Options, argument: string): Promise<number> {
   const cluster = existing(options);
   const name = nameOf(argument);
   await cluster.start(name);
-  const { address, pid } = cluster.entry(name);
+  const { address, pid, role } = cluster.entry(name);
   console.log(`Started ${name} at ${address} (pid ${pid})`);
-  return 0;
+  if (role === "meta" || await isSeen(cluster)) return 0;
+  console.error(`Meta does not see it; is meta running? See "onebox status"`);
+  return 1;
 }
 
 function clear(options: Options): Promise<number> {
