@@ -49,8 +49,21 @@ export interface Engine {
    * power loss until `flush`. Keys and values are copied before the call returns.
    */
   write(ops: readonly BatchOp[]): Promise<void>;
+  /**
+   * Applies all operations in order, or none: reads see them when it returns, or when its promise resolves if they
+   * have to wait. They may reach stable storage much later than with `write`, and keys and values must not change
+   * any more. One replica has one apply outstanding at a time.
+   */
+  apply(ops: readonly BatchOp[]): Promise<void> | undefined;
+  /** A range as of a moment between the call and the first answer; what was applied before the call is in it. */
   range(options: RangeOptions): EngineIterator;
+  /** As of now. Only inside of {@link Engine.exclusive} if operations are applied. */
   snapshot(): EngineSnapshot;
+  /**
+   * Runs `take`, now or soon, in a turn in which a snapshot holds exactly what was applied: applies that come
+   * meanwhile wait for it. Runs it also if the engine has failed.
+   */
+  exclusive(take: () => void): void;
   /**
    * Returns when everything written before the call survives power loss. For LevelDB this forces a memtable
    * flush: its `sync` option covers only the current log file and is no barrier (docs/protocol.md, R15).

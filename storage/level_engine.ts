@@ -129,6 +129,14 @@ class LevelEngine implements Engine {
     }));
   }
 
+  apply(ops: readonly BatchOp[]): Promise<void> {
+    return this.write(ops);
+  }
+
+  exclusive(take: () => void): void {
+    take();
+  }
+
   range(options: RangeOptions): EngineIterator {
     this.#assertOpen();
     return newIterator(this.#db, options, undefined);

@@ -167,12 +167,12 @@ export class ReplicaDriver {
   }
 
   /**
-   * Runs `take` when no apply is in flight, synchronously, so that the engine, `core.applied` and
-   * `core.sessionsImage` belong together.
+   * Runs `take` when no apply is in flight and the engine holds all of them, so that a snapshot, `core.applied`
+   * and `core.sessionsImage` belong together.
    */
   whenQuiescent(take: () => void): void {
     if (this.#applying > 0) this.#quiescent.push(take);
-    else take();
+    else this.store.engine.exclusive(take);
   }
 
   /** Hands what was appended to the operating system, so that memory does not hold it. */
@@ -254,20 +254,19 @@ export class ReplicaDriver {
   #apply(mutations: readonly Mutation[]): void {
     // The core has taken the previous `applied` and the engine does not move yet: the quiescent moment.
     this.#takeQuiescent();
-    this.#applying++;
-    this.#run(this.#write(mutations).then((event) => this.#onApplied(event)));
-  }
-
-  async #write(mutations: readonly Mutation[]): Promise<ReplicaEvent> {
-    const { metrics } = this.#host;
-    const startedAt = metrics?.now() ?? 0;
+    const applied = { kind: "applied", decree: mutations[mutations.length - 1]!.decree } as const;
+    let waiting: Promise<void> | undefined;
     try {
-      await this.store.engine.write(applyOps(mutations, mutations[0]!.decree - 1));
-      metrics?.applied(mutations.length, metrics.now() - startedAt);
-      return { kind: "applied", decree: mutations[mutations.length - 1]!.decree };
+      waiting = this.store.engine.apply(applyOps(mutations, mutations[0]!.decree - 1));
     } catch (error) {
-      return { kind: "applyFailed", reason: String(error) };
+      return this.deliver({ kind: "applyFailed", reason: String(error) });
     }
+    if (waiting === undefined) return this.deliver(applied);
+    this.#applying++;
+    this.#run(waiting.then(
+      () => this.#onApplied(applied),
+      (error) => this.#onApplied({ kind: "applyFailed", reason: String(error) }),
+    ));
   }
 
   #onApplied(event: ReplicaEvent): void {
@@ -280,7 +279,7 @@ export class ReplicaDriver {
     if (this.#quiescent.length === 0) return;
     const waiting = this.#quiescent;
     this.#quiescent = [];
-    for (const take of waiting) take();
+    for (const take of waiting) this.store.engine.exclusive(take);
   }
 
   async #checkpoint(effect: Extract<ReplicaEffect, { kind: "checkpoint" }>): Promise<void> {

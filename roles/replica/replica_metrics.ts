@@ -50,7 +50,7 @@ export class ReplicaMetrics implements GroupObserver {
   readonly #groupRecords: HistogramSeries;
   readonly #groupBytes: HistogramSeries;
   readonly #applySeconds: HistogramSeries;
-  readonly #applyMutations: HistogramSeries;
+  readonly #applyRows: HistogramSeries;
 
   constructor(metrics: Metrics, clock: Clock) {
     this.#metrics = metrics;
@@ -59,7 +59,7 @@ export class ReplicaMetrics implements GroupObserver {
     this.#groupRecords = metrics.log.groupRecords.child();
     this.#groupBytes = metrics.log.groupBytes.child();
     this.#applySeconds = metrics.replication.applySeconds.child();
-    this.#applyMutations = metrics.replication.applyMutations.child();
+    this.#applyRows = metrics.replication.applyRows.child();
     for (const event of COUNTED) metrics.replication.events.child(event);
   }
 
@@ -73,10 +73,10 @@ export class ReplicaMetrics implements GroupObserver {
     this.#groupBytes.record(bytes);
   }
 
-  /** A batch of mutations is in the engine. */
-  applied(mutations: number, ms: number): void {
+  /** A batch of rows is in the database. */
+  applied(rows: number, ms: number): void {
     this.#applySeconds.record(ms / 1000);
-    this.#applyMutations.record(mutations);
+    this.#applyRows.record(rows);
   }
 
   /** Something happened inside a replica. */

@@ -17,6 +17,7 @@ import { EngineError } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
 import type { SharedLog } from "../../storage/log.ts";
 import { type RecoveredReplica, recoverShard } from "../../storage/recover_shard.ts";
+import { WriteBehindEngine } from "../../storage/write_behind.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
 import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
@@ -89,7 +90,10 @@ export class Shard implements ShardLink {
       files,
       dataDir: plan.dataDir,
       generations: new GenerationSource(plan.incarnation),
-      openEngine: (dir) => openLevelEngine(dir, plan.engine),
+      openEngine: async (dir) => {
+        const written = (rows: number, ms: number) => this.#metrics?.applied(rows, ms);
+        return new WriteBehindEngine(await openLevelEngine(dir, plan.engine), { written });
+      },
       privateSegmentBytes: logs.privateLogSegmentBytes,
       privateReserveBytes: logs.privateLogReserveBytes,
     }, () => clock.now().wall);

@@ -103,12 +103,12 @@ const REPLICATION = {
   }),
   applySeconds: histogram({
     name: "pegasus_replica_apply_seconds",
-    doc: "Time to write one batch of committed mutations into the engine",
+    doc: "Time to write one batch of committed rows into the database",
   }),
-  applyMutations: histogram({
-    name: "pegasus_replica_apply_mutations",
+  applyRows: histogram({
+    name: "pegasus_replica_apply_rows",
     bounds: COUNTS,
-    doc: "Mutations in one such batch",
+    doc: "Rows in one such batch",
   }),
 };
 

@@ -149,7 +149,7 @@ async function checkMetrics(cluster: TestCluster, writes: number): Promise<void>
     assert.ok(valueOf(text, "pegasus_lease_remaining_seconds") > 0);
     assert.ok(valueOf(text, "pegasus_log_sync_seconds_count") > 0);
     assert.ok(valueOf(text, "pegasus_log_group_bytes_sum") > 0);
-    assert.ok(valueOf(text, "pegasus_replica_apply_mutations_sum") > 0);
+    assert.ok(valueOf(text, "pegasus_replica_apply_rows_sum") > 0);
     assert.equal(valueOf(text, 'pegasus_replica_events_total{event="condemned"}'), 0);
   }
   // A write that was tried again counts again.

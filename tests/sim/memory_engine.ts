@@ -105,6 +105,14 @@ export class MemoryEngine implements Engine {
     this.writeNow(copy);
   }
 
+  apply(ops: readonly BatchOp[]): Promise<void> {
+    return this.write(ops);
+  }
+
+  exclusive(take: () => void): void {
+    take();
+  }
+
   range(options: RangeOptions): EngineIterator {
     this.#assertOpen();
     this.#shared = true;
