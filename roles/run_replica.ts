@@ -15,7 +15,8 @@ export function runReplica(brief: string, args: readonly string[]): Promise<numb
 
 async function assemble(process: ServerProcess): Promise<string> {
   const { settings, live, log, lifecycle, http, metrics: registry } = process;
-  const { listen, advertise, labels, meta, dataDir, logDir, shardPort } = settings.replicaServer;
+  const { listen, advertise, labels, meta, dataDir, dataDirReserveBytes, logDir, shardPort } =
+    settings.replicaServer;
   const { beaconIntervalMs, leaseMs } = settings.detector;
   const replica = await startReplica({
     listen,
@@ -25,7 +26,8 @@ async function assemble(process: ServerProcess): Promise<string> {
     shardPort,
     cluster: settings.process.cluster,
     metas: meta,
-    dataDir: absolutePath(dataDir),
+    dataDirs: dataDir.map(({ tag, path }) => ({ tag, path: absolutePath(path) })),
+    dataDirReserveBytes,
     logDir: logDir === "" ? "" : absolutePath(logDir),
     replication: settings.replication,
     server: { ...SERVER_DEFAULTS, ...settings.contact, beaconIntervalMs, leaseMs },

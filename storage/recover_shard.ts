@@ -5,6 +5,7 @@
 
 import { type Files, FilesError } from "../src/base/files.ts";
 import { formatPartition, type PartitionId } from "../src/base/ids.ts";
+import type { StoragePlan } from "./data_dir.ts";
 import { SegmentKind, type TableEntry } from "./log_format.ts";
 import type { LogVisitor } from "./log_reader.ts";
 import { listSegments, readLog, readSegmentHead, segmentPath } from "./log_segments.ts";
@@ -16,9 +17,8 @@ import { type GroupObserver, openSharedLog } from "./shared_log.ts";
 
 export interface RecoverShardOptions {
   readonly files: Files;
-  readonly dataDir: string;
-  /** Where shared logs are; the data directory unless they have their own disk. */
-  readonly logDir: string;
+  /** Every good data directory, and where shared logs are and were. */
+  readonly storage: Omit<StoragePlan, "incarnation">;
   readonly shard: number;
   readonly shardCount: number;
   readonly incarnation: number;
@@ -41,6 +41,8 @@ export interface RecoveredReplica {
 /** A replica that must be moved aside and learned again. Nothing of it is open. */
 export interface CondemnedReplica {
   readonly partition: PartitionId;
+  /** The data directory it is in. */
+  readonly dataDir: string;
   readonly reason: string;
 }
 
@@ -71,72 +73,129 @@ export function shardOf(partition: PartitionId, shardCount: number): number {
  * @throws {LayoutError} `newer`, and {LogFormatError}: a newer program wrote here.
  */
 export async function recoverShard(options: RecoverShardOptions): Promise<RecoveredShard> {
-  const { files, dataDir } = options;
   const condemned: CondemnedReplica[] = [];
   const openings = new Map<PartitionId, Opening>();
   removeUnborn(options);
-  for (const partition of listReplicas(files, dataDir)) {
-    if (shardOf(partition, options.shardCount) !== options.shard) continue;
-    const opening = await openReplica(options, partition, condemned);
-    if (opening !== undefined) openings.set(partition, opening);
+  for (const dir of await findReplicas(options, condemned)) {
+    const opening = await openReplica(options, dir, condemned);
+    if (opening !== undefined) openings.set(dir.manifest.partition, opening);
   }
   const damage: LogDamage[] = [];
   const sharedLog = await readSharedLogs(options, openings, damage);
   const replicas: RecoveredReplica[] = [];
   for (const [partition, opening] of openings) {
     const recovered = await finish(opening);
-    if (typeof recovered === "string") condemned.push({ partition, reason: recovered });
+    const { dataDir } = opening.dir;
+    if (typeof recovered === "string") condemned.push({ partition, dataDir, reason: recovered });
     else replicas.push(recovered);
   }
   return { sharedLog, replicas, condemned, damage };
 }
 
-/** Removes shared logs of shards that no longer exist. Only after all shards have recovered. */
+/**
+ * Removes shared logs of shards that no longer exist, and those in places where none is written any more. Only
+ * after all shards have recovered.
+ */
 export async function removeForeignSharedLogs(
   files: Files,
-  logDir: string,
+  { logDir, formerLogDirs }: Pick<StoragePlan, "logDir" | "formerLogDirs">,
   shardCount: number,
 ): Promise<number> {
-  const foreign = listSharedLogs(files, logDir).filter((shard) => shard >= shardCount);
-  for (const shard of foreign) files.remove(sharedLogDir(logDir, shard));
-  if (foreign.length > 0) await files.syncDir(logDir);
-  return foreign.length;
+  let removed = 0;
+  for (const dir of [logDir, ...formerLogDirs]) {
+    const end = dir === logDir ? shardCount : 0;
+    const foreign = listSharedLogs(files, dir).filter((shard) => shard >= end);
+    for (const shard of foreign) files.remove(sharedLogDir(dir, shard));
+    if (foreign.length > 0) await files.syncDir(dir);
+    removed += foreign.length;
+  }
+  return removed;
 }
 
 /** Directories that a crash left while they were created or removed. */
-function removeUnborn({ files, dataDir, shard, shardCount }: RecoverShardOptions): void {
-  for (const name of files.list(replicasDir(dataDir))) {
-    const match = /^(\d+)\.(\d+)\.new$/.exec(name);
-    if (match === null) continue;
-    const partition = Number(match[1]) * 65536 + Number(match[2]);
-    if (shardOf(partition, shardCount) === shard) files.remove(`${replicasDir(dataDir)}/${name}`);
+function removeUnborn({ files, storage, shard, shardCount }: RecoverShardOptions): void {
+  for (const { path } of storage.dataDirs) {
+    for (const name of files.list(replicasDir(path))) {
+      const match = /^(\d+)\.(\d+)\.new$/.exec(name);
+      if (match === null) continue;
+      const partition = Number(match[1]) * 65536 + Number(match[2]);
+      if (shardOf(partition, shardCount) === shard) files.remove(`${replicasDir(path)}/${name}`);
+    }
+  }
+}
+
+/** The replicas of the shard. Of one that is in two directories the newer life, or the later copy, counts. */
+async function findReplicas(
+  options: RecoverShardOptions,
+  condemned: CondemnedReplica[],
+): Promise<Iterable<ReplicaDir>> {
+  const { files, storage, shard, shardCount, incarnation } = options;
+  const found = new Map<PartitionId, ReplicaDir>();
+  for (const { path: dataDir } of storage.dataDirs) {
+    for (const partition of listReplicas(files, dataDir)) {
+      if (shardOf(partition, shardCount) !== shard) continue;
+      const dir = openDir(files, dataDir, partition, condemned);
+      if (dir === undefined) continue;
+      const other = found.get(partition);
+      const isNewer = other === undefined || compareLives(dir, other) > 0;
+      if (isNewer) found.set(partition, dir);
+      await (isNewer ? other : dir)?.moveAside("gar", incarnation);
+    }
+  }
+  return found.values();
+}
+
+function compareLives({ manifest: a }: ReplicaDir, { manifest: b }: ReplicaDir): number {
+  return a.generation - b.generation || a.copies - b.copies;
+}
+
+function openDir(
+  files: Files,
+  dataDir: string,
+  partition: PartitionId,
+  condemned: CondemnedReplica[],
+): ReplicaDir | undefined {
+  try {
+    return ReplicaDir.open(files, dataDir, partition);
+  } catch (error) {
+    if (!isLost(error)) throw error;
+    condemned.push({ partition, dataDir, reason: error.message });
+    return undefined;
   }
 }
 
 async function openReplica(
   options: RecoverShardOptions,
-  partition: PartitionId,
+  dir: ReplicaDir,
   condemned: CondemnedReplica[],
 ): Promise<Opening | undefined> {
-  const { files, dataDir, privateSegmentBytes } = options;
+  const { files, privateSegmentBytes, storage } = options;
+  const { dataDir, manifest: { partition, generation } } = dir;
+  if (storage.lostLog !== "") {
+    condemned.push({ partition, dataDir, reason: storage.lostLog });
+    return undefined;
+  }
   try {
-    const dir = ReplicaDir.open(files, dataDir, partition);
     const recovery = new ReplicaRecovery(dir.manifest);
     const opened = await openPrivateLog({
       files,
       dir: dir.logPath,
-      generation: dir.manifest.generation,
+      generation,
       ...(privateSegmentBytes === undefined ? {} : { segmentBytes: privateSegmentBytes }),
     }, (record) => recovery.privateRecord(record));
     recovery.privateEnd(opened);
     return { dir, log: opened.log, recovery };
   } catch (error) {
-    const lost = (error instanceof LayoutError && error.kind === "unreadable") ||
-      error instanceof FilesError;
-    if (!lost) throw error;
-    condemned.push({ partition, reason: error.message });
+    if (!isLost(error)) throw error;
+    condemned.push({ partition, dataDir, reason: error.message });
     return undefined;
   }
+}
+
+/** Whether an error costs one replica, and not the start of the server. */
+function isLost(error: unknown): error is Error {
+  return (error instanceof LayoutError && error.kind === "unreadable") ||
+    error instanceof FilesError;
 }
 
 async function readSharedLogs(
@@ -144,7 +203,8 @@ async function readSharedLogs(
   openings: ReadonlyMap<PartitionId, Opening>,
   damage: LogDamage[],
 ): Promise<SharedLog> {
-  const { files, logDir, shard, sharedSegmentBytes } = options;
+  const { files, shard, sharedSegmentBytes } = options;
+  const { logDir, formerLogDirs } = options.storage;
   const onRecord = (record: LogRecord) => {
     const opening = openings.get(record.partition);
     if (opening?.recovery.sharedRecord(record)) opening.log.append(record);
@@ -163,14 +223,19 @@ async function readSharedLogs(
   const end = () => {
     for (const { recovery } of openings.values()) recovery.sharedEnd();
   };
-  for (const other of listSharedLogs(files, logDir)) {
-    const dir = sharedLogDir(logDir, other);
-    if (other === shard || !concernsOthers(options, dir)) continue;
+  const readForeign = async (dir: string) => {
     await readLog({ files, dir, kind: SegmentKind.SHARED, repair: false }, {
       ...observer,
       block: (records) => records.forEach(onRecord),
     });
     end();
+  };
+  for (const former of formerLogDirs) {
+    for (const any of listSharedLogs(files, former)) await readForeign(sharedLogDir(former, any));
+  }
+  for (const other of listSharedLogs(files, logDir)) {
+    const dir = sharedLogDir(logDir, other);
+    if (other !== shard && concernsOthers(options, dir)) await readForeign(dir);
   }
   const { log } = await openSharedLog({
     files,
@@ -201,7 +266,8 @@ function concernsOthers(options: RecoverShardOptions, dir: string): boolean {
   return false;
 }
 
-function listSharedLogs(files: Files, logDir: string): number[] {
+/** Shards that have a shared log in a directory. */
+export function listSharedLogs(files: Files, logDir: string): number[] {
   const shards: number[] = [];
   for (const name of files.list(logDir)) {
     const match = /^shared\.(\d{1,4})$/.exec(name);

@@ -38,6 +38,8 @@ export interface Manifest {
   readonly partitionCount: number;
   /** Whatever else the server keeps with the replica; JSON. */
   readonly info: unknown;
+  /** How often it was copied to another data directory; of two equal lives the later copy counts. */
+  readonly copies: number;
 }
 
 /** A directory or file of this layout cannot be used. */
@@ -117,14 +119,15 @@ export function listAside(files: Files, dataDir: string): AsideDir[] {
 /** The directory of one replica. */
 export class ReplicaDir {
   readonly #files: Files;
-  readonly #dataDir: string;
+  /** The data directory it is in. */
+  readonly dataDir: string;
   readonly path: string;
   #manifest: Manifest;
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(files: Files, dataDir: string, manifest: Manifest) {
     this.#files = files;
-    this.#dataDir = dataDir;
+    this.dataDir = dataDir;
     this.path = pathOf(dataDir, manifest.partition);
     this.#manifest = manifest;
   }
@@ -257,10 +260,16 @@ export class ReplicaDir {
    * Moves the directory out of the way and returns where it is now. Engine and log must be closed.
    */
   moveAside(reason: "err" | "gar", timestamp: number): Promise<string> {
-    return moveReplicaAside(this.#files, this.#dataDir, this.#manifest.partition, {
+    return moveReplicaAside(this.#files, this.dataDir, this.#manifest.partition, {
       reason,
       timestamp,
     });
+  }
+
+  /** Writes the manifest of a copy of this replica, which counts more than the original. */
+  async writeCopy(path: string): Promise<void> {
+    const copy = { ...this.#manifest, copies: this.#manifest.copies + 1 };
+    await this.#files.writeFileAtomic(`${path}/manifest`, encodeManifest(copy));
   }
 
   /** Removes the directory for good. Engine and log must be closed. */
@@ -269,7 +278,7 @@ export class ReplicaDir {
     const doomed = `${this.path}.new`;
     this.#files.remove(doomed);
     this.#files.rename(this.path, doomed);
-    await this.#files.syncDir(replicasDir(this.#dataDir));
+    await this.#files.syncDir(replicasDir(this.dataDir));
     this.#files.remove(doomed);
   }
 }
@@ -312,9 +321,11 @@ function readManifest(files: Files, path: string): Manifest {
   const whole = (value: unknown): value is number =>
     Number.isSafeInteger(value) && Number(value) >= 0;
   const { generation, ballot, durable, syncedSequence, tableName, partitionCount, info } = record;
+  const { copies = 0 } = record;
   if (
     partition === undefined || !whole(generation) || !whole(ballot) || !whole(durable) ||
-    !whole(syncedSequence) || typeof tableName !== "string" || !whole(partitionCount)
+    !whole(syncedSequence) || typeof tableName !== "string" || !whole(partitionCount) ||
+    !whole(copies)
   ) {
     throw new LayoutError("unreadable", `Cannot use "${path}": a value is missing or wrong`);
   }
@@ -327,6 +338,7 @@ function readManifest(files: Files, path: string): Manifest {
     tableName,
     partitionCount,
     info,
+    copies,
   };
 }
 

@@ -11,7 +11,7 @@ export interface DiskSpace {
 }
 
 /** Nothing is known. */
-export const UNKNOWN_SPACE: DiskSpace = { totalBytes: 0, freeBytes: 0 };
+const UNKNOWN_SPACE: DiskSpace = { totalBytes: 0, freeBytes: 0 };
 
 /** Looks at the disk that holds `path`. Takes 3 us (measured on ext4). */
 export function diskSpaceOf(path: string): DiskSpace {
@@ -21,4 +21,9 @@ export function diskSpaceOf(path: string): DiskSpace {
   } catch {
     return UNKNOWN_SPACE;
   }
+}
+
+/** Whether a disk has too little room for new replicas: less than the reserve, and less than a tenth. */
+export function isLow({ totalBytes, freeBytes }: DiskSpace, reserveBytes: number): boolean {
+  return totalBytes > 0 && freeBytes < Math.min(reserveBytes, totalBytes / 10);
 }

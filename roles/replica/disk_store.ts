@@ -12,12 +12,13 @@ import { encodeBallot } from "../../storage/log_format.ts";
 import { type LogRecord, type PrivateLog, RecordKind } from "../../storage/log.ts";
 import { openPrivateLog } from "../../storage/private_log.ts";
 import type { GenerationSource, ReplicaDir } from "../../storage/replica_dir.ts";
+import type { DiskSet } from "./disk_set.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 
 /** What all stores of a shard share. */
 export interface DiskStoreOptions {
   readonly files: Files;
-  readonly dataDir: string;
+  readonly disks: DiskSet;
   readonly generations: GenerationSource;
   readonly openEngine: (dir: string) => Promise<Engine>;
   readonly privateSegmentBytes: number;

@@ -36,9 +36,12 @@ export class DiskStores implements ReplicaStores {
   }
 
   async create(partition: PartitionId, table: TableInfo | undefined): Promise<OpenedReplica> {
-    const { files, dataDir, generations } = this.#options;
+    const { files, disks, generations } = this.#options;
+    const { path: dataDir } = disks.choose(partition);
     const maxReplicaCount = table?.maxReplicaCount ?? REPLICA_COUNT_UNKNOWN;
     const tableName = table?.name ?? "";
+    // At once: others are placed meanwhile.
+    disks.put(partition, dataDir);
     const dir = await ReplicaDir.create(files, dataDir, {
       partition,
       generation: generations.next(),
@@ -48,8 +51,13 @@ export class DiskStores implements ReplicaStores {
       tableName,
       partitionCount: table?.partitionCount ?? 0,
       info: { maxReplicaCount, tableName },
+      copies: 0,
+    }).catch((error) => {
+      disks.forget(partition);
+      throw error;
     });
     const store = await this.#openNew(dir).catch(async (error) => {
+      disks.forget(partition);
       await dir.remove();
       throw error;
     });
@@ -66,7 +74,10 @@ export class DiskStores implements ReplicaStores {
   }
 
   async reopen(partition: PartitionId): Promise<OpenedReplica | undefined> {
-    const dir = ReplicaDir.open(this.#options.files, this.#options.dataDir, partition);
+    const { files, disks } = this.#options;
+    const place = disks.locate(partition);
+    if (place === undefined) return undefined;
+    const dir = ReplicaDir.open(files, place.path, partition);
     const recovery = new ReplicaRecovery(dir.manifest);
     const opened = await this.#openLog(dir, recovery);
     recovery.privateEnd(opened);
@@ -95,6 +106,7 @@ export class DiskStores implements ReplicaStores {
     try {
       if (recovery.condemned !== undefined) throw new CondemnedError(recovery.condemned);
       await dir.dropOldGenerations();
+      this.#options.disks.put(dir.manifest.partition, dir.dataDir);
       engine = await this.#options.openEngine(dir.enginePath);
       await ensureFormat(engine);
       const recovered = await replay(engine, dir.manifest.durable, recovery);
@@ -108,10 +120,25 @@ export class DiskStores implements ReplicaStores {
     }
   }
 
-  async moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void> {
-    const { files, dataDir } = this.#options;
+  async moveAside(
+    partition: PartitionId,
+    reason: "err" | "gar",
+    dataDir = this.#options.disks.locate(partition)?.path,
+  ): Promise<void> {
+    const { files, disks } = this.#options;
+    // Its directory was given up: there is nothing that could be moved.
+    if (dataDir === undefined) return;
     const timestamp = Math.floor(this.#wall() / 1000);
     await moveReplicaAside(files, dataDir, partition, { reason, timestamp });
+    if (disks.locate(partition)?.path === dataDir) disks.forget(partition);
+  }
+
+  locate(partition: PartitionId): string {
+    return this.#options.disks.locate(partition)?.tag ?? "";
+  }
+
+  drop(tag: string): PartitionId[] {
+    return this.#options.disks.drop(tag);
   }
 
   async #openNew(dir: ReplicaDir): Promise<DiskStore> {

@@ -12,13 +12,13 @@ import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
-import { type DataDir, openDataDir } from "../../storage/data_dir.ts";
+import { type DataDir, DataDirs } from "../../storage/data_dir.ts";
 import { diskFiles } from "../../storage/disk_files.ts";
 import type { LevelOptions } from "../../storage/level_engine.ts";
 import { removeForeignSharedLogs } from "../../storage/recover_shard.ts";
 import { nodeName } from "../node_name.ts";
 import { LeaseGate, type ShardReport } from "./control_link.ts";
-import { diskSpaceOf } from "./disk_space.ts";
+import { describeDisks } from "./disk_report.ts";
 import { serverCommands } from "./remote_commands.ts";
 import { collectControl, type ShardView } from "./replica_metrics.ts";
 import { ServerDriver } from "./server_driver.ts";
@@ -43,8 +43,11 @@ export interface ReplicaOptions {
   readonly cluster: string;
   /** "host:port" of every meta server; at least one. */
   readonly metas: readonly string[];
-  readonly dataDir: string;
-  /** Shared logs; "" or absent = below the data directory. */
+  /** At least one. */
+  readonly dataDirs: readonly DataDir[];
+  /** See `isLow` of disk_space.ts. @default 0 */
+  readonly dataDirReserveBytes?: number;
+  /** Shared logs; "" or absent = below the first usable data directory. */
   readonly logDir?: string;
   readonly replication: ReplicaSettings;
   readonly server: ServerSettings;
@@ -95,8 +98,10 @@ export interface RunningReplica {
  */
 export async function startReplica(options: ReplicaOptions): Promise<RunningReplica> {
   const { files = diskFiles, clock = systemClock } = options;
-  const dataDir = await openDataDir(files, options.dataDir, Math.floor(clock.now().wall / 1000));
-  const server = new ReplicaServer({ ...options, files, clock }, dataDir);
+  const { dataDirs, logDir = "" } = options;
+  const nowSeconds = Math.floor(clock.now().wall / 1000);
+  const dirs = await DataDirs.open(files, dataDirs, { logDir, nowSeconds });
+  const server = new ReplicaServer({ ...options, files, clock }, dirs);
   try {
     await server.start();
     return server;
@@ -110,7 +115,7 @@ type Complete = ReplicaOptions & { readonly files: Files; readonly clock: Clock 
 
 class ReplicaServer implements RunningReplica {
   readonly #options: Complete;
-  readonly #dataDir: DataDir;
+  readonly #dirs: DataDirs;
   readonly #shards: ShardLink[] = [];
   readonly #memory: SharedArrayBuffer;
   readonly #lease: LeaseGate;
@@ -124,9 +129,9 @@ class ReplicaServer implements RunningReplica {
   address = "";
   shardPorts: number[] = [];
 
-  constructor(options: Complete, dataDir: DataDir) {
+  constructor(options: Complete, dirs: DataDirs) {
     this.#options = options;
-    this.#dataDir = dataDir;
+    this.#dirs = dirs;
     this.#memory = makeMemory(this.#shardCount);
     this.#lease = new LeaseGate(options.clock, this.#memory);
     this.#replication = { ...options.replication };
@@ -148,25 +153,21 @@ class ReplicaServer implements RunningReplica {
 
   async start(): Promise<void> {
     const { files, logger } = this.#options;
+    for (const bad of this.#dirs.bad) logger.error("Data directory cannot be used", { ...bad });
     for (let shard = 0; shard < this.#shardCount; shard++) {
       const link = await this.#startShard(shard);
       this.#shards.push(link);
       // Not side by side: the logs of one are read by the other if their number has changed.
       await link.recover();
     }
-    await removeForeignSharedLogs(files, this.#logDir, this.#shardCount);
+    await removeForeignSharedLogs(files, this.#dirs.plan, this.#shardCount);
     const counts = await Promise.all(this.#shards.map((shard) => shard.open()));
     await this.#listen();
     this.#startControl();
     const replicas = counts.reduce((sum, count) => sum + count, 0);
-    const { incarnation } = this.#dataDir;
+    const { incarnation } = this.#dirs.plan;
     const shards = this.#shardCount;
     logger.info("Replica server started", { node: this.address, incarnation, shards, replicas });
-  }
-
-  get #logDir(): string {
-    const { logDir = "", dataDir } = this.#options;
-    return logDir === "" ? dataDir : logDir;
   }
 
   async #startShard(shard: number): Promise<ShardLink> {
@@ -183,22 +184,22 @@ class ReplicaServer implements RunningReplica {
   }
 
   #planOf(shard: number): ShardPlan {
-    const { listen, advertise = "", shardPort = 0, cluster, dataDir, logs, clock } = this.#options;
+    const { listen, advertise = "", shardPort = 0, cluster, logs, clock } = this.#options;
     const { engine = {}, sweepRowsPerSecond = 0, rpc = {}, dialMap = new Map() } = this.#options;
     const { httpPort = 0, version = "" } = this.#options;
     const port = shardPort === 0 ? 0 : shardPort + shard - 1;
     return {
       shard,
       shardCount: this.#shardCount,
-      incarnation: this.#dataDir.incarnation,
+      storage: this.#dirs.plan,
+      reserveBytes: this.#options.dataDirReserveBytes ?? 0,
       listen: shard === 0 ? listen : `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,
       advertise,
-      logDir: this.#logDir,
       replication: this.#replication,
       // What is asked for is a total.
       sweepRowsPerSecond: Math.ceil(sweepRowsPerSecond / this.#shardCount),
       startedAt: Math.floor(clock.now().wall),
-      ...{ cluster, dataDir, logs, engine, rpc, dialMap, httpPort, version },
+      ...{ cluster, logs, engine, rpc, dialMap, httpPort, version },
     };
   }
 
@@ -211,7 +212,8 @@ class ReplicaServer implements RunningReplica {
 
   #startControl(): void {
     const { clock, logger, registry, rpc = {}, cluster, dialMap = new Map() } = this.#options;
-    const { metas, server, httpPort = 0, dataDir } = this.#options;
+    const { metas, server, httpPort = 0, dataDirReserveBytes: reserveBytes = 0 } = this.#options;
+    const dirs = this.#dirs;
     const client = new TcpRpcClient({
       settings: rpc,
       log: callbackOf(logger),
@@ -221,12 +223,12 @@ class ReplicaServer implements RunningReplica {
     const control = new ServerDriver({
       ...{ metas, client, clock, logger, httpPort },
       node: this.address,
-      incarnation: this.#dataDir.incarnation,
+      incarnation: this.#dirs.plan.incarnation,
       lease: this.#lease,
       settings: server,
       shardPorts: this.shardPorts,
       labels: this.#options.labels ?? new Map(),
-      diskSpace: () => diskSpaceOf(dataDir),
+      disks: (reports) => describeDisks({ good: dirs.good, bad: dirs.bad, reserveBytes }, reports),
       command: (shard, command) => this.#shards[shard]!.command(command),
     });
     this.#client = client;
@@ -296,6 +298,16 @@ class ReplicaServer implements RunningReplica {
   }
 
   async #close(): Promise<void> {
+    try {
+      await this.#stop();
+    } catch (error) {
+      await this.#dirs.close(false);
+      throw error;
+    }
+    await this.#dirs.close(true);
+  }
+
+  async #stop(): Promise<void> {
     this.#control?.stop();
     const [first, ...others] = this.#shards;
     // The listener of the server's own address goes last: whoever finds it closed knows that nothing serves here.
@@ -304,13 +316,12 @@ class ReplicaServer implements RunningReplica {
     clearInterval(this.#ticking);
     await Promise.all(this.#shards.map((shard) => shard.close()));
     await this.#client?.close();
-    this.#dataDir.release();
   }
 
   /** Closes what a failed start has reached. */
   async abandon(): Promise<void> {
     await Promise.allSettled(this.#shards.map((shard) => shard.close()));
-    this.#dataDir.release();
+    await this.#dirs.close(false);
   }
 }
 

@@ -21,6 +21,8 @@ export interface ShelfOptions {
   readonly onChange: () => void;
 }
 
+type ClosedReport = Omit<ReplicaReport, "disk">;
+
 /** Events kept for a replica that is being opened; all of them are repeated by their senders anyway. */
 const OPENING_EVENTS_MAX = 16;
 
@@ -31,7 +33,7 @@ export class ReplicaShelf {
   /** What replicas that are being opened shall hear first. */
   readonly #opening = new Map<PartitionId, ReplicaEvent[]>();
   readonly #closing = new Map<PartitionId, Promise<void>>();
-  readonly #closed = new Map<PartitionId, ReplicaReport>();
+  readonly #closed = new Map<PartitionId, ClosedReport>();
   #stopping = false;
 
   constructor(options: ShelfOptions) {
@@ -91,7 +93,7 @@ export class ReplicaShelf {
     const details = { partition: formatPartition(partition), reason };
     if (damaged) logger.error("Replica is damaged and closed", details);
     else logger.info("Replica closed", details);
-    const report: ReplicaReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
+    const report: ClosedReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
     const closing = driver.stop().then(async () => {
       if (damaged) await stores.moveAside(partition, "err");
       else this.#closed.set(partition, report);
@@ -123,8 +125,14 @@ export class ReplicaShelf {
 
   /** Reports of everything stored. */
   reports(): ReplicaReport[] {
-    const reports = [...this.#closed.values()];
-    for (const { core, bytes } of this.#open.values()) reports.push({ ...core.report(), bytes });
+    const { stores } = this.#options;
+    const reports: ReplicaReport[] = [];
+    for (const closed of this.#closed.values()) {
+      reports.push({ ...closed, disk: stores.locate(closed.partition) });
+    }
+    for (const { core, bytes, partition } of this.#open.values()) {
+      reports.push({ ...core.report(), bytes, disk: stores.locate(partition) });
+    }
     return reports;
   }
 

@@ -72,4 +72,8 @@ export interface ReplicaStores {
   reopen(partition: PartitionId): Promise<OpenedReplica | undefined>;
   /** Renames the directory of a closed replica: `err` = damaged, `gar` = meta has no use for it. */
   moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void>;
+  /** Tag of the data directory that holds the replica; "" if none does. */
+  locate(partition: PartitionId): string;
+  /** Gives a data directory up. @returns The partitions whose replicas were in it. */
+  drop(tag: string): PartitionId[];
 }

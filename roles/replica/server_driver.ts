@@ -14,9 +14,9 @@ import {
 } from "../../src/replication/server.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
 import { Beacon, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
-import type { ReplicaReport } from "../../src/schema/types.ts";
+import type { DiskInfo, ReplicaReport } from "../../src/schema/types.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
-import { type DiskSpace, UNKNOWN_SPACE } from "./disk_space.ts";
+import { totalSpace } from "./disk_report.ts";
 
 /** What the control part is made from. */
 export interface ServerDriverOptions {
@@ -32,8 +32,8 @@ export interface ServerDriverOptions {
   readonly shardPorts: readonly number[];
   readonly httpPort: number;
   readonly labels: ReadonlyMap<string, string>;
-  /** Looks at the disk of the data. @default nothing is known */
-  readonly diskSpace?: () => DiskSpace;
+  /** Looks at the data directories, given what is stored. @default nothing is known */
+  readonly disks?: (reports: readonly ReplicaReport[]) => DiskInfo[];
   /** Sends a command to a shard. */
   readonly command: (shard: number, command: ShardCommand) => void;
 }
@@ -179,16 +179,18 @@ export class ServerDriver {
     for (const report of replicas) collection.replicas.push(report);
     if (--collection.missing > 0) return;
     this.#collection = undefined;
-    const { client, node, incarnation, settings, diskSpace } = this.#options;
+    const { client, node, incarnation, settings } = this.#options;
     const { to, attempt, replicas: reported } = collection;
-    const disk = diskSpace?.() ?? UNKNOWN_SPACE;
+    const disks = this.#options.disks?.(reported) ?? [];
+    const { totalBytes: diskTotalBytes, freeBytes: diskFreeBytes } = totalSpace(disks);
     const primaries = reported.filter((report) => report.status === "primary").length;
     const stats = {
       replicas: reported.length,
       primaries,
-      diskTotalBytes: disk.totalBytes,
-      diskFreeBytes: disk.freeBytes,
+      diskTotalBytes,
+      diskFreeBytes,
       draining: false,
+      disks,
     };
     const body = { node, incarnation, replicas: reported, stats };
     client.start(to, ConfigSync, body, settings.configSyncTimeoutMs, (error, answer) => {

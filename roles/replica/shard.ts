@@ -22,6 +22,7 @@ import { GenerationSource } from "../../storage/replica_dir.ts";
 import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+import { DiskSet } from "./disk_set.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
 import { registerLoad } from "./load_handlers.ts";
 import { registerCommands, shardCommands } from "./remote_commands.ts";
@@ -88,8 +89,8 @@ export class Shard implements ShardLink {
     const { logs } = plan;
     this.#stores = new DiskStores({
       files,
-      dataDir: plan.dataDir,
-      generations: new GenerationSource(plan.incarnation),
+      disks: new DiskSet({ files, dirs: plan.storage.dataDirs, reserveBytes: plan.reserveBytes }),
+      generations: new GenerationSource(plan.storage.incarnation),
       openEngine: async (dir) => {
         const written = (rows: number, ms: number) => this.#metrics?.applied(rows, ms);
         return new WriteBehindEngine(await openLevelEngine(dir, plan.engine), { written });
@@ -108,10 +109,10 @@ export class Shard implements ShardLink {
   }
 
   async recover(): Promise<void> {
-    const { logs, shard, shardCount, incarnation, dataDir, logDir } = this.#plan;
+    const { logs, shard, shardCount, storage } = this.#plan;
     const { files, logger } = this.#around;
     const { sharedLog, replicas, condemned, damage } = await recoverShard({
-      ...{ files, dataDir, logDir, shard, shardCount, incarnation },
+      ...{ files, storage, shard, shardCount, incarnation: storage.incarnation },
       fsync: logs.fsync,
       sharedSegmentBytes: logs.sharedLogSegmentBytes,
       privateSegmentBytes: logs.privateLogSegmentBytes,
@@ -121,9 +122,10 @@ export class Shard implements ShardLink {
     this.#sharedLog = sharedLog;
     this.#recovered = replicas;
     for (const found of damage) logger.warn("Shared log is damaged", { ...found });
-    for (const { partition, reason } of condemned) {
-      logger.error("Replica moved aside", { partition: formatPartition(partition), reason });
-      await this.#stores.moveAside(partition, "err");
+    for (const { partition, dataDir, reason } of condemned) {
+      const details = { partition: formatPartition(partition), dataDir, reason };
+      logger.error("Replica moved aside", details);
+      await this.#stores.moveAside(partition, "err", dataDir);
     }
   }
 
@@ -214,7 +216,8 @@ export class Shard implements ShardLink {
   }
 
   #makeHost(node: NodeId, server: TcpRpcServer, client: TcpRpcClient): ShardHost {
-    const { incarnation, shard, shardCount, replication, sweepRowsPerSecond } = this.#plan;
+    const { shard, shardCount, replication, sweepRowsPerSecond, storage } = this.#plan;
+    const { incarnation } = storage;
     const { clock, logger, lease, report } = this.#around;
     const { version, startedAt, httpPort } = this.#plan;
     server.handle(ServerInfo, (_request, call) => {
@@ -235,7 +238,7 @@ export class Shard implements ShardLink {
     const { registry, clock } = this.#around;
     const requests = this.#requests;
     if (registry === undefined || requests === undefined) return () => {};
-    const { incarnation, shard } = this.#plan;
+    const { storage: { incarnation }, shard } = this.#plan;
     const tableName = (tableId: number) => host.tables.nameOf(tableId);
     requests.tableName = tableName;
     registry.onScrape(() => {

@@ -8,6 +8,7 @@ import type { LogDetails, LogLevel } from "../../src/observe/logger.ts";
 import type { FamilyDump } from "../../src/observe/metric.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
+import type { StoragePlan } from "../../storage/data_dir.ts";
 import type { LevelOptions } from "../../storage/level_engine.ts";
 import type { ShardCommand, ShardReport } from "./control_link.ts";
 import type { ShardView } from "./replica_metrics.ts";
@@ -26,15 +27,15 @@ export interface ShardPlan {
   /** This shard's number and how many there are: it holds the partitions p with p mod count = shard. */
   readonly shard: number;
   readonly shardCount: number;
-  readonly incarnation: number;
+  /** Data directories and logs. */
+  readonly storage: StoragePlan;
+  /** See `isLow` of disk_space.ts. */
+  readonly reserveBytes: number;
   readonly cluster: string;
   /** "host:port" to listen on; port 0 takes a free one. */
   readonly listen: string;
   /** See nodeName(): the first shard finds the server's name. */
   readonly advertise: string;
-  readonly dataDir: string;
-  /** Shared logs; the data directory unless they have their own disk. */
-  readonly logDir: string;
   readonly replication: ReplicaSettings;
   readonly logs: LogSettings;
   readonly engine: LevelOptions;

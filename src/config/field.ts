@@ -254,6 +254,42 @@ export function labels(
   return setting("labels", options, new Map(), bounds, parse, format);
 }
 
+/** A directory and the name of its disk. */
+export interface TaggedPath {
+  readonly tag: string;
+  readonly path: string;
+}
+
+const TAGGED = /^(?:([0-9A-Za-z_-]{1,32}):)?([^,]*[^,:])$/;
+
+/**
+ * One or more directories, `path` or `tag:path`: comma-separated in a flag, an array or that in the file. Those
+ * without a tag are data1, data2, ... by their place.
+ */
+export function directories(options: Common & { default: string }): Setting<readonly TaggedPath[]> {
+  const bounds = "PATH,PATH,... or TAG:PATH,TAG:PATH,...";
+  const parse = (input: unknown): Parsed<readonly TaggedPath[]> => {
+    const items: unknown[] = Array.isArray(input) ? input : String(input).split(",");
+    const value = items.map((item, i) => {
+      const match = TAGGED.exec(String(item).trim());
+      return {
+        tag: match?.[1] ?? `data${i + 1}`,
+        path: match?.[2]?.replace(/(.)\/+$/, "$1") ?? "",
+      };
+    });
+    const isOnce = (what: keyof TaggedPath) =>
+      new Set(value.map((dir) => dir[what])).size === value.length;
+    const fits = value.length > 0 && value.every(({ path }) => path !== "");
+    return fits && isOnce("tag") && isOnce("path")
+      ? yes(value)
+      : no(`${bounds}, each tag (letters, digits, - and _) and each path once`);
+  };
+  const format = (value: readonly TaggedPath[]) =>
+    value.map(({ tag, path }, i) => tag === `data${i + 1}` ? path : `${tag}:${path}`).join(",");
+  const { value } = parse(options.default) as { value: readonly TaggedPath[] };
+  return setting("directories", options, value, bounds, parse, format);
+}
+
 /** The type of the values a record of settings gives. */
 export type Values<Fields> = {
   readonly [Name in keyof Fields]: Fields[Name] extends Setting<infer T> ? T : never;

@@ -1,7 +1,18 @@
 // Settings of replica servers. settings.ts joins all groups and explains names; the group of replication
 // has exactly the fields of ReplicaSettings and is handed to the core as it is.
 
-import { bool, bytes, choice, duration, hostPort, hostPorts, int, labels, text } from "./field.ts";
+import {
+  bool,
+  bytes,
+  choice,
+  directories,
+  duration,
+  hostPort,
+  hostPorts,
+  int,
+  labels,
+  text,
+} from "./field.ts";
 import { group } from "./group.ts";
 
 /** Addresses and directories. */
@@ -25,15 +36,21 @@ export const REPLICA_SERVER = group("Replica server", ["replica"], {
     default: ["127.0.0.1:34601"],
     doc: "Addresses of all meta servers",
   }),
-  dataDir: text({
+  dataDir: directories({
     default: "data/replica",
-    pattern: /./,
-    expected: "a path",
-    doc: "Directory of tables and private logs; one process only",
+    doc: "Directory of tables and private logs; several, one per disk, with commas between",
+  }),
+  dataDirReserveBytes: bytes({
+    default: "512MiB",
+    min: "0B",
+    max: "64TiB",
+    doc: "A directory with less free space, or less than a tenth of its disk, whichever is " +
+      "smaller, gets no new replicas",
   }),
   logDir: text({
     default: "",
-    doc: "Directory of the shared logs, best on a disk of its own; empty = below data-dir",
+    doc: "Directory of the shared logs, best on a disk of its own; empty = below the " +
+      "first data-dir",
   }),
   shards: int({
     default: 0,

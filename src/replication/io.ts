@@ -264,7 +264,7 @@ export interface ReplicaView {
    * primary said; the time that word travelled apart. -Infinity if never.
    */
   readonly freshAt: number;
-  report(): Omit<ReplicaReport, "bytes">;
+  report(): Omit<ReplicaReport, "bytes" | "disk">;
 }
 
 /** One step of a pure core. */

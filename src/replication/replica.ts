@@ -138,7 +138,7 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
     return this.#s.status === "primary" ? this.#s.learners.get(node)?.signature ?? 0 : 0;
   }
 
-  report(): Omit<ReplicaReport, "bytes"> {
+  report(): Omit<ReplicaReport, "bytes" | "disk"> {
     const s = this.#s;
     return {
       partition: s.partition,

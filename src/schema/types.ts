@@ -14,6 +14,7 @@ import {
   u16,
   u32,
   u53,
+  withDefault,
 } from "./field.ts";
 
 /**
@@ -75,6 +76,8 @@ export const replicaReport = struct({
   applied: u53,
   /** Approximate bytes of the engine. */
   bytes: u53,
+  /** Tag of its data directory; "" = not known. */
+  disk: withDefault(str, ""),
 });
 export type ReplicaReport = Of<typeof replicaReport>;
 
@@ -107,11 +110,28 @@ export type Filter = Of<typeof filter>;
 /** A server process, told apart from its earlier incarnations by its start. */
 export const incarnation = u53;
 
+/** A data directory of a server. */
+export const diskInfo = struct({
+  tag: str,
+  path: str,
+  /** "low": too little room for new replicas. "bad": not used. */
+  state: choice("good", "low", "bad"),
+  /** Of the disk it is on; 0 = not known. */
+  totalBytes: u53,
+  freeBytes: u53,
+  replicas: u32,
+  primaries: u32,
+  /** Why it is not used; "" if it is. */
+  reason: str,
+});
+export type DiskInfo = Of<typeof diskInfo>;
+
 export const nodeStats = struct({
   replicas: u32,
   primaries: u32,
   diskTotalBytes: i53,
   diskFreeBytes: i53,
   draining: bool,
+  disks: withDefault(list(diskInfo, 1000), []),
 });
 export type NodeStats = Of<typeof nodeStats>;

@@ -163,13 +163,16 @@ export class ServerProcess {
     const { attempt, to } = effect;
     // What is closed is reported as well: it may be the last copy.
     const reported: ReplicaReport[] = [...this.#closedReports.values()];
-    for (const { core } of this.replicas.values()) reported.push({ ...core.report(), bytes: 0 });
+    for (const { core } of this.replicas.values()) {
+      reported.push({ ...core.report(), bytes: 0, disk: "" });
+    }
     const stats = {
       replicas: this.replicas.size,
       primaries: 0,
       diskTotalBytes: 0,
       diskFreeBytes: 0,
       draining: false,
+      disks: [],
     };
     const request = {
       node: this.id,
@@ -314,7 +317,7 @@ export class ServerProcess {
     replica.closed = true;
     this.replicas.delete(replica.partition);
     if (how === "keep") {
-      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0 };
+      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0, disk: "" };
       this.#closedReports.set(replica.partition, report);
     } else this.#forgetFiles(replica.partition, true);
     this.stepServer({ kind: "requestConfigSync" });

@@ -139,6 +139,22 @@ Deno.test("loadSettings() takes labels, and refuses names nobody reads", () => {
   }
 });
 
+Deno.test("loadSettings() takes several data directories, with and without tags", () => {
+  const dirs = (...args: string[]) => settingsOf(args).replicaServer.dataDir;
+  assert.deepEqual(dirs("--data-dir=/a"), [{ tag: "data1", path: "/a" }]);
+  assert.deepEqual(dirs("--data-dir=ssd:/a/, rel/b"), [
+    { tag: "ssd", path: "/a" },
+    { tag: "data2", path: "rel/b" },
+  ]);
+  const file = { "p.toml": 'data-dir = ["/a", "hdd:/b"]\n' };
+  assert.deepEqual(settingsOf(["--config=p.toml"], file).replicaServer.dataDir.length, 2);
+  const { field } = declaredSettings("replica").find(({ key }) => key === "data-dir")!;
+  assert.equal(field.format(dirs("--data-dir=/a,hdd:/b,data3:/c")), "/a,hdd:/b,/c");
+  for (const bad of ["", "/a,", "/a,/a", "x:/a,x:/b", "data2:/a,/b", "x:"]) {
+    assert.match(problemsOf([`--data-dir=${bad}`]), /each tag.*each path once/, bad);
+  }
+});
+
 Deno.test("loadSettings() wants a name for a server that listens everywhere", () => {
   for (const listen of ["0.0.0.0:1", "[::]:1", "[0:0:0:0:0:0:0:0]:1"]) {
     assert.match(problemsOf([`--listen=${listen}`]), /nobody can dial.*--advertise/);

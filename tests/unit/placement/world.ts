@@ -241,7 +241,14 @@ export class World {
       node: node.name,
       incarnation: node.incarnation,
       replicas: [...node.reports.values()],
-      stats: { replicas: 0, primaries: 0, diskTotalBytes: 0, diskFreeBytes: 0, draining: false },
+      stats: {
+        replicas: 0,
+        primaries: 0,
+        diskTotalBytes: 0,
+        diskFreeBytes: 0,
+        draining: false,
+        disks: [],
+      },
     });
     return this.answer<"configSync">(token)!;
   }
@@ -292,6 +299,7 @@ export class World {
       durable: 0,
       applied: 0,
       bytes: 0,
+      disk: "",
     };
     return { partition, ballot, status: "inactive", ...zero, ...values };
   }

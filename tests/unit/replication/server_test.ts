@@ -36,6 +36,7 @@ function report(partition = P, status: ReplicaReport["status"] = "inactive"): Re
     durable: 0,
     applied: 0,
     bytes: 0,
+    disk: "",
   };
 }
 

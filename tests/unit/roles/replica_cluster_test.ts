@@ -122,7 +122,7 @@ class Cluster {
       listen: this.addresses[i] ?? "127.0.0.1:0",
       cluster: "test",
       metas: [this.meta.address],
-      dataDir: `${this.dir}/r${i}`,
+      dataDirs: [{ tag: "data1", path: `${this.dir}/r${i}` }],
       replication: REPLICATION,
       server: {
         ...SERVER_DEFAULTS,

@@ -39,7 +39,7 @@ class FakeCore implements ReplicaMachine {
   learnerSignature(): number {
     return 0;
   }
-  report(): Omit<ReplicaReport, "bytes"> {
+  report(): Omit<ReplicaReport, "bytes" | "disk"> {
     const { partition, status, ballot, committed, applied, durable } = this;
     const prepared = { lastPrepared: committed, maxPrepared: committed };
     return { partition, status, ballot, committed, applied, durable, ...prepared };

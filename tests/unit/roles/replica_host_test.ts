@@ -130,6 +130,8 @@ class Shard {
           this.aside.push(reason);
           return Promise.resolve();
         },
+        locate: () => "",
+        drop: () => [],
       },
       sharedLog: this.log,
       server: this.server,

@@ -24,6 +24,7 @@ function report(table: number, index: number, part: Partial<ReplicaReport>): Rep
     durable: 10,
     applied: 10,
     bytes: 0,
+    disk: "",
     ...part,
   };
 }

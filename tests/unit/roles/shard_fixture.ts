@@ -120,6 +120,8 @@ export class LeadShard {
           }),
         reopen: () => Promise.resolve(undefined),
         moveAside: () => Promise.resolve(),
+        locate: () => "",
+        drop: () => [],
       },
       sharedLog: this.#log,
       server: this.#server,

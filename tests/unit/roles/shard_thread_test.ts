@@ -13,12 +13,17 @@ function planIn(dataDir: string): ShardPlan {
   return {
     shard: 1,
     shardCount: 2,
-    incarnation: 1,
+    storage: {
+      incarnation: 1,
+      dataDirs: [{ tag: "data1", path: dataDir }],
+      logDir: dataDir,
+      formerLogDirs: [],
+      lostLog: "",
+    },
+    reserveBytes: 0,
     cluster: "test",
     listen: "127.0.0.1:0",
     advertise: "",
-    dataDir,
-    logDir: dataDir,
     replication: {} as ShardPlan["replication"],
     logs: {
       fsync: "group",

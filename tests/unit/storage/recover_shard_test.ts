@@ -13,6 +13,7 @@ import {
   recoverShard,
   removeForeignSharedLogs,
 } from "../../../storage/recover_shard.ts";
+import type { StoragePlan } from "../../../storage/data_dir.ts";
 import { diskFiles } from "../../../storage/disk_files.ts";
 import { ReplicaDir } from "../../../storage/replica_dir.ts";
 import { MemoryFiles } from "../../sim/memory_files.ts";
@@ -62,14 +63,20 @@ function nextRecord(model: Model, prng: Prng): LogRecord {
 
 const SHARD_COUNT_MAX = 2;
 
+const STORAGE = storageOf("/data", "/logs");
+
+function storageOf(path: string, logDir: string): Omit<StoragePlan, "incarnation"> {
+  const dataDirs = [{ tag: "a", path }, { tag: "b", path: `${path}/second` }];
+  return { dataDirs, logDir, formerLogDirs: [], lostLog: "" };
+}
+
 async function openShard(files: Files, incarnation: number, prng: Prng, shardCount = 1) {
   const shards: RecoveredShard[] = [];
   for (let shard = 0; shard < shardCount; shard++) {
     shards.push(
       await recoverShard({
         files,
-        dataDir: "/data",
-        logDir: "/logs",
+        storage: STORAGE,
         shard,
         shardCount,
         incarnation,
@@ -79,7 +86,7 @@ async function openShard(files: Files, incarnation: number, prng: Prng, shardCou
       }),
     );
   }
-  await removeForeignSharedLogs(files, "/logs", shardCount);
+  await removeForeignSharedLogs(files, STORAGE, shardCount);
   return shards;
 }
 
@@ -198,7 +205,9 @@ async function createReplicas(files: Files, count: number, dataDir = "/data"): P
   const models: Model[] = [];
   for (let i = 0; i < count; i++) {
     const partition = PARTITION + i;
-    await ReplicaDir.create(files, dataDir, {
+    // The last one is on the second disk.
+    const path = storageOf(dataDir, "").dataDirs[i === 2 ? 1 : 0]!.path;
+    await ReplicaDir.create(files, path, {
       partition,
       generation: 1,
       ballot: 1,
@@ -207,6 +216,7 @@ async function createReplicas(files: Files, count: number, dataDir = "/data"): P
       tableName: "t",
       partitionCount: count,
       info: null,
+      copies: 0,
     });
     models.push({ partition, generation: 1, records: [], confirmed: 0, ballot: 1, next: 1 });
   }
@@ -254,7 +264,10 @@ Deno.test("recoverShard condemns rather than lose or invent after bit rot", asyn
     // itself, so it is left alone in the shared log: nothing else holds its records for sure.
     const logs = [
       "/logs/shared.0",
-      ...models.map((m) => `/data/replicas/1.${m.partition - PARTITION}/log.1`),
+      ...models.map((m) => {
+        const index = m.partition - PARTITION;
+        return `/data/${index === 2 ? "second/" : ""}replicas/1.${index}/log.1`;
+      }),
     ];
     const dir = prng.pick(logs);
     const names = files.list(dir);
@@ -306,6 +319,7 @@ Deno.test("recoverShard takes nothing of an earlier life of the same partition",
     tableName: "t",
     partitionCount: 1,
     info: null,
+    copies: 0,
   });
   const [shard] = await openShard(files, 2, prng);
   assert.deepEqual(shard!.replicas[0]!.recovery.mutations, []);
@@ -319,8 +333,7 @@ Deno.test("recoverShard works on the real disk", async () => {
   const open = (incarnation: number) =>
     recoverShard({
       files: diskFiles,
-      dataDir,
-      logDir: dataDir,
+      storage: storageOf(dataDir, dataDir),
       shard: 0,
       shardCount: 1,
       incarnation,

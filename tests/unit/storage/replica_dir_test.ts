@@ -3,11 +3,9 @@
 // docs/storage_layout.md, "Directories".
 
 import assert from "node:assert/strict";
-import { utf8 } from "../../../src/base/bytes.ts";
 import { FilesError } from "../../../src/base/files.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { Prng } from "../../../src/base/prng.ts";
-import { openDataDir, readAndBumpIncarnation } from "../../../storage/data_dir.ts";
 import {
   encodeChecked,
   GenerationSource,
@@ -30,6 +28,7 @@ const MANIFEST: Manifest = {
   tableName: "users",
   partitionCount: 8,
   info: { envs: { "a.b": "c" } },
+  copies: 0,
 };
 
 function isLayoutError(kind: LayoutError["kind"]): (error: unknown) => boolean {
@@ -168,33 +167,6 @@ Deno.test("ReplicaDir moves aside and removes", async () => {
   await third.remove();
   files.powerLoss(new Prng(4));
   assert.deepEqual(listReplicas(files, "/data"), []);
-});
-
-Deno.test("readAndBumpIncarnation grows over power losses and a wiped directory", async () => {
-  const files = new MemoryFiles();
-  files.makeDir("/data");
-  let last = 0;
-  for (let seed = 0; seed < 30; seed++) {
-    const next = await readAndBumpIncarnation(files, "/data", seed === 10 ? 5000 : 0);
-    assert.ok(next > last);
-    last = next;
-    if (seed % 2 === 0) files.processCrash();
-  }
-  assert.ok(last >= 5000);
-  files.overwrite("/data/node", utf8("what is this"));
-  await assert.rejects(readAndBumpIncarnation(files, "/data"), isLayoutError("unreadable"));
-});
-
-Deno.test("openDataDir admits one process and lets go of what it cannot use", async () => {
-  const files = new MemoryFiles();
-  const first = await openDataDir(files, "/data/x", 100);
-  assert.equal(first.incarnation, 100);
-  await assert.rejects(openDataDir(files, "/data/x", 100), FilesError);
-  first.release();
-  files.overwrite("/data/x/node", encodeChecked({ layout: 2 }));
-  await assert.rejects(openDataDir(files, "/data/x", 0), isLayoutError("newer"));
-  files.remove("/data/x/node");
-  (await openDataDir(files, "/data/x", 0)).release();
 });
 
 Deno.test("GenerationSource never repeats a number in later incarnations", () => {
