@@ -14,7 +14,7 @@ import {
   multiPutBytes,
   multiRemoveBytes,
 } from "../schema/write_size.ts";
-import type { CallSpec } from "./execute.ts";
+import type { CallSpec } from "./call.ts";
 import type { CheckOutcome, MultiGetResult, SortKeyRow } from "./options.ts";
 
 type WriteAnswer = ResponseOf<typeof rpc.Put>;

@@ -5,117 +5,29 @@
 
 import type { Clock } from "../base/clock.ts";
 import { adviceOf, Err, errorMeaning, StoreError } from "../base/errors.ts";
-import { formatPartition, indexOf, NOBODY, type NodeId, type PartitionId } from "../base/ids.ts";
+import { formatPartition, indexOf, NOBODY, type NodeId } from "../base/ids.ts";
 import type { CallDone, RpcClient } from "../rpc/contract.ts";
 import { OpenSession } from "../schema/client_rpc.ts";
 import { partitionIndexOf } from "../schema/key_format.ts";
 import type { Rpc } from "../schema/rpc.ts";
-import {
-  type Action,
-  attemptMs,
-  Operation,
-  type OperationEvent,
-  type OperationKind,
-  step,
-} from "./operation.ts";
+import { Attempts } from "./attempts.ts";
+import type { AnyCall, Call, RequestHead, SessionSlot } from "./call.ts";
 import { Hedges } from "./hedge.ts";
-import type { ClientLog, StaleHead } from "./options.ts";
-import type { Resolver } from "./resolver.ts";
+import { type Action, attemptMs, type OperationEvent, step } from "./operation.ts";
+import type { ClientLog } from "./options.ts";
 import type { Route } from "./route_map.ts";
 import { Session } from "./session.ts";
 import { Slab } from "./slab.ts";
-import { type Sleeper, Wakeups } from "./wakeups.ts";
+import { Wakeups } from "./wakeups.ts";
 
-/** One kind of operation: how it travels and what the application gets. */
-export interface CallSpec<Q, A, T> {
-  readonly rpc: Rpc<Q, A>;
-  /** Turns the answer into the result; copies what must outlive the received frame. */
-  readonly result: (response: A) => T;
-  /** Of writes: bytes of keys and values. */
-  readonly bytes?: (request: Q) => number;
-}
-
-/** One partition of a known shape of the table, for operations that do not follow a key. */
-export interface Pin {
-  readonly tableId: number;
-  readonly partitionCount: number;
-  readonly index: number;
-}
-
-/** Where an operation goes: to the partition of a key, or to a fixed one. */
-export interface Target {
-  readonly hashKey: Uint8Array;
-  readonly sortKey: Uint8Array;
-  readonly pin?: Pin;
-  /** Of reads: whether any member may answer. */
-  readonly head?: StaleHead;
-}
-
-interface SessionSlot {
-  session: Session | undefined;
-  isOpening: boolean;
-  waiters: { readonly call: AnyCall; readonly waitId: number }[];
-}
-
-/** What operations on one table share. */
-export class TableState {
-  readonly name: string;
-  readonly resolver: Resolver;
-  readonly slots = new Map<PartitionId, SessionSlot>();
-
-  constructor(name: string, resolver: Resolver) {
-    this.name = name;
-    this.resolver = resolver;
-  }
-}
-
-/** Fields of a request that the loop fills in before every attempt. */
-interface RequestHead {
-  partition: number;
-  session?: number;
-  sequence?: number;
-  answeredBelow?: number;
-}
-
-/** One operation on its way. */
-export class Call<Q, A, T> extends Operation implements Sleeper {
-  readonly table: TableState;
-  readonly spec: CallSpec<Q, A, T>;
-  readonly request: Q;
-  readonly target: Target;
-  waitId = 0;
-  /** Version of the routes used last. */
-  routeVersion = 0;
-  address = "";
-  detail = "";
-  session: Session | undefined;
-  sequence = 0;
-  response: A | undefined;
-  done!: CallDone<A>;
-  resolve!: (result: T) => void;
-  reject!: (error: StoreError) => void;
-
-  constructor(
-    table: TableState,
-    spec: CallSpec<Q, A, T>,
-    request: Q,
-    target: Target,
-    timing: {
-      readonly kind: OperationKind;
-      readonly startedAt: number;
-      readonly timeoutMs: number;
-    },
-  ) {
-    super(timing.kind, timing.startedAt, timing.timeoutMs);
-    this.table = table;
-    this.spec = spec;
-    this.request = request;
-    this.target = target;
-  }
-}
-
-// deno-lint-ignore no-explicit-any
-type AnyCall = Call<any, any, any>;
+/** An attempt without an answer for so long makes the client look whether somebody else serves the partition, ms. */
+const OVERDUE_MS = 500;
+/** Distance of two such looks at one table, ms. */
+const LOOK_MS = 500;
+/** A read that any replica may answer goes to another one after so long, ms. */
+const FOLLOWER_MS = 1000;
+/** Opening a session may be repeated at will, ms. */
+const OPEN_SESSION_MS = 1500;
 
 /** See the file comment. */
 export class Executor {
@@ -127,6 +39,8 @@ export class Executor {
   readonly #clock: Clock;
   readonly #log: ClientLog;
   readonly #wakeups: Wakeups<AnyCall>;
+  /** What was sent and waits for its answer. */
+  readonly #attempts = new Attempts<AnyCall>();
   #rotation = 0;
   #closed = false;
 
@@ -136,6 +50,7 @@ export class Executor {
     this.#log = log;
     this.hedges = new Hedges(clock);
     this.#wakeups = new Wakeups<AnyCall>(clock, (call) => this.#onWoke(call));
+    rpc.onTick = () => this.#lookAtOverdue();
   }
 
   /** Monotonic ms. */
@@ -153,7 +68,7 @@ export class Executor {
     return new Promise<T>((resolve, reject) => {
       call.resolve = resolve;
       call.reject = reject;
-      call.done = (code, response, detail) => this.#onAnswer(call, code, response, detail);
+      this.#listen(call);
       // The clock costs 200 ns: one reading serves everything that happens at once.
       const now = call.startedAt;
       this.#perform(call, step(call, this.#closed ? "closed" : "start", 0, now), now);
@@ -309,7 +224,7 @@ export class Executor {
     if (slot.isOpening) return;
     slot.isOpening = true;
     const request = { partition: call.partition };
-    const timeoutMs = attemptMs(call, this.now());
+    const timeoutMs = Math.min(attemptMs(call, this.now()), OPEN_SESSION_MS);
     this.#rpc.start(call.address, OpenSession, request, timeoutMs, (code, response, detail) => {
       slot.isOpening = false;
       if (code === Err.OK) slot.session = new Session(response!.decree);
@@ -338,10 +253,47 @@ export class Executor {
       head.answeredBelow = call.session.answeredBelow;
     }
     const timeoutMs = attemptMs(call, now);
+    this.#attempts.add(call, now);
     this.#rpc.start(call.address, call.spec.rpc, call.request, timeoutMs, call.done);
   }
 
+  /** Answers of the next attempt are heard; an abandoned one talks to nobody. */
+  #listen(call: AnyCall): void {
+    const done: CallDone<unknown> = (code, response, detail) => {
+      if (call.done === done) this.#onAnswer(call, code, response, detail);
+    };
+    call.done = done;
+  }
+
+  /** A server that stopped, or was cut off, says nothing: only meta can tell that it was replaced. */
+  #lookAtOverdue(): void {
+    const now = this.now();
+    for (const call of this.#attempts.overdue(now - OVERDUE_MS)) {
+      const { table } = call;
+      if (this.#hasMoved(call, now)) {
+        this.#attempts.remove(call);
+        this.#listen(call);
+        call.detail = `No answer for ${Math.round(now - call.sentAt)} ms`;
+        this.#perform(call, step(call, "moved", 0, now), now);
+      } else if (now - table.lookedAt >= LOOK_MS) {
+        table.lookedAt = now;
+        table.resolver.refresh(() => {});
+      }
+    }
+  }
+
+  /** Whether somebody else serves the partition now, or may answer. */
+  #hasMoved(call: AnyCall, now: number): boolean {
+    if (call.target.head?.stale === true) return now - call.sentAt >= FOLLOWER_MS;
+    const { map, version } = call.table.resolver;
+    if (map === undefined || version === call.routeVersion) return false;
+    const route = map.routes[indexOf(call.partition)];
+    if (route?.partition !== call.partition) return true;
+    return route.primary !== NOBODY && route.primary !== call.address;
+  }
+
   #onAnswer(call: AnyCall, code: number, response: unknown, detail: string): void {
+    this.#attempts.remove(call);
     if (code === Err.OK) {
       call.response = response;
       return this.#perform(call, step(call, "answer", Err.OK, 0), 0);

@@ -24,6 +24,8 @@ export type OperationKind = "read" | "once" | "bare";
  * - `noRoute`: it is not; value = why, an error code.
  * - `session`: opening a session ended; value = error code.
  * - `answer`: an attempt ended; value = error code.
+ * - `moved`: the attempt has no answer yet, and somebody else serves the partition now, or may: nobody waits for
+ *   it any more. Its answer, if one comes, must not be reported.
  * - `woke`: a wait is over, or the deadline passed during a longer one.
  * - `closed`: the client is closing.
  */
@@ -33,6 +35,7 @@ export type OperationEvent =
   | "noRoute"
   | "session"
   | "answer"
+  | "moved"
   | "woke"
   | "closed";
 
@@ -83,8 +86,12 @@ export class Operation {
   }
 }
 
-/** Time one attempt may take, ms: a third of the whole, so that a dead server leaves time for another. */
+/**
+ * Time one attempt may take, ms: a third of the whole, so that a dead server leaves time for another. A write that
+ * cannot be repeated has nothing to gain from giving up early.
+ */
 export function attemptMs(op: Operation, now: number): number {
+  if (op.kind === "bare") return Math.max(1, op.deadline - now);
   const share = Math.max(ATTEMPT_MIN_MS, (op.deadline - op.startedAt) / 3);
   return Math.max(1, Math.min(op.deadline - now, share));
 }
@@ -111,6 +118,8 @@ export function step(op: Operation, event: OperationEvent, value: number, now: n
       return onRefused(op, provesNothing(value) ? Err.CONNECT_FAILED : value, now);
     case "answer":
       return onAnswer(op, value, now);
+    case "moved":
+      return onMoved(op, now);
     case "woke":
       return now >= op.deadline ? onLate(op) : op.afterWait;
     case "closed":
@@ -138,6 +147,14 @@ function onAnswer(op: Operation, code: number, now: number): Action {
   if (op.kind !== "read") op.maybeDone = true;
   if (op.kind === "bare") return finish(op, code);
   return pause(op, "refresh", now);
+}
+
+/** The attempt may have been executed, like one whose deadline passed; the route is fresh already. */
+function onMoved(op: Operation, now: number): Action {
+  if (op.kind !== "read") op.maybeDone = true;
+  if (op.kind === "bare") return finish(op, Err.OUTCOME_UNKNOWN);
+  op.error = Err.TIMEOUT;
+  return now >= op.deadline ? onLate(op) : "route";
 }
 
 /** The attempt was not executed; earlier ones may have been, and then nobody remembers their result. */

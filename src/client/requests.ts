@@ -6,7 +6,7 @@ import { Err, StoreError } from "../base/errors.ts";
 import { CHECK_TYPES } from "../schema/client_rpc.ts";
 import type { Filter } from "../schema/types.ts";
 import { sizeProblem, WRITE_BYTES_MAX } from "../schema/write_size.ts";
-import type { Target } from "./execute.ts";
+import type { Target } from "./call.ts";
 import type { Slab } from "./slab.ts";
 import type { Check, Data, KeyFilter, MultiGetRange, Mutate, ReadOptions } from "./options.ts";
 import { type StaleHead, toBytes, toExpireTs, toGroupKey, toStaleHead } from "./options.ts";

@@ -9,7 +9,8 @@ import { ClearScanner, Scan as ScanNext } from "../schema/client_rpc.ts";
 import { decodeKey } from "../schema/key_format.ts";
 import type { Row } from "../schema/types.ts";
 import { GET_SCANNER } from "./call_specs.ts";
-import { Call, type Executor, type Pin, type TableState } from "./execute.ts";
+import { Call, type Pin, type TableState } from "./call.ts";
+import type { Executor } from "./execute.ts";
 import { type TableRow, toStaleHead } from "./options.ts";
 import { isEmptyPart, type ScanOptions, type ScanPart } from "./scan_plan.ts";
 

@@ -5,7 +5,8 @@
 import { encodeKey } from "../schema/key_format.ts";
 import { batchGet } from "./batch_get.ts";
 import * as specs from "./call_specs.ts";
-import { Call, type CallSpec, type Executor, type TableState, type Target } from "./execute.ts";
+import { Call, type CallSpec, type TableState, type Target } from "./call.ts";
+import type { Executor } from "./execute.ts";
 import { type Data, type MultiGetResult, toBytes, toExpireTs } from "./options.ts";
 import { ANY_AGE, type StaleHead, toGroupKey, toHashKey, toStaleHead } from "./options.ts";
 import type {

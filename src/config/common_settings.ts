@@ -108,6 +108,13 @@ export const RPC = group("Network", BOTH, {
     max: "10m",
     doc: "A silent connection is probed after so long and dropped after twice as long",
   }),
+  answerProbeMs: duration({
+    default: "1s",
+    min: "50ms",
+    max: "10m",
+    doc:
+      "A silent connection that owes an answer is probed after so long, dropped after three more",
+  }),
   reconnectMinMs: duration({
     default: "20ms",
     min: "1ms",

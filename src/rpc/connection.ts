@@ -23,6 +23,8 @@ const FRAMES_PER_CLOCK_READ = 32;
 // Rounds of microtasks a flush waits for more frames. With 32 callers whose promise chains differ by
 // up to three awaits it makes 0.06 socket writes per call instead of 0.16, at no measurable latency.
 const FLUSH_ROUNDS_MAX = 4;
+// Two looks at the clock further apart than this: the event loop stood still.
+const STALL_MS = 200;
 
 /** What a connection's owner does with it. */
 export interface ConnectionOwner {
@@ -67,8 +69,13 @@ export class Connection implements WireEvents {
   #delivering = false;
   // When the partial frame at the end of the input began; -1 = there is none.
   #partialSince = -1;
-  // When the probe of a silent peer left; -1 = it is not silent.
+  // When the probe of a silent peer left, -1 = it is not silent; and how long its answer may take.
   #pingedAt = -1;
+  #pongMs = 0;
+  // Of a dialer: something was sent since the last read, and since when that is known, -1 = not yet.
+  #isOwed = false;
+  #owedSince = -1;
+  #tickedAt: number;
   // Bytes the socket has not taken, and when it last took some.
   #writingBytes = 0;
   #progressAt: number;
@@ -93,7 +100,11 @@ export class Connection implements WireEvents {
     this.#handshakeBy = handshakeBy;
     this.#parser = new FrameParser(HELLO_BYTES_MAX + HEADER_BYTES);
     this.peer = wire.remote;
-    this.now = this.readAt = this.#progressAt = context.timers.now();
+    this.now =
+      this.readAt =
+      this.#progressAt =
+      this.#tickedAt =
+        context.timers.now();
     wire.open(this);
     if (end === "dialer") {
       const handshake = new DialerHandshake(context);
@@ -131,6 +142,7 @@ export class Connection implements WireEvents {
     const bytes = this.#writer.take();
     if (this.#writingBytes === 0) this.#progressAt = this.#context.timers.now();
     this.#writingBytes += bytes.length;
+    this.#isOwed = this.#isDialer;
     this.#wire.write(bytes, () => this.#onWritten(bytes));
   }
 
@@ -149,16 +161,26 @@ export class Connection implements WireEvents {
     }
     // While we do not read, silence is our own doing; a peer that never reads was dealt with above.
     if (this.#paused || !this.isOpen) return;
+    this.#checkSilence(now);
+  }
+
+  #checkSilence(now: number): void {
+    const { keepAliveMs, answerProbeMs } = this.#context.settings;
+    // If this process stood still, what the peer said meanwhile waits in the socket: it is innocent.
+    const stoodStillMs = now - this.#tickedAt - STALL_MS;
+    this.#tickedAt = now;
+    if (stoodStillMs > 0 && this.#pingedAt !== -1) this.#pingedAt += stoodStillMs;
+    if (stoodStillMs > 0 && this.#owedSince !== -1) this.#owedSince += stoodStillMs;
+    if (this.#isOwed && this.#owedSince === -1) this.#owedSince = now;
     if (this.#pingedAt !== -1) {
-      // Counted from the probe, not from the last read: if this process was suspended, the peer is
-      // innocent.
-      if (now - this.#pingedAt >= keepAliveMs) {
-        this.#fault(`The peer was silent for ${Math.round(now - this.readAt)} ms`);
-      }
-    } else if (now - this.readAt >= keepAliveMs) {
-      this.#pingedAt = now;
-      this.send(FrameKind.PING, 0, 0, 0, EMPTY);
+      if (now - this.#pingedAt < this.#pongMs) return;
+      return this.#fault(`The peer was silent for ${Math.round(now - this.readAt)} ms`);
     }
+    const isLate = this.#owedSince !== -1 && now - this.#owedSince >= answerProbeMs;
+    if (!isLate && now - this.readAt < keepAliveMs) return;
+    this.#pingedAt = now;
+    this.#pongMs = isLate ? Math.min(3 * answerProbeMs, keepAliveMs) : keepAliveMs;
+    this.send(FrameKind.PING, 0, 0, 0, EMPTY);
   }
 
   /** Announces that this end closes after the running calls. */
@@ -179,6 +201,8 @@ export class Connection implements WireEvents {
     if (this.#closed) return;
     this.readAt = this.now = this.#context.timers.now();
     this.#pingedAt = -1;
+    this.#isOwed = false;
+    this.#owedSince = -1;
     this.#parser.push(chunk);
     this.#deliver();
   }

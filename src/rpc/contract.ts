@@ -73,6 +73,8 @@ export interface RpcClient {
    * earlier connection broke and a new one is up. Messages sent before may be lost.
    */
   onPeer: (address: NodeId, event: "down" | "reconnected") => void;
+  /** Called every 20 ms or so while anything was ever sent: a timer that costs its users nothing. */
+  onTick?: (() => void) | undefined;
   /** Closes the connection to one address, if any. */
   disconnect(address: string): void;
   close(): Promise<void>;
@@ -91,6 +93,11 @@ export interface RpcSettings {
   readonly frameTimeoutMs: number;
   /** A silent connection is probed after this time and dropped after twice as long (half-open detection). */
   readonly keepAliveMs: number;
+  /**
+   * A dialed connection that brought nothing since something was sent is probed after this time, and dropped when
+   * three times as long has passed without a sign of life.
+   */
+  readonly answerProbeMs: number;
   /** Pause before dialing again: doubles from the first to the second bound. */
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
@@ -106,6 +113,7 @@ export const RPC_DEFAULTS: RpcSettings = {
   connectTimeoutMs: 2000,
   frameTimeoutMs: 10_000,
   keepAliveMs: 10_000,
+  answerProbeMs: 1000,
   reconnectMinMs: 20,
   reconnectMaxMs: 1000,
   connectionsMax: 10_000,

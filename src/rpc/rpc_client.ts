@@ -21,6 +21,7 @@ export interface RpcClientOptions extends RpcOptions {
 /** RpcClient over TCP. */
 export class TcpRpcClient implements RpcClient {
   onPeer: (address: NodeId, event: "down" | "reconnected") => void = () => {};
+  onTick: (() => void) | undefined;
 
   readonly #context: RpcContext;
   readonly #dialMap: ReadonlyMap<string, string>;
@@ -117,6 +118,7 @@ export class TcpRpcClient implements RpcClient {
   #tick(): void {
     const now = this.#context.timers.now();
     for (const peer of this.#peers.values()) peer.tick(now);
+    this.onTick?.();
   }
 
   #finish(call: Call, code: number, response: unknown, detail: string): void {

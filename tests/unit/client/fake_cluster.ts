@@ -58,6 +58,8 @@ export interface Fate {
   readonly before?: number;
   readonly after?: number;
   readonly detail?: string;
+  /** Nobody answers. */
+  readonly silent?: boolean;
 }
 
 /** One call as the tests see it. */
@@ -75,6 +77,7 @@ export class FakeCluster implements RpcClient {
   leader = "m1:1";
   fault: (call: SeenCall) => Fate | undefined = () => undefined;
   onPeer = (): void => {};
+  onTick: (() => void) | undefined;
   scanBatch = 1000;
   nextContext = 1;
   closed = false;
@@ -152,6 +155,7 @@ export class FakeCluster implements RpcClient {
     this.calls.push(call);
     const fate = this.fault(call);
     if (this.closed) return done(Err.CLOSED, undefined, "");
+    if (fate?.silent === true) return;
     if (fate?.before !== undefined) return done(fate.before, undefined, fate.detail ?? "");
     let response: unknown;
     try {

@@ -67,6 +67,24 @@ Deno.test("Operation repeats an uncertain write only if it has a session", () =>
   }
 });
 
+Deno.test("Operation leaves an attempt that hangs when somebody else serves the partition", () => {
+  const sent = [["start", 0], ["route", P]] as const;
+  const once = new Operation("once", 0, 5000);
+  const actions = play(once, [...sent, ["session", 0], ["moved", 0], ["route", P], ["answer", 0]]);
+  assert.deepEqual(actions.slice(-3), ["route", "send", "finish"]);
+  assert.deepEqual([once.error, once.maybeDone, once.attempts], [Err.OK, true, 2]);
+  const read = new Operation("read", 0, 5000);
+  assert.equal(play(read, [...sent, ["moved", 0]]).at(-1), "route");
+  assert.equal(read.maybeDone, false);
+  // Nobody will ever tell whether the old server did it.
+  const bare = new Operation("bare", 0, 5000);
+  assert.equal(play(bare, [...sent, ["moved", 0]]).at(-1), "finish");
+  assert.equal(bare.error, Err.OUTCOME_UNKNOWN);
+  const late = new Operation("once", 0, 5000);
+  play(late, [...sent, ["session", 0], ["moved", 0, 5000]]);
+  assert.equal(late.error, Err.TIMEOUT);
+});
+
 Deno.test("Operation follows the advice of every refusal in the error table", () => {
   for (const { code, advice } of errorTable()) {
     if (advice === "none" || advice === "unknownOutcome") continue;

@@ -181,6 +181,25 @@ Deno.test("RpcClient drops a server that falls silent", async () => {
   });
 });
 
+Deno.test("RpcClient probes a server that owes an answer long before a silent one", async () => {
+  await withFake({}, async (fake) => {
+    const call = codeOf(fake.client.call(fake.to, Echo, { body }, 600_000));
+    const stranger = await acceptAndGreet(fake);
+    assert.equal((await stranger.read())!.kind, FrameKind.REQUEST);
+    fake.timers.advance(1200);
+    assert.equal((await stranger.read())!.kind, FrameKind.PING);
+    // This process stands still: what the server said meanwhile would not have been read.
+    fake.timers.jump(60_000);
+    fake.timers.advance(2500);
+    await stranger.write(frameOf(FrameKind.PING));
+    assert.equal((await stranger.read())!.kind, FrameKind.PONG);
+    fake.timers.advance(1200);
+    assert.equal((await stranger.read())!.kind, FrameKind.PING);
+    fake.timers.advance(3100);
+    assert.equal(await call, Err.CONNECTION_LOST);
+  });
+});
+
 Deno.test("RpcClient gives up on a handshake that does not come", async () => {
   await withFake({ connectTimeoutMs: 500 }, async (fake) => {
     const call = codeOf(fake.client.call(fake.to, Echo, { body }, 60_000));
