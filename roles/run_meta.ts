@@ -7,6 +7,7 @@ import { ZooKeeperCoordinator } from "../src/coordination/zookeeper.ts";
 import type { Settings } from "../src/config/settings.ts";
 import { callbackOf } from "../src/observe/logger.ts";
 import type { MetaSettings } from "../src/placement/io.ts";
+import type { RpcClient } from "../src/rpc/contract.ts";
 import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
@@ -16,8 +17,10 @@ import { RecentChanges } from "./http/dashboard/recent_changes.ts";
 import { readDialMap } from "./dial_map.ts";
 import { metaHandlers, metaReadiness } from "./http/meta_paths.ts";
 import { DASHBOARD_ROUTES, META_ROUTES } from "./http/routes.ts";
-import { startMeta } from "./meta/main_meta.ts";
+import { type RunningMeta, startMeta } from "./meta/main_meta.ts";
 import { MetaMetrics } from "./meta/meta_metrics.ts";
+import { Watching } from "./meta/watching.ts";
+import { processCommands } from "./remote_commands.ts";
 import { RequestMetrics } from "./request_metrics.ts";
 import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
@@ -41,6 +44,9 @@ async function assemble(process: ServerProcess): Promise<string> {
   const metrics = new MetaMetrics(registry.live.meta);
   const changes = new RecentChanges();
   const coordinator = await openCoordinator(process);
+  const openClient = (node: string) =>
+    new TcpRpcClient({ ...network, identity: { ...identity, node }, dialMap });
+  let commands = processCommands({ role: "meta", version: VERSION, startedAt: Date.now(), live });
   const server = new TcpRpcServer({ ...network, identity: { ...identity, node: "" }, observer });
   const meta = await startMeta({
     listen,
@@ -49,8 +55,8 @@ async function assemble(process: ServerProcess): Promise<string> {
     coordinator,
     settings: decisions,
     openServer: () => server,
-    openClient: (node) =>
-      new TcpRpcClient({ ...network, identity: { ...identity, node }, dialMap }),
+    openClient,
+    commands: () => commands,
     probe: (address) => probe(address, network.settings.connectTimeoutMs),
     httpPort: http?.port ?? 0,
     version: VERSION,
@@ -62,16 +68,33 @@ async function assemble(process: ServerProcess): Promise<string> {
     },
   });
   lifecycle.onStop("meta server", () => meta.close());
-  registry.onScrape(() => {
+  const watching = openWatching(process, meta, () => openClient(meta.address));
+  commands = { ...commands, ...watching.commands };
+  registry.onScrape(async () => {
     registry.live.requests.connections.child().set(server.connectionCount);
-    return metrics.collect(meta.core, meta.ask);
+    await metrics.collect(meta.core, meta.ask);
+    await watching.collect();
   });
-  http?.add(META_ROUTES, metaHandlers(meta));
-  const dashboard = openDashboard({ ...meta, changes: () => changes.list() });
+  http?.add(META_ROUTES, metaHandlers({ ...meta, watching }));
+  const dashboard = openDashboard({ ...meta, watching, changes: () => changes.list() });
   lifecycle.onStop("dashboard", () => dashboard.close());
   http?.add(DASHBOARD_ROUTES, dashboard.handlers);
   http?.setReadiness(() => metaReadiness(meta));
   return meta.address;
+}
+
+function openWatching(
+  { live, lifecycle, log, metrics: registry }: ServerProcess,
+  { ask, address }: RunningMeta,
+  openClient: () => RpcClient,
+): Watching {
+  const settings = { ...live.settings.collector };
+  live.onChange((next) => Object.assign(settings, next.collector));
+  const logger = log.logger("meta.watching");
+  const metrics = registry.live.meta;
+  const watching = new Watching({ ask, address, openClient, settings, metrics, logger });
+  lifecycle.onStop("watch over load", () => watching.close());
+  return watching;
 }
 
 async function openCoordinator({ settings, log }: ServerProcess): Promise<Coordinator> {

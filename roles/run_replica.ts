@@ -4,6 +4,7 @@ import { SERVER_DEFAULTS } from "../src/replication/server.ts";
 import { readDialMap } from "./dial_map.ts";
 import { replicaHandlers } from "./http/replica_paths.ts";
 import { REPLICA_ROUTES } from "./http/routes.ts";
+import { processCommands } from "./remote_commands.ts";
 import { startReplica } from "./replica/main_replica.ts";
 import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
@@ -38,6 +39,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     dialMap: readDialMap(settings.process.dialMap, Deno.readTextFileSync),
     httpPort: http?.port ?? 0,
     version: VERSION,
+    commands: processCommands({ role: "replica", version: VERSION, startedAt: Date.now(), live }),
     logger: log.logger("replica"),
     registry,
   });

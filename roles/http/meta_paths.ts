@@ -2,10 +2,11 @@
 // sends the caller to the leader's HTTP server, or says that it knows none.
 
 import { Err, errorMeaning } from "../../src/base/errors.ts";
-import { indexOf } from "../../src/base/ids.ts";
+import { formatPartition, indexOf } from "../../src/base/ids.ts";
 import type { MetaAnswer, MetaBody, MetaRequestName } from "../../src/placement/io.ts";
 import { knownTableEnvs } from "../../src/schema/table_envs.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
+import type { Watching } from "../meta/watching.ts";
 import type { MetaAsk } from "../meta/meta_ask.ts";
 import { type Answer, type Ask, type Handler, type Handlers, problem } from "./route.ts";
 import type { META_ROUTES } from "./routes.ts";
@@ -13,6 +14,7 @@ import type { META_ROUTES } from "./routes.ts";
 /** What the paths need of their meta server. */
 export interface MetaPathOptions {
   readonly ask: MetaAsk;
+  readonly watching: Pick<Watching, "availability" | "hotspots" | "load" | "rateOf">;
   /** HTTP port of another meta server, 0 = none or not known. */
   readonly httpPortOf: (address: string) => Promise<number>;
 }
@@ -41,6 +43,9 @@ export function metaHandlers(options: MetaPathOptions): Handlers<typeof META_ROU
     };
   }
   const tables = () => ({ status: undefined });
+  // Only the leader watches: whether this server leads is asked like everything else.
+  const watched = (render: (request: Ask) => Answer | Promise<Answer>) =>
+    show("clusterInfo", () => ({}), (_answer, request) => render(request));
   return {
     "/meta/cluster": show("clusterInfo", () => ({}), cluster),
     "/meta/nodes": show("listNodes", () => ({}), nodes),
@@ -52,13 +57,22 @@ export function metaHandlers(options: MetaPathOptions): Handlers<typeof META_ROU
       const table = tableNamed(answer, args.get("name")!);
       return table === undefined ? noTable(args.get("name")!) : { json: table.envs };
     }),
+    "/meta/balance": show("balance", () => ({ action: "status" as const }), balance),
+    "/meta/load": watched(async ({ args }) => {
+      const name = args.get("name");
+      const load = await options.watching.load(name);
+      if (name !== undefined && !(name in load)) return noTable(name);
+      return { json: load };
+    }),
+    "/meta/hotspots": watched(async () => ({ json: await options.watching.hotspots() })),
+    "/meta/availability": watched(() => ({ json: options.watching.availability })),
     "/envs/list": () => ({ json: Object.fromEntries(knownTableEnvs()) }),
   };
 }
 
 /** Sends the caller to the leader, or says why nobody can answer. */
 export async function refused(
-  { httpPortOf }: MetaPathOptions,
+  { httpPortOf }: Pick<MetaPathOptions, "httpPortOf">,
   error: number,
   detail: string,
   { target }: Ask,
@@ -84,6 +98,13 @@ function cluster(answer: MetaAnswer<"clusterInfo">): Answer {
       ...Object.fromEntries(details),
     },
   };
+}
+
+function balance({ running, waitsFor, moving, started, next }: MetaAnswer<"balance">): Answer {
+  const moves = next.map(({ partition, kind, from, to }) => ({
+    ...{ gpid: formatPartition(partition), kind, from, to },
+  }));
+  return { json: { running, waits_for: waitsFor, moving, started, next: moves } };
 }
 
 function nodes({ nodes: all }: MetaAnswer<"listNodes">, { args }: Ask): Answer {

@@ -58,6 +58,17 @@ export const META_ROUTES = routes({
     args: { name: TABLE, detail: DETAIL },
   },
   "/meta/app_envs": { brief: "Variables of a table", args: { name: TABLE } },
+  "/meta/balance": { brief: "What the balancer does, and would move next" },
+  "/meta/load": {
+    brief: "Requests, capacity units (4 KiB) and bytes per second by table, and latencies",
+    args: { name: { doc: "one table, with its partitions" } },
+  },
+  "/meta/hotspots": {
+    brief: "Partitions that are asked for much more than the others of their table",
+  },
+  "/meta/availability": {
+    brief: "Share of the probes of the last minute, hour and day that succeeded; null = none",
+  },
   "/envs/list": { brief: "Variables that tables may have, and their allowed values" },
 });
 

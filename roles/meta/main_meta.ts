@@ -9,6 +9,7 @@ import { MetaCore } from "../../src/placement/meta.ts";
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { nodeName } from "../node_name.ts";
+import type { RemoteCommands } from "../remote_commands.ts";
 import { registerHandlers } from "./handlers.ts";
 import { askOf, type MetaAsk } from "./meta_ask.ts";
 import { MetaDriver } from "./meta_driver.ts";
@@ -40,6 +41,8 @@ export interface MetaServerOptions {
   /** Told to whoever asks; 0 = no HTTP. @default 0 */
   readonly httpPort?: number;
   readonly version?: string;
+  /** Maintenance commands of the process and of what watches the cluster. @default none */
+  readonly commands?: () => RemoteCommands;
   readonly logger: Logger;
   readonly clock?: Clock;
   /** The process should end: the store failed. @default nothing */
@@ -93,7 +96,8 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
   server.onDisconnect = (node) => driver.deliver({ kind: "connectionLost", node });
   const startedAt = Math.floor(clock.now().wall);
   const { version = "", httpPort = 0 } = options;
-  registerHandlers(server, driver, { version, startedAt, httpPort });
+  const commands = options.commands ?? (() => ({}));
+  registerHandlers(server, driver, { version, startedAt, httpPort }, commands);
   driver.start(address);
   logger.info("Meta server started", { address, coordinator: coordinator.description });
   const close = async () => {

@@ -17,6 +17,7 @@ import { diskFiles } from "../../storage/disk_files.ts";
 import type { LevelOptions } from "../../storage/level_engine.ts";
 import { removeForeignSharedLogs } from "../../storage/recover_shard.ts";
 import { nodeName } from "../node_name.ts";
+import type { RemoteCommands } from "../remote_commands.ts";
 import { LeaseGate, type ShardReport } from "./control_link.ts";
 import { describeDisks } from "./disk_report.ts";
 import { serverCommands } from "./remote_commands.ts";
@@ -60,6 +61,8 @@ export interface ReplicaOptions {
   readonly dialMap?: ReadonlyMap<string, string>;
   readonly httpPort?: number;
   readonly version?: string;
+  /** Maintenance commands of the process. @default none */
+  readonly commands?: RemoteCommands;
   readonly logger: Logger;
   /** For one shard only. @default The disk of this machine. */
   readonly files?: Files;
@@ -234,7 +237,7 @@ class ReplicaServer implements RunningReplica {
     this.#client = client;
     this.#control = control;
     const remotes: RunRemote[] = this.#shards.map((shard) => (...words) => shard.remote(...words));
-    this.#remote = serverCommands(remotes, control);
+    this.#remote = serverCommands(remotes, control, this.#options.commands);
     registry?.onScrape(() =>
       collectControl(registry.live, { contact: control.state, lease: this.#lease })
     );

@@ -2,51 +2,108 @@
 // shard is asked, the whole server answers: every shard its part, the control part what it knows.
 
 import { Err, StoreError } from "../../src/base/errors.ts";
-import { formatPartition } from "../../src/base/ids.ts";
+import { formatPartition, parsePartition, type PartitionId, tableOf } from "../../src/base/ids.ts";
 import type { RpcServer } from "../../src/rpc/contract.ts";
 import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
+import { commandList, type RemoteCommands, runRemote, wrong } from "../remote_commands.ts";
 import { Compactor } from "./compaction.ts";
+import type { ReplicaDriver } from "./replica_driver.ts";
 import type { ServerDriver } from "./server_driver.ts";
 import type { ShardHost } from "./shard_host.ts";
 import type { RunRemote } from "./shard_link.ts";
 
-/** Commands of the control part. */
-const STATE = "server-state";
-const HELP = "help";
+const WHICH = "[TABLE_ID|PARTITION ...]";
 
 /** A shard's part of the commands. */
 export function shardCommands(host: ShardHost): RunRemote {
   const compactor = new Compactor(host.drivers, host.logger);
-  const commands: Readonly<Record<string, (words: readonly string[]) => string>> = {
-    compact(words) {
-      const queued = compactor.start(words);
-      if (typeof queued === "string") throw new StoreError(Err.INVALID_ARGUMENT, queued);
-      return `${queued} replicas queued`;
+  const compaction = {
+    brief: "compaction: how far every replica is that was asked to compact",
+    run: () => compactor.report(),
+  };
+  const replicas = {
+    brief: `replicas ${WHICH}: status and decrees`,
+    run: (words: readonly string[]) => chosen(host, words).map(lineOf).join("\n"),
+  };
+  const envs = {
+    brief: `app-envs ${WHICH}: variables of the tables as this server knows them`,
+    run: (words: readonly string[]) => envsOf(host, words),
+  };
+  const kill = {
+    brief: "kill-partition TABLE_ID|PARTITION ...: close replicas; meta replaces them",
+    run: (words: readonly string[]) => {
+      if (words.length === 0) throw wrong("Expected table ids or partitions, as in 1 or 1.3");
+      const closed = chosen(host, words);
+      for (const driver of closed) driver.finish("An operator closed it", false);
+      return `${closed.length} replicas closed`;
     },
-    compaction: () => compactor.report(),
-    [HELP]: () => names().join("\n"),
-    replicas: () => replicasOf(host),
-    sweeper: () => JSON.stringify(host.sweeper.counters),
   };
-  const names = () => [...Object.keys(commands), STATE].toSorted();
-  return (command, words) => {
-    const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
-    if (run !== undefined) return new Promise((resolve) => resolve(run(words)));
-    const detail = `Unknown command "${command}": expected one of ${names().join(", ")}`;
-    return Promise.reject(new StoreError(Err.INVALID_ARGUMENT, detail));
+  const commands: RemoteCommands = {
+    compact: {
+      brief: `compact ${WHICH}: rewrite engines to give back space`,
+      run(words) {
+        const queued = compactor.start(words);
+        if (typeof queued === "string") throw wrong(queued);
+        return `${queued} replicas queued`;
+      },
+    },
+    compaction,
+    replicas,
+    "app-envs": envs,
+    "kill-partition": kill,
+    "flush-log": {
+      brief: "flush-log: make the private logs durable now",
+      run: () => host.syncLogs().then(() => "OK"),
+    },
+    sweeper: {
+      brief: "sweeper: rows examined and deleted in the search for expired ones",
+      run: () => JSON.stringify(host.sweeper.counters),
+    },
+    // The names of the original.
+    "replica.query-compact": { ...compaction, brief: "As compaction" },
+    "replica.query-progress": { ...replicas, brief: "As replicas" },
+    "replica.query-app-envs": { ...envs, brief: "As app-envs" },
+    "replica.kill_partition": { ...kill, brief: "As kill-partition" },
   };
+  return (command, words) => runRemote(commands, command, words);
 }
 
-/** The commands of the whole server, from those of its shards. */
-export function serverCommands(shards: readonly RunRemote[], control: ServerDriver): RunRemote {
+/** The commands of the whole server: those of the process and of its control part, and those of its shards. */
+export function serverCommands(
+  shards: readonly RunRemote[],
+  control: ServerDriver,
+  ofProcess: RemoteCommands = {},
+): RunRemote {
+  const own: RemoteCommands = {
+    ...ofProcess,
+    "server-state": {
+      brief: "server-state: contact with meta",
+      run: () => `${control.state}, meta leader ${control.leader}`,
+    },
+  };
   return async (command, words) => {
-    if (command === STATE) return `${control.state}, meta leader ${control.leader}`;
+    if (Object.hasOwn(own, command)) return await runRemote(own, command, words);
     const [first = "", ...others] = await Promise.all(shards.map((run) => run(command, words)));
-    if (others.length === 0 || command === HELP) return first;
+    if (command === "help") {
+      const lines = [...commandList(own).split("\n"), ...first.split("\n")];
+      return aligned(lines);
+    }
+    if (others.length === 0) return first;
     return [first, ...others].flatMap((output, shard) =>
       output.split("\n").filter((line) => line !== "").map((line) => `shard ${shard}: ${line}`)
     ).join("\n");
   };
+}
+
+/** Lists of commands as one, sorted, each name once. */
+function aligned(lines: readonly string[]): string {
+  const briefs = new Map(lines.map((line) => {
+    const [name = "", ...words] = line.split(/ {2,}/);
+    return [name, words.join("  ")] as const;
+  }));
+  const width = Math.max(...[...briefs.keys()].map((name) => name.length));
+  return [...briefs].toSorted(([a], [b]) => a < b ? -1 : 1)
+    .map(([name, brief]) => `${name.padEnd(width)}  ${brief}`).join("\n");
 }
 
 /** Registers the handler of `remote_command`. */
@@ -59,14 +116,37 @@ export function registerCommands(server: RpcServer, run: RunRemote): void {
   });
 }
 
-function replicasOf(host: ShardHost): string {
-  const lines: string[] = [];
-  for (const { core } of host.drivers.values()) {
-    const { partition, status, ballot, committed, applied, durable } = core;
-    lines.push(
-      `${formatPartition(partition)} ${status} ballot ${ballot} committed ${committed} ` +
-        `applied ${applied} durable ${durable}`,
-    );
+/** Open replicas by table ids or partitions; none = all. @throws {StoreError} INVALID_ARGUMENT */
+function chosen(host: ShardHost, words: readonly string[]): ReplicaDriver[] {
+  const names = new Set<PartitionId>();
+  const tables = new Set<number>();
+  for (const word of words) {
+    const partition = parsePartition(word);
+    if (partition !== undefined) names.add(partition);
+    else if (/^[1-9]\d{0,9}$/.test(word)) tables.add(Number(word));
+    else {throw wrong(
+        `"${word}" names nothing: expected a table id such as 2, or a partition such as 2.5`,
+      );}
   }
-  return lines.join("\n");
+  const all = [...host.drivers.values()].toSorted((a, b) => a.partition - b.partition);
+  if (words.length === 0) return all;
+  return all.filter(({ partition }) => names.has(partition) || tables.has(tableOf(partition)));
+}
+
+function lineOf({ core }: ReplicaDriver): string {
+  const { partition, status, ballot, committed, applied, durable } = core;
+  return `${formatPartition(partition)} ${status} ballot ${ballot} committed ${committed} ` +
+    `applied ${applied} durable ${durable}`;
+}
+
+function envsOf(host: ShardHost, words: readonly string[]): string {
+  const tables = new Map(
+    chosen(host, words).map(({ partition }) =>
+      [tableOf(partition), host.tables.of(partition)] as const
+    ),
+  );
+  return [...tables].map(([tableId, info]) => {
+    const pairs = [...info?.envs ?? []].map(([key, value]) => `${key}=${value}`);
+    return `${tableId} ${info?.name ?? "unknown"} ${pairs.join(",")}`.trimEnd();
+  }).join("\n");
 }

@@ -115,3 +115,63 @@ export const PLACEMENT = group("Placement", ["meta"], {
     doc: "What a new meta leader may do by itself: see docs/meta.md",
   }),
 });
+
+/** How the leader watches load and availability (docs/operations.md, "Watching a cluster"). */
+export const COLLECTOR = group("Load and availability", ["meta"], {
+  loadIntervalMs: duration({
+    default: "10s",
+    min: "100ms",
+    max: "10m",
+    reload: true,
+    doc: "The leader asks the replica servers for their load this often",
+  }),
+  hotspotScore: int({
+    default: 3,
+    min: 1,
+    max: 1000,
+    reload: true,
+    doc: "Standard deviations above the other partitions of its table at which a partition is hot",
+  }),
+  hotspotRateMin: int({
+    default: 100,
+    min: 1,
+    max: 1_000_000_000,
+    reload: true,
+    doc: "A partition with fewer requests per second is not hot, whatever the others have",
+  }),
+  hotspotLooks: int({
+    default: 3,
+    min: 1,
+    max: 1000,
+    reload: true,
+    doc: "A partition is hot after it stood out in so many looks in a row",
+  }),
+  hotkeyAuto: bool({
+    default: false,
+    reload: true,
+    doc: "Search for the hot key of a partition as soon as it is hot",
+  }),
+  probeTable: text({
+    default: "__stat",
+    pattern: /^[0-9A-Za-z._:-]{1,128}$/,
+    expected: "the name of a table",
+    reload: true,
+    doc:
+      "Table whose partitions are written and read to measure availability; nothing happens while " +
+      "it does not exist",
+  }),
+  probeIntervalMs: duration({
+    default: "3s",
+    min: "100ms",
+    max: "10m",
+    reload: true,
+    doc: "Every partition of the probe table is tried this often",
+  }),
+  probeTimeoutMs: duration({
+    default: "1s",
+    min: "10ms",
+    max: "1m",
+    reload: true,
+    doc: "A probe that takes longer has failed",
+  }),
+});

@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import { DETECTOR, PROCESS, RPC } from "./common_settings.ts";
 import { type AnySetting, keyOf, type Values } from "./field.ts";
 import type { Group, ServerRole } from "./group.ts";
-import { META_SERVER, PLACEMENT } from "./meta_settings.ts";
+import { COLLECTOR, META_SERVER, PLACEMENT } from "./meta_settings.ts";
 import { CONTACT, ENGINE, EXPIRY, LOGS, REPLICA_SERVER, REPLICATION } from "./replica_settings.ts";
 
 /** All groups, in the order of the documentation. */
@@ -17,6 +17,7 @@ export const GROUPS = {
   replicaServer: REPLICA_SERVER,
   detector: DETECTOR,
   placement: PLACEMENT,
+  collector: COLLECTOR,
   contact: CONTACT,
   replication: REPLICATION,
   logs: LOGS,

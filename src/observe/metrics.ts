@@ -190,6 +190,23 @@ const META = {
     doc: "Partitions by health: healthy, degraded (writable, a member is missing), unwritable " +
       "(too few members), unreadable (no primary)",
   }),
+  availability: gauge({
+    name: "pegasus_availability_ratio",
+    labels: ["window"],
+    doc:
+      "Share of the probes that wrote and read their row, in the last minute, hour and day; absent " +
+      "without the probe table (docs/operations.md)",
+  }),
+  probes: counter({
+    name: "pegasus_probes_total",
+    labels: ["result"],
+    doc: "Probes of a partition of the probe table: ok, failed",
+  }),
+  hotPartitions: gauge({
+    name: "pegasus_hot_partitions",
+    labels: ["table", "kind"],
+    doc: "Partitions that are asked for much more than the others of their table",
+  }),
   pendingActions: gauge({
     name: "pegasus_meta_pending_actions",
     doc: "Partitions that are on their way to another configuration",

@@ -51,6 +51,7 @@ export const tableLatency = struct({
 export const ReplicaLoad = defineRpc({
   code: 150,
   name: "replica_load",
+  access: "user",
   request: {},
   response: {
     /** Sender's monotonic clock, ms: rates are differences of two answers of one incarnation. */

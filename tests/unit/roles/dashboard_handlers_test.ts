@@ -7,6 +7,7 @@ import { DASHBOARD_ROUTES } from "../../../roles/http/routes.ts";
 import type { MetaAsk, MetaReply } from "../../../roles/meta/meta_ask.ts";
 import { Err } from "../../../src/base/errors.ts";
 import type { MetaRequestName } from "../../../src/placement/io.ts";
+import { NOTHING_WATCHED } from "./fake_watching.ts";
 
 const LEADER = "10.0.0.2:34601";
 
@@ -35,7 +36,12 @@ const LEADING = ((name: MetaRequestName) => {
 async function get(ask: MetaAsk, target: string, httpPort = 8080) {
   const router = new Router("");
   const httpPortOf = () => Promise.resolve(httpPort);
-  const dashboard = openDashboard({ ask, httpPortOf, changes: () => [] });
+  const dashboard = openDashboard({
+    ask,
+    httpPortOf,
+    watching: NOTHING_WATCHED,
+    changes: () => [],
+  });
   router.add(DASHBOARD_ROUTES, dashboard.handlers);
   const answer = await router.answer("GET", new URL(target, "http://h"), "");
   dashboard.close();

@@ -9,6 +9,7 @@ import { askOf } from "../../../roles/meta/meta_ask.ts";
 import { Err } from "../../../src/base/errors.ts";
 import type { MetaRequest, MetaRequestName } from "../../../src/placement/io.ts";
 import type { IncomingCall } from "../../../src/rpc/contract.ts";
+import { NOTHING_WATCHED } from "./fake_watching.ts";
 
 function refusing(error: number, detail: string): MetaAsk {
   return <Name extends MetaRequestName>() =>
@@ -22,7 +23,7 @@ async function ask(meta: MetaAsk, target: string, httpPort = 0) {
     asked.push(address);
     return Promise.resolve(httpPort);
   };
-  router.add(META_ROUTES, metaHandlers({ ask: meta, httpPortOf }));
+  router.add(META_ROUTES, metaHandlers({ ask: meta, httpPortOf, watching: NOTHING_WATCHED }));
   const { status, headers, json } = await router.answer("GET", new URL(target, "http://h"), "");
   return {
     status,

@@ -1,0 +1,117 @@
+// Maintenance commands of a server, for `remote_command` of the shell: declared once, each answers with text. These
+// are the ones of every process; roles add their own (meta/meta_commands.ts, replica/remote_commands.ts).
+// docs/operations.md, "Maintenance commands".
+
+import nodeProcess from "node:process";
+import { Err, StoreError } from "../src/base/errors.ts";
+import type { LiveSettings } from "../src/config/live.ts";
+import { suggestion } from "../src/config/suggest.ts";
+
+/** One command. */
+export interface RemoteCommandSpec {
+  /** One line, with its arguments. */
+  readonly brief: string;
+  /** @throws {StoreError} INVALID_ARGUMENT for wrong words */
+  run(words: readonly string[]): string | Promise<string>;
+}
+
+/** Commands by name. */
+export type RemoteCommands = Readonly<Record<string, RemoteCommandSpec>>;
+
+/** What a process is. */
+export interface ProcessFacts {
+  readonly role: string;
+  readonly version: string;
+  /** Unix ms. */
+  readonly startedAt: number;
+  readonly live: LiveSettings;
+}
+
+const MIB = 1024 * 1024;
+
+/** Commands of every process. */
+export function processCommands({ role, version, startedAt, live }: ProcessFacts): RemoteCommands {
+  return {
+    version: { brief: "Version of the program", run: () => version },
+    "server-info": {
+      brief: "Role, version, process and start",
+      run: () => {
+        const started = new Date(startedAt).toISOString();
+        return `${role} ${version}, pid ${Deno.pid}, deno ${Deno.version.deno}, started ${started}`;
+      },
+    },
+    "server-stat": {
+      brief: "Memory and processor time",
+      run: () => {
+        const { rss, heapUsed, external } = Deno.memoryUsage();
+        const { user, system } = nodeProcess.cpuUsage();
+        const mib = (bytes: number) => `${Math.round(bytes / MIB)} MiB`;
+        return `memory ${mib(rss)}, heap ${mib(heapUsed)}, buffers ${mib(external)}, ` +
+          `processor ${((user + system) / 1e6).toFixed(1)} s, ` +
+          `up ${Math.round((Date.now() - startedAt) / 1000)} s`;
+      },
+    },
+    config: {
+      brief: "config [NAME]: settings and their values",
+      run: ([name]) => {
+        if (name === undefined) {
+          return live.list().map((setting) => `${setting.name} = ${setting.value}`).join("\n");
+        }
+        const found = live.get(name);
+        if (typeof found === "string") throw wrong(found);
+        return JSON.stringify(found);
+      },
+    },
+    "config-set": {
+      brief: "config-set NAME VALUE: change a setting until the next start",
+      run: ([name, value, ...rest]) => {
+        if (name === undefined || value === undefined || rest.length > 0) {
+          throw wrong("Expected config-set NAME VALUE");
+        }
+        return changed(live, name, value);
+      },
+    },
+    "reset-log-start-level": {
+      brief: "reset-log-start-level [LEVEL]: least important lines that are logged",
+      run: ([level]) => {
+        if (level !== undefined) return changed(live, "log-level", level);
+        return live.settings.process.logLevel;
+      },
+    },
+  };
+}
+
+function changed(live: LiveSettings, name: string, value: string): string {
+  const result = live.change(name, value);
+  if (result.kind !== "changed") throw wrong(result.reason);
+  return `${name} = ${result.now}, it was ${result.before}`;
+}
+
+/** For words that are wrong. */
+export function wrong(reason: string): StoreError {
+  return new StoreError(Err.INVALID_ARGUMENT, reason);
+}
+
+/** One line per command. */
+export function commandList(commands: RemoteCommands): string {
+  const all = { ...commands, help: { brief: "This list" } };
+  const names = Object.keys(all).toSorted();
+  const width = Math.max(...names.map((name) => name.length));
+  return names.map((name) => `${name.padEnd(width)}  ${all[name as keyof typeof all]!.brief}`)
+    .join("\n");
+}
+
+/** Runs a command by name. @throws {StoreError} INVALID_ARGUMENT */
+export async function runRemote(
+  commands: RemoteCommands,
+  name: string,
+  words: readonly string[],
+): Promise<string> {
+  if (name === "help") return commandList(commands);
+  const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (found !== undefined) return await found.run(words);
+  const known = [...Object.keys(commands), "help"];
+  const hint = suggestion(name, known);
+  const list = known.toSorted().join(", ");
+  throw wrong(`Unknown command "${name}"${hint || `: expected one of ${list}`}`);
+}
