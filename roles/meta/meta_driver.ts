@@ -269,6 +269,7 @@ const NOTE_TEXT: Readonly<Record<MetaNote, string>> = {
   level: "Function level changed",
   balance: "Balancing",
   drain: "Drained servers changed",
+  users: "Users changed",
 };
 
 const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
@@ -289,4 +290,5 @@ const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
   level: "info",
   balance: "info",
   drain: "info",
+  users: "info",
 };

@@ -26,6 +26,7 @@ import {
   UpdateConfig,
   UpdateTableEnvs,
 } from "../schema/meta_rpc.ts";
+import { DropUser, Grant, ListUsers, PutUser, SyncUsers } from "../schema/access_rpc.ts";
 import type { RequestOf, ResponseOf } from "../schema/rpc.ts";
 
 /** What identifies a request to the driver; the core only hands it back. */
@@ -50,6 +51,11 @@ export const META_REQUESTS = {
   propose: Propose,
   balance: Balance,
   drain: Drain,
+  putUser: PutUser,
+  dropUser: DropUser,
+  listUsers: ListUsers,
+  grant: Grant,
+  syncUsers: SyncUsers,
 } as const;
 
 /** Name of a request. */
@@ -180,7 +186,8 @@ export type MetaNote =
   | "table"
   | "level"
   | "balance"
-  | "drain";
+  | "drain"
+  | "users";
 
 /** Intervals, limits and policies. All times in ms. */
 export interface MetaSettings {

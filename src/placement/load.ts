@@ -14,7 +14,9 @@ import {
   readDrained,
   readPartition,
   readTable,
+  readUsers,
   TABLES_PATH,
+  USERS_PATH,
 } from "./stored.ts";
 
 /**
@@ -47,6 +49,11 @@ export function loadCluster(
     if (drained !== undefined) {
       const names = new Set(readDrained(drained.value));
       reign.drained = { nodes: names, version: drained.version, busy: false };
+    }
+    const users = nodes.find(({ path }) => path === USERS_PATH);
+    if (users !== undefined) {
+      const byName = new Map(readUsers(users.value).map((user) => [user.name, user]));
+      reign.users = { byName, version: users.version, busy: false };
     }
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -41,6 +41,7 @@ import {
   onDropTable,
 } from "./tables.ts";
 import { onUpdateConfig } from "./update_config.ts";
+import { noUsers, onDropUser, onGrant, onListUsers, onPutUser, onSyncUsers } from "./users.ts";
 import { onClusterInfo, onListNodes, onListTables, onQueryConfig } from "./views.ts";
 
 /** What a core is told when it is made. */
@@ -191,6 +192,7 @@ function onElected(s: MetaState, epoch: number): void {
     nextCureAt: s.now.mono,
     balance: newBalance(),
     drained: { nodes: new Set(), version: -1, busy: false },
+    users: noUsers(),
     touched: [],
   };
   s.out.push({ kind: "load", epoch });
@@ -279,6 +281,16 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
       return onBalance(s, reign, request.body, token);
     case "drain":
       return onDrain(s, reign, request.body, token);
+    case "putUser":
+      return onPutUser(s, reign, request.body, token);
+    case "dropUser":
+      return onDropUser(s, reign, request.body, token);
+    case "listUsers":
+      return onListUsers(s, reign, token);
+    case "grant":
+      return onGrant(s, reign, request.body, token);
+    case "syncUsers":
+      return onSyncUsers(s, reign, request.body, token);
   }
 }
 

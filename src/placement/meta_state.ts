@@ -21,6 +21,7 @@ import type {
   Token,
 } from "./io.ts";
 import { effectiveLevel } from "./levels.ts";
+import type { Users } from "./users.ts";
 
 /** How long to wait before an uncertain write is looked up again, ms. */
 const READ_BACK_RETRY_MS = 1000;
@@ -53,6 +54,8 @@ export interface Reign {
   readonly balance: { running: boolean; started: number; nextAt: number };
   /** Servers to be emptied, as stored; version -1 = nothing is stored. */
   drained: { readonly nodes: ReadonlySet<NodeId>; readonly version: number; busy: boolean };
+  /** Who may log in. */
+  users: Users;
   /** Partitions whose configuration changed in this step: looked at again before it ends. */
   readonly touched: { readonly table: TableState; readonly partition: PartitionState }[];
 }

@@ -3,8 +3,9 @@
 // fields of a newer version are an error, because writing the node again would lose them. See
 // docs/meta.md, "What is stored".
 
-import { fromUtf8, utf8 } from "../base/bytes.ts";
+import { fromHex, fromUtf8, toHex, utf8 } from "../base/bytes.ts";
 import { formatPartition, indexOf, type PartitionId, type TableId, tableOf } from "../base/ids.ts";
+import { type UserRecord, userRecord } from "../schema/access.ts";
 import {
   type PartitionConfig,
   partitionConfig,
@@ -22,6 +23,9 @@ export const CLUSTER_PATH = "/cluster";
 
 /** Servers that an operator drains. */
 export const DRAINED_PATH = "/drained";
+
+/** Everybody who has a name. */
+export const USERS_PATH = "/users";
 
 /** Node of a table. */
 export function tablePath(table: TableId): string {
@@ -73,6 +77,47 @@ export function readDrained(value: Uint8Array): string[] {
   const { nodes } = fromJson(value, "list of drained servers", ["nodes"]);
   if (Array.isArray(nodes) && nodes.every((node) => typeof node === "string")) return nodes;
   throw new Error("The stored list of drained servers is not a list of addresses");
+}
+
+/** Bytes of the node of users; bytes in it as hexadecimal digits. */
+export function usersValue(users: readonly UserRecord[]): Uint8Array {
+  return toJson({
+    users: users.map(({ name, admin, createdAt, verifier }) => ({
+      name,
+      admin,
+      createdAt,
+      ...(verifier === undefined ? {} : {
+        salt: toHex(verifier.salt),
+        iterations: verifier.iterations,
+        storedKey: toHex(verifier.storedKey),
+        serverKey: toHex(verifier.serverKey),
+      }),
+    })),
+  });
+}
+
+/** @throws {Error} If the bytes are not a list of users. */
+export function readUsers(value: Uint8Array): UserRecord[] {
+  const { users } = fromJson(value, "list of users", ["users"]);
+  if (!Array.isArray(users)) throw new Error("The stored list of users is no list");
+  return users.map((plain: Record<string, unknown>, i) => {
+    const what = `user ${i}`;
+    const known = fromJson(toJson(plain), what, [...USER_KEYS, ...VERIFIER_KEYS]);
+    const [salt, iterations, stored, server] = VERIFIER_KEYS.map((key) => known[key]);
+    const verifier = salt === undefined
+      ? null
+      : [keyOf(salt, what), iterations, keyOf(stored, what), keyOf(server, what)];
+    return userRecord.read([known.name, known.admin, verifier, known.createdAt], what);
+  });
+}
+
+const USER_KEYS = ["name", "admin", "createdAt"] as const;
+const VERIFIER_KEYS = ["salt", "iterations", "storedKey", "serverKey"] as const;
+
+function keyOf(digits: unknown, what: string): Uint8Array {
+  const key = typeof digits === "string" ? fromHex(digits) : undefined;
+  if (key !== undefined) return key;
+  throw new Error(`The stored ${what} has a key that is not hexadecimal`);
 }
 
 const TABLE_KEYS = [

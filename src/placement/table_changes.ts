@@ -12,7 +12,7 @@ import { envProblem } from "../schema/table_envs.ts";
 import { busyReason, nameProblem, replicaCountProblem, writeTable } from "./tables.ts";
 
 /** The table of this name if it can be changed now; otherwise the request is refused. */
-function changeable(
+export function changeable(
   s: MetaState,
   reign: Reign,
   name: string,
@@ -29,7 +29,8 @@ function changeable(
   return undefined;
 }
 
-function change(
+/** Stores the next description of a table; servers that hold it ask for it soon. */
+export function changeTable(
   s: MetaState,
   reign: Reign,
   table: TableState,
@@ -72,7 +73,7 @@ export function onRecallTable(
   }
   const next: TableInfo = { ...table.info, name, status: "available", droppedAt: 0, expiresAt: 0 };
   reign.names.add(name);
-  change(s, reign, table, next, token, () => {
+  changeTable(s, reign, table, next, token, () => {
     reign.names.delete(name);
     reply<"recallTable">(s, token, { table: table.info });
   });
@@ -98,7 +99,7 @@ export function onRenameTable(
     return fail(s, token, Err.INVALID_ARGUMENT, `Table "${newName}" exists`);
   }
   reign.names.add(newName);
-  change(s, reign, table, { ...table.info, name: newName }, token, () => {
+  changeTable(s, reign, table, { ...table.info, name: newName }, token, () => {
     reign.names.delete(newName);
     reply<"renameTable">(s, token, {});
   });
@@ -133,7 +134,7 @@ export function onUpdateTableEnvs(
       }
       break;
   }
-  change(s, reign, table, { ...table.info, envs }, token, () => {
+  changeTable(s, reign, table, { ...table.info, envs }, token, () => {
     reply<"updateTableEnvs">(s, token, { envs });
   });
 }
@@ -155,7 +156,7 @@ export function onSetMaxReplicaCount(
   const problem = replicaCountProblem(reign, maxReplicaCount);
   if (problem !== undefined) return fail(s, token, Err.INVALID_ARGUMENT, problem);
   const previous = table.info.maxReplicaCount;
-  change(s, reign, table, { ...table.info, maxReplicaCount }, token, () => {
+  changeTable(s, reign, table, { ...table.info, maxReplicaCount }, token, () => {
     reply<"setMaxReplicaCount">(s, token, { previous });
   });
 }

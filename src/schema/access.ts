@@ -103,6 +103,9 @@ export interface TableRights {
 /** Nobody but administrators: a table of which nothing is known yet. */
 export const CLOSED_TABLE: TableRights = { restricted: true, users: new Map() };
 
+/** Stands alone in a list that gives the right to nobody, and so closes the table to all users. */
+export const NOBODY_LISTED = "-";
+
 /** Names of a list with commas. */
 export function namesOf(value: string | undefined): string[] {
   return (value ?? "").split(",").map((name) => name.trim()).filter((name) => name !== "");

@@ -1,6 +1,7 @@
 // Every RPC of the system, once. Duplicate codes stop the program at start.
 
 import { assert } from "../base/assert.ts";
+import * as access from "./access_rpc.ts";
 import * as client from "./client_rpc.ts";
 import * as load from "./load_rpc.ts";
 import * as meta from "./meta_rpc.ts";
@@ -15,7 +16,13 @@ function isRpc(value: unknown): value is AnyRpc {
 export const RPC_BY_CODE: ReadonlyMap<number, AnyRpc> = (() => {
   const byCode = new Map<number, AnyRpc>();
   for (
+<<<<<<< HEAD
     const exported of [client, load, replica, meta].flatMap((file) => Object.values<unknown>(file))
+=======
+    const exported of [client, replica, meta, access].flatMap((file) =>
+      Object.values<unknown>(file)
+    )
+>>>>>>> b911a01 (placement: users and the rights of tables)
   ) {
     if (!isRpc(exported)) continue;
     const taken = byCode.get(exported.code);

@@ -23,8 +23,8 @@ const BOTTOMMOST = { pattern: /^(force|skip)$/, expected: "force or skip" };
 
 const ONE_USER = USER_NAME.source.slice(1, -1);
 const USERS = {
-  pattern: new RegExp(`^(${ONE_USER}( *, *${ONE_USER}){0,199})?$`),
-  expected: "at most 200 names of users with commas between them",
+  pattern: new RegExp(`^(-|${ONE_USER}( *, *${ONE_USER}){0,199})?$`),
+  expected: "at most 200 names of users with commas between them, or - for nobody",
 };
 
 const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expected: string }>> = {
