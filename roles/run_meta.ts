@@ -8,16 +8,20 @@ import type { Settings } from "../src/config/settings.ts";
 import { callbackOf } from "../src/observe/logger.ts";
 import type { MetaSettings } from "../src/placement/io.ts";
 import type { RpcClient } from "../src/rpc/contract.ts";
+import { AccessBook } from "../src/rpc/access_book.ts";
 import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
+import { acceptSecurity, serverDialSecurity } from "../src/rpc/security.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
 import { diskFiles } from "../storage/disk_files.ts";
+import { callAudit } from "./audit.ts";
 import { openDashboard } from "./http/dashboard/handlers.ts";
 import { RecentChanges } from "./http/dashboard/recent_changes.ts";
 import { readDialMap } from "./dial_map.ts";
 import { metaHandlers, metaReadiness } from "./http/meta_paths.ts";
 import { DASHBOARD_ROUTES, META_ROUTES } from "./http/routes.ts";
 import { type RunningMeta, startMeta } from "./meta/main_meta.ts";
+import { UserSource } from "./meta/user_source.ts";
 import { MetaMetrics } from "./meta/meta_metrics.ts";
 import { Watching } from "./meta/watching.ts";
 import { processCommands } from "./remote_commands.ts";
@@ -31,7 +35,7 @@ export function runMeta(brief: string, args: readonly string[]): Promise<number 
 }
 
 async function assemble(process: ServerProcess): Promise<string> {
-  const { settings, live, log, lifecycle, http, metrics: registry } = process;
+  const { settings, live, log, lifecycle, http, metrics: registry, security, audit } = process;
   const { listen, advertise } = settings.metaServer;
   // The core looks at this object whenever it decides something: a new value counts from then on.
   const decisions = decisionsOf(settings);
@@ -44,10 +48,19 @@ async function assemble(process: ServerProcess): Promise<string> {
   const metrics = new MetaMetrics(registry.live.meta);
   const changes = new RecentChanges();
   const coordinator = await openCoordinator(process);
+  const dial = serverDialSecurity(security);
   const openClient = (node: string) =>
-    new TcpRpcClient({ ...network, identity: { ...identity, node }, dialMap });
+    new TcpRpcClient({ ...network, identity: { ...identity, node }, dialMap, dial });
   let commands = processCommands({ role: "meta", version: VERSION, startedAt: Date.now(), live });
-  const server = new TcpRpcServer({ ...network, identity: { ...identity, node: "" }, observer });
+  const book = new AccessBook(security.clusterSecret);
+  const users = new UserSource(book, coordinator, log.logger("meta"));
+  const server = new TcpRpcServer({
+    ...network,
+    identity: { ...identity, node: "" },
+    observer,
+    accept: acceptSecurity(security, book),
+    audit: callAudit(audit),
+  });
   const meta = await startMeta({
     listen,
     advertise,
@@ -65,9 +78,14 @@ async function assemble(process: ServerProcess): Promise<string> {
     onNote: (event, details) => {
       metrics.noted(event);
       changes.noted(event, details);
+      if (event === "users" || event === "leading") users.changed();
     },
   });
   lifecycle.onStop("meta server", () => meta.close());
+  if (security.auth !== "off") {
+    users.start(meta.core);
+    lifecycle.onStop("users", () => users.stop());
+  }
   const watching = openWatching(process, meta, () => openClient(meta.address));
   commands = { ...commands, ...watching.commands };
   registry.onScrape(async () => {

@@ -15,7 +15,7 @@ export function runReplica(brief: string, args: readonly string[]): Promise<numb
 }
 
 async function assemble(process: ServerProcess): Promise<string> {
-  const { settings, live, log, lifecycle, http, metrics: registry } = process;
+  const { settings, live, log, lifecycle, http, metrics: registry, security, audit } = process;
   const { listen, advertise, labels, meta, dataDir, dataDirReserveBytes, logDir, shardPort } =
     settings.replicaServer;
   const { beaconIntervalMs, leaseMs } = settings.detector;
@@ -36,6 +36,8 @@ async function assemble(process: ServerProcess): Promise<string> {
     engine: settings.engine,
     ...settings.expiry,
     rpc: settings.rpc,
+    security,
+    audit,
     dialMap: readDialMap(settings.process.dialMap, Deno.readTextFileSync),
     httpPort: http?.port ?? 0,
     version: VERSION,

@@ -11,8 +11,12 @@ import type { Settings } from "../src/config/settings.ts";
 import { type Log, openLog } from "../src/observe/log.ts";
 import type { MetricRegistry } from "../src/observe/metric.ts";
 import { type METRICS, openMetrics } from "../src/observe/metrics.ts";
+import type { Logger } from "../src/observe/logger.ts";
+import type { SecurityOptions } from "../src/rpc/security.ts";
+import { type AuditSink, openAudit } from "./audit.ts";
 import { type HttpSide, startHttp } from "./http/main_http.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { exposures, loadSecurity, looseMode } from "./security.ts";
 import { VERSION } from "./version.ts";
 
 /** What a server role is started with. */
@@ -22,6 +26,9 @@ export interface ServerProcess {
   /** As they are, for the few that change. */
   readonly live: LiveSettings;
   readonly log: Log;
+  readonly security: SecurityOptions;
+  /** Where changes and refused callers are kept. */
+  readonly audit: AuditSink;
   readonly lifecycle: Lifecycle;
   readonly metrics: MetricRegistry<typeof METRICS>;
   /** Absent with `--http none`. */
@@ -60,10 +67,14 @@ export async function runServer(
   live.onChange(({ process: { logLevel } }) => log.setLevel(logLevel));
   const metrics = openMetrics();
   try {
-    const http = openHttp(role, live, log, metrics);
+    const security = loadSecurity(settings);
+    const audit = openAudit(settings.security.auditFile, log.logger("audit"));
+    warnOfExposure(role, settings, security, logger);
+    const http = openHttp(role, live, log, metrics, security);
     // Stops last: whoever waits for the end of the process can watch it.
     if (http !== undefined) lifecycle.onStop("HTTP", () => http.close());
-    const address = await assemble({ settings, live, log, lifecycle, metrics, http });
+    const shared = { settings, live, log, lifecycle, metrics };
+    const address = await assemble({ ...shared, http, security, audit });
     announce(role, address, settings.process.logFormat);
     logger.info("Ready", { address, cluster: settings.process.cluster, pid: Deno.pid });
     return undefined;
@@ -74,11 +85,27 @@ export async function runServer(
   }
 }
 
+function warnOfExposure(
+  role: ServerRole,
+  settings: Settings,
+  security: SecurityOptions,
+  logger: Logger,
+): void {
+  const { http: listen, adminTokenFile } = settings.process;
+  const { clusterSecretFile, tlsKey } = settings.security;
+  const server = role === "meta" ? settings.metaServer : settings.replicaServer;
+  const http = { listen, hasToken: adminTokenFile !== "" };
+  const found = exposures(security, server.listen, http);
+  found.push(...[adminTokenFile, clusterSecretFile, tlsKey].map(looseMode));
+  for (const text of found) if (text !== "") logger.warn(text);
+}
+
 function openHttp(
   role: ServerRole,
   live: LiveSettings,
   log: Log,
   registry: MetricRegistry<typeof METRICS>,
+  { tls }: SecurityOptions,
 ): HttpSide | undefined {
   const { http: listen, adminTokenFile, cluster } = live.settings.process;
   if (listen === "none") return undefined;
@@ -96,6 +123,7 @@ function openHttp(
     live,
     registry,
     logger,
+    tls,
   });
   logger.info("HTTP listens", { address: http.address, readOnly: adminToken === "" });
   return http;

@@ -5,6 +5,7 @@ import type { LiveSettings } from "../../src/config/live.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
+import type { TlsMaterial } from "../../src/rpc/security.ts";
 import { watchProcess } from "./process_metrics.ts";
 import { profileHandlers } from "./profile.ts";
 import { type Answer, type Ask, type Handlers, problem, Router, type Routes } from "./route.ts";
@@ -23,6 +24,8 @@ export interface HttpOptions {
   readonly live: LiveSettings;
   readonly registry: MetricRegistry<typeof METRICS>;
   readonly logger: Logger;
+  /** With it HTTP is HTTPS. */
+  readonly tls?: TlsMaterial | undefined;
 }
 
 /** Why a server does not do its work now; "" if it does. */
@@ -64,7 +67,7 @@ export function startHttp(options: HttpOptions): HttpSide {
   const unwatch = watchProcess(registry, { version, role, cluster, startedAt });
   let server: ReturnType<typeof serveHttp>;
   try {
-    server = serveHttp(options.listen, router, logger);
+    server = serveHttp(options.listen, router, logger, options.tls);
   } catch (error) {
     unwatch();
     throw error;

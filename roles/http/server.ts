@@ -3,6 +3,7 @@
 // fails the process; answers are not cached by anybody. Paths: docs/http.md.
 
 import type { Logger } from "../../src/observe/logger.ts";
+import type { TlsMaterial } from "../../src/rpc/security.ts";
 import { type Answer, problem, type Router } from "./route.ts";
 
 /** A listening HTTP server. */
@@ -22,7 +23,12 @@ const CLOSE_GRACE_MS = 500;
  *
  * @throws {Error} If the address cannot be listened on.
  */
-export function serveHttp(listen: string, router: Router, logger: Logger): RunningHttp {
+export function serveHttp(
+  listen: string,
+  router: Router,
+  logger: Logger,
+  tls?: TlsMaterial,
+): RunningHttp {
   const colon = listen.lastIndexOf(":");
   const hostname = listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   const stop = new AbortController();
@@ -41,6 +47,7 @@ export function serveHttp(listen: string, router: Router, logger: Logger): Runni
     hostname,
     port: Number(listen.slice(colon + 1)),
     signal: stop.signal,
+    ...(tls === undefined ? {} : { cert: tls.cert, key: tls.key }),
     onListen: () => {},
     onError: () => respond(problem(500, "The request failed")),
   }, handle);

@@ -7,6 +7,7 @@ import type { RpcServer } from "../../src/rpc/contract.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
 import type { AnyRpc } from "../../src/schema/rpc.ts";
+import { forbidden } from "./authorize.ts";
 import { type RemoteCommands, runRemote } from "../remote_commands.ts";
 import { coreCommands } from "./meta_commands.ts";
 import type { MetaDriver } from "./meta_driver.ts";
@@ -20,7 +21,12 @@ export function registerHandlers(
 ): void {
   for (const name of Object.keys(META_REQUESTS) as MetaRequestName[]) {
     const rpc: AnyRpc = META_REQUESTS[name];
-    server.handle(rpc, (body, call) => driver.request({ name, body } as MetaRequest, call));
+    server.handle(rpc, (body, call) => {
+      const request = { name, body } as MetaRequest;
+      const reason = forbidden(driver.core, request, call.who);
+      if (reason !== undefined) return call.fail(Err.ACL_DENY, reason);
+      driver.request(request, call);
+    });
   }
   server.handle(
     ServerInfo,

@@ -8,6 +8,7 @@ import { Err } from "../../src/base/errors.ts";
 import type { PartitionId } from "../../src/base/ids.ts";
 import type { WriteRequest } from "../../src/replication/io.ts";
 import type { IncomingCall } from "../../src/rpc/contract.ts";
+import { Right } from "../../src/schema/access.ts";
 import type { LeaseGate } from "./control_link.ts";
 import { DelayLine } from "./delay_line.ts";
 import { type Readable, type ReadHead, type ReadHost, refusable } from "./read_handlers.ts";
@@ -61,6 +62,8 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     const driver = this.find(head.partition, call);
     if (driver === undefined) return undefined;
     const { engine, guard, scans } = driver;
+    const forbidden = guard.forbids(call.who, Right.READ);
+    if (forbidden !== undefined) return void call.fail(forbidden.error, forbidden.detail);
     const denied = guard.denies("read");
     if (denied !== undefined) return deny(denied, call);
     if (engine === undefined || !this.#mayRead(driver.core, head, now)) {
@@ -84,6 +87,11 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     const driver = this.find(partition, refuse);
     if (driver === undefined) return;
     const { guard } = driver;
+    const { who } = call;
+    // What a conditional write answers tells what was read.
+    const needed = isBlind(request.op.kind) ? Right.WRITE : Right.READ | Right.WRITE;
+    const forbidden = guard.forbids(who, needed);
+    if (forbidden !== undefined) return call.fail(forbidden.error, forbidden.detail);
     const denied = guard.denies("write");
     if (denied !== undefined) return void deny(denied, refuse);
     const now = this.#host.clock.now();
@@ -140,6 +148,11 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     if (rejected && ms === 0) return refuse();
     if (!this.#line.add(ms, rejected ? refuse : again)) refuse();
   }
+}
+
+/** Whether the answer to a write tells nothing of what was stored before. */
+function isBlind(kind: WriteRequest["op"]["kind"]): boolean {
+  return kind !== "incr" && kind !== "checkAndSet" && kind !== "checkAndMutate";
 }
 
 /** `timeout` leaves the request without an answer, on purpose: the client shall think the server is away. */

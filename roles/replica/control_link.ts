@@ -4,6 +4,7 @@
 
 import type { Clock, Now } from "../../src/base/clock.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { AccessState } from "../../src/schema/access.ts";
 import type { ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
 import type {
   ConfigChange,
@@ -32,6 +33,8 @@ export type ShardCommand =
     readonly error: number;
     readonly config: PartitionConfig | undefined;
   }
+  /** Whom meta says may come in. */
+  | { readonly kind: "access"; readonly access: AccessState }
   /** Asks for a `reports` message with the same number. */
   | { readonly kind: "collect"; readonly request: number };
 

@@ -12,10 +12,12 @@ import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
+import { OPEN, type SecurityOptions, serverDialSecurity } from "../../src/rpc/security.ts";
 import { type DataDir, DataDirs } from "../../storage/data_dir.ts";
 import { diskFiles } from "../../storage/disk_files.ts";
 import type { LevelOptions } from "../../storage/level_engine.ts";
 import { removeForeignSharedLogs } from "../../storage/recover_shard.ts";
+import type { AuditSink } from "../audit.ts";
 import { nodeName } from "../node_name.ts";
 import type { RemoteCommands } from "../remote_commands.ts";
 import { LeaseGate, type ShardReport } from "./control_link.ts";
@@ -57,6 +59,10 @@ export interface ReplicaOptions {
   /** Rows per second that are checked for expiry. @default 0: none */
   readonly sweepRowsPerSecond?: number;
   readonly rpc?: Partial<RpcSettings>;
+  /** @default nobody is asked, nothing is encrypted */
+  readonly security?: SecurityOptions;
+  /** Where changes and refused callers are kept. @default nowhere */
+  readonly audit?: AuditSink;
   /** Address of a server -> address to dial instead. @default none */
   readonly dialMap?: ReadonlyMap<string, string>;
   readonly httpPort?: number;
@@ -174,22 +180,24 @@ class ReplicaServer implements RunningReplica {
   }
 
   async #startShard(shard: number): Promise<ShardLink> {
-    const { files, clock, logger, registry } = this.#options;
+    const { files, clock, logger, registry, audit = () => {} } = this.#options;
     const plan = this.#planOf(shard);
     const report = (report: ShardReport) => this.#control?.onReport(report);
     const remote: RunRemote = (command, args) => this.#remote(command, args);
     if (this.#shardCount === 1) {
       const lease = this.#lease;
-      return new Shard(plan, { files, clock, logger, lease, registry, report, remote, beat() {} });
+      const own = { files, clock, logger, lease, registry, report, audit, remote };
+      return new Shard(plan, { ...own, beat() {} });
     }
     const onFault = (error: Error) => this.#onFault(error);
-    return await ShardThread.start({ plan, memory: this.#memory, logger, report, remote, onFault });
+    const own = { plan, memory: this.#memory, logger, report, audit, remote };
+    return await ShardThread.start({ ...own, onFault });
   }
 
   #planOf(shard: number): ShardPlan {
     const { listen, advertise = "", shardPort = 0, cluster, logs, clock } = this.#options;
     const { engine = {}, sweepRowsPerSecond = 0, rpc = {}, dialMap = new Map() } = this.#options;
-    const { httpPort = 0, version = "" } = this.#options;
+    const { httpPort = 0, version = "", security = OPEN } = this.#options;
     const port = shardPort === 0 ? 0 : shardPort + shard - 1;
     return {
       shard,
@@ -202,7 +210,7 @@ class ReplicaServer implements RunningReplica {
       // What is asked for is a total.
       sweepRowsPerSecond: Math.ceil(sweepRowsPerSecond / this.#shardCount),
       startedAt: Math.floor(clock.now().wall),
-      ...{ cluster, logs, engine, rpc, dialMap, httpPort, version },
+      ...{ cluster, logs, engine, rpc, dialMap, httpPort, version, security },
     };
   }
 
@@ -216,12 +224,14 @@ class ReplicaServer implements RunningReplica {
   #startControl(): void {
     const { clock, logger, registry, rpc = {}, cluster, dialMap = new Map() } = this.#options;
     const { metas, server, httpPort = 0, dataDirReserveBytes: reserveBytes = 0 } = this.#options;
+    const { security = OPEN } = this.#options;
     const dirs = this.#dirs;
     const client = new TcpRpcClient({
       settings: rpc,
       log: callbackOf(logger),
       identity: { cluster, role: "replica", node: this.address },
       dialMap,
+      dial: serverDialSecurity(security),
     });
     const control = new ServerDriver({
       ...{ metas, client, clock, logger, httpPort },
@@ -229,6 +239,7 @@ class ReplicaServer implements RunningReplica {
       incarnation: this.#dirs.plan.incarnation,
       lease: this.#lease,
       settings: server,
+      asksForUsers: security.auth !== "off",
       shardPorts: this.shardPorts,
       labels: this.#options.labels ?? new Map(),
       disks: (reports) => describeDisks({ good: dirs.good, bad: dirs.bad, reserveBytes }, reports),

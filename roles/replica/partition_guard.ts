@@ -3,8 +3,16 @@
 // request for a key of another partition never reaches the engine, so a client with an old partition count can
 // neither lose a write nor miss a row. docs/data_api.md, "Ownership", "Throttling".
 
+import { Err } from "../../src/base/errors.ts";
 import { indexOf, type PartitionId } from "../../src/base/ids.ts";
 import type { WriteOp } from "../../src/replication/write_op.ts";
+import {
+  CLOSED_TABLE,
+  denial,
+  mayUse,
+  type Principal,
+  type TableRights,
+} from "../../src/schema/access.ts";
 import { partitionIndexOf, partitionIndexOfKey } from "../../src/schema/key_format.ts";
 import { NO_ENVS, type TableEnvs } from "../../src/schema/table_envs.ts";
 import { READ_DEFAULTS, type ReadLimits } from "./reads.ts";
@@ -24,6 +32,9 @@ export class PartitionGuard {
   /** 0 until the table is known: then nothing is refused for its key. */
   #partitionCount: number;
   #envs: TableEnvs = NO_ENVS;
+  /** Nobody but administrators until meta has told. */
+  #rights: TableRights = CLOSED_TABLE;
+  #tableName = "";
   readonly #reads = new RateThrottle();
   readonly #staleReads = new RateThrottle();
   readonly #writes = new RateThrottle();
@@ -40,7 +51,9 @@ export class PartitionGuard {
   }
 
   /** Takes over what meta says about the table. @param nowMs Monotonic ms. */
-  configure(partitionCount: number, envs: TableEnvs, nowMs: number): void {
+  configure(partitionCount: number, envs: TableEnvs, nowMs: number, tableName = ""): void {
+    this.#rights = envs.rights;
+    this.#tableName = tableName;
     this.#partitionCount = partitionCount;
     this.#envs = envs;
     this.#reads.configure(envs.reads, partitionCount);
@@ -51,6 +64,19 @@ export class PartitionGuard {
     this.slowReadMs = envs.slowReadMs ?? SLOW_READ_MS;
     const { rangeTimeMs = READ_DEFAULTS.rangeTimeMsMax } = envs;
     this.limits = { ...READ_DEFAULTS, rangeTimeMsMax: rangeTimeMs === 0 ? Infinity : rangeTimeMs };
+  }
+
+  /**
+   * Why somebody may not do this; `undefined` if he may. An open table costs two comparisons, a closed
+   * one a look into a map: 20 ns.
+   */
+  forbids(
+    who: Principal | undefined,
+    needed: number,
+  ): { readonly error: number; readonly detail: string } | undefined {
+    if (who === undefined || mayUse(this.#rights, who, needed)) return undefined;
+    if (this.#rights === CLOSED_TABLE) return NOT_DESCRIBED;
+    return { error: Err.ACL_DENY, detail: denial(who, needed, this.#tableName) };
   }
 
   /** How requests of a kind are turned away at the moment; `undefined` = they are not. */
@@ -116,6 +142,11 @@ export class PartitionGuard {
     return true;
   }
 }
+
+const NOT_DESCRIBED = {
+  error: Err.INVALID_STATE,
+  detail: "This server does not know yet who may use the table",
+};
 
 const NO_TOKENS: Verdict = { kind: "reject", ms: 0 };
 

@@ -123,7 +123,8 @@ export class ReplicaDriver {
   /** Takes over what meta says about the table. */
   describe(table: TableInfo, envs: TableEnvs): void {
     this.store.describe(table);
-    this.guard.configure(table.partitionCount, envs, this.#host.clock.now().mono);
+    const now = this.#host.clock.now().mono;
+    this.guard.configure(table.partitionCount, envs, now, table.name);
     // Only the primary translates, so all replicas agree whatever they know.
     if (this.#translator !== undefined) this.#translator.defaultTtlSeconds = envs.defaultTtlSeconds;
   }

@@ -14,6 +14,7 @@ import {
 } from "../../src/replication/server.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
 import { Beacon, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
+import { SyncUsers } from "../../src/schema/access_rpc.ts";
 import type { DiskInfo, ReplicaReport } from "../../src/schema/types.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
 import { totalSpace } from "./disk_report.ts";
@@ -34,6 +35,8 @@ export interface ServerDriverOptions {
   readonly labels: ReadonlyMap<string, string>;
   /** Looks at the data directories, given what is stored. @default nothing is known */
   readonly disks?: (reports: readonly ReplicaReport[]) => DiskInfo[];
+  /** Whether the shards ask who their callers are. @default false */
+  readonly asksForUsers?: boolean;
   /** Sends a command to a shard. */
   readonly command: (shard: number, command: ShardCommand) => void;
 }
@@ -60,6 +63,7 @@ export class ServerDriver {
   #stopped = false;
   #collection: Collection | undefined = undefined;
   #requests = 0;
+  #usersVersion = 0;
 
   constructor(options: ServerDriverOptions) {
     this.#options = options;
@@ -195,6 +199,20 @@ export class ServerDriver {
     const body = { node, incarnation, replicas: reported, stats };
     client.start(to, ConfigSync, body, settings.configSyncTimeoutMs, (error, answer) => {
       this.#deliver({ kind: "syncReply", attempt, error, reported, answer });
+      if (error === Err.OK && this.#options.asksForUsers === true) this.#syncUsers(to);
+    });
+  }
+
+  #syncUsers(to: string): void {
+    const { client, logger, settings } = this.#options;
+    const request = { version: this.#usersVersion };
+    client.start(to, SyncUsers, request, settings.configSyncTimeoutMs, (error, answer, detail) => {
+      // The next config sync asks again.
+      if (error !== Err.OK) return logger.warn("Users are not known", { reason: detail });
+      const access = answer?.access;
+      if (access === undefined || this.#stopped) return;
+      this.#usersVersion = access.version;
+      this.#toAll({ kind: "access", access });
     });
   }
 

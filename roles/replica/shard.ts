@@ -10,8 +10,10 @@ import { callbackOf, type Logger } from "../../src/observe/logger.ts";
 import type { FamilyDump, MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
+import { AccessBook } from "../../src/rpc/access_book.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../../src/rpc/rpc_server.ts";
+import { acceptSecurity, serverDialSecurity } from "../../src/rpc/security.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { EngineError } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
@@ -19,6 +21,7 @@ import type { SharedLog } from "../../storage/log.ts";
 import { type RecoveredReplica, recoverShard } from "../../storage/recover_shard.ts";
 import { WriteBehindEngine } from "../../storage/write_behind.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
+import { type AuditSink, callAudit } from "../audit.ts";
 import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
@@ -41,6 +44,8 @@ export interface ShardSurroundings {
   readonly registry: MetricRegistry<typeof METRICS> | undefined;
   /** Messages to the control part. */
   readonly report: (report: ShardReport) => void;
+  /** Where changes and refused callers are kept. */
+  readonly audit: AuditSink;
   /** Maintenance commands that come in here, for the whole server. */
   readonly remote: RunRemote;
   /** Called at every tick: the event loop turns. */
@@ -74,6 +79,7 @@ export class Shard implements ShardLink {
   readonly #plan: ShardPlan;
   readonly #around: ShardSurroundings;
   readonly #stores: DiskStores;
+  readonly #book: AccessBook;
   readonly #requests: RequestMetrics | undefined;
   readonly #metrics: ReplicaMetrics | undefined;
   #sharedLog: SharedLog | undefined;
@@ -87,6 +93,7 @@ export class Shard implements ShardLink {
     this.#around = around;
     const { files, clock, registry } = around;
     const { logs } = plan;
+    this.#book = new AccessBook(plan.security.clusterSecret);
     this.#stores = new DiskStores({
       files,
       disks: new DiskSet({ files, dirs: plan.storage.dataDirs, reserveBytes: plan.reserveBytes }),
@@ -143,19 +150,22 @@ export class Shard implements ShardLink {
   }
 
   async listen(name: NodeId): Promise<string> {
-    const { cluster, listen } = this.#plan;
+    const { cluster, listen, security } = this.#plan;
     const rpc = { settings: this.#plan.rpc, log: callbackOf(this.#around.logger) };
     const identity = { cluster, role: "replica" };
     const server = new TcpRpcServer({
       ...rpc,
       identity: { ...identity, node: name },
+      accept: acceptSecurity(security, this.#book),
+      audit: callAudit(this.#around.audit),
       ...(this.#requests === undefined ? {} : { observer: this.#requests }),
     });
     const address = await server.listen(listen);
     // From here to the last handler without a pause: no request finds a replica missing that is stored.
     const node = name === "" ? nodeName(this.#plan, address) : name;
     const { dialMap } = this.#plan;
-    const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap });
+    const dial = serverDialSecurity(security);
+    const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap, dial });
     const host = this.#makeHost(node, server, client);
     const remote = shardCommands(host);
     registerCommands(server, this.#around.remote);
@@ -168,6 +178,7 @@ export class Shard implements ShardLink {
   }
 
   command(command: ShardCommand): void {
+    if (command.kind === "access") return this.#book.update(command.access);
     this.#running?.host.command(command);
   }
 

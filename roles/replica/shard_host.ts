@@ -175,7 +175,7 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   /** Takes a command of the control part. */
-  command(command: ShardCommand): void {
+  command(command: Exclude<ShardCommand, { kind: "access" }>): void {
     switch (command.kind) {
       case "contact":
         this.#connected = command.connected;

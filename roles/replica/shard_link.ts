@@ -9,7 +9,9 @@ import type { FamilyDump } from "../../src/observe/metric.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import type { StoragePlan } from "../../storage/data_dir.ts";
+import type { SecurityOptions } from "../../src/rpc/security.ts";
 import type { LevelOptions } from "../../storage/level_engine.ts";
+import type { AuditEntry } from "../audit.ts";
 import type { ShardCommand, ShardReport } from "./control_link.ts";
 import type { ShardView } from "./replica_metrics.ts";
 
@@ -41,6 +43,7 @@ export interface ShardPlan {
   readonly engine: LevelOptions;
   readonly sweepRowsPerSecond: number;
   readonly rpc: Partial<RpcSettings>;
+  readonly security: SecurityOptions;
   readonly dialMap: ReadonlyMap<string, string>;
   readonly httpPort: number;
   readonly version: string;
@@ -106,6 +109,7 @@ export type FromShard =
   | { readonly kind: "clock" }
   | { readonly kind: "answer"; readonly id: number; readonly outcome: Outcome }
   | { readonly kind: "report"; readonly report: ShardReport }
+  | { readonly kind: "audit"; readonly entry: AuditEntry }
   /** A maintenance command came in on this shard's port. */
   | {
     readonly kind: "remote";

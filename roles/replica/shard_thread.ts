@@ -8,6 +8,7 @@ import type { NodeId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { FamilyDump } from "../../src/observe/metric.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
+import type { AuditSink } from "../audit.ts";
 import type { ShardCommand, ShardReport } from "./control_link.ts";
 import type { ShardView } from "./replica_metrics.ts";
 import type {
@@ -26,6 +27,7 @@ export interface ThreadOptions {
   readonly memory: SharedArrayBuffer;
   readonly logger: Logger;
   readonly report: (report: ShardReport) => void;
+  readonly audit: AuditSink;
   /** Maintenance commands that come in on the shard's port. */
   readonly remote: RunRemote;
   /** The shard failed in a way nobody foresaw. */
@@ -143,7 +145,7 @@ export class ShardThread implements ShardLink {
   }
 
   #take(message: FromShard): void {
-    const { report, logger } = this.#options;
+    const { report, logger, audit } = this.#options;
     switch (message.kind) {
       case "loaded":
         return this.#loaded?.resolve(undefined);
@@ -153,6 +155,8 @@ export class ShardThread implements ShardLink {
         return this.#settle(message.id, message.outcome);
       case "report":
         return report(message.report);
+      case "audit":
+        return audit(message.entry);
       case "remote":
         return this.#runRemote(message.id, message.command, message.args);
       case "log":

@@ -79,6 +79,7 @@ async function start(plan: ShardPlan, memory: SharedArrayBuffer): Promise<Shard>
     lease: new LeaseGate(systemClock, memory, await clockDistance()),
     registry,
     report: (report) => post({ kind: "report", report }),
+    audit: (entry) => post({ kind: "audit", entry }),
     remote: (command, args) => {
       const id = ++remoteAsks;
       post({ kind: "remote", id, command, args });

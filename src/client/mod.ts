@@ -2,7 +2,10 @@
 // here; the rest of src/client may change without notice. Documentation: docs/client.md.
 
 import { systemClock } from "../base/clock.ts";
+import { Err, StoreError } from "../base/errors.ts";
 import { TcpRpcClient } from "../rpc/rpc_client.ts";
+import { clientDialSecurity } from "../rpc/security.ts";
+import { tlsProblem } from "../rpc/tcp_transport.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
 
 export { Cluster, type ClusterOptions, type TableOptions } from "./cluster.ts";
@@ -33,8 +36,26 @@ export type { CheckType } from "../schema/client_rpc.ts";
 export type { FunctionLevel, NodeInfo } from "../schema/meta_rpc.ts";
 export type { PartitionConfig, TableInfo, TableStatus } from "../schema/types.ts";
 
+/** How a client shows who it is and what it trusts. Texts, not files: the library reads none. */
+export interface ClientSecurityOptions {
+  /** Logs in with a password, which never leaves this process. @default nobody in particular */
+  readonly auth?: { readonly user: string; readonly password: string };
+  /**
+   * Encrypts connections; {} trusts the authorities of the system.
+   *
+   * @default plain TCP
+   */
+  readonly tls?: {
+    /** PEM text: the authority of the servers. */
+    readonly ca?: string;
+    /** PEM texts: a certificate that says who we are, and its key. */
+    readonly cert?: string;
+    readonly key?: string;
+  };
+}
+
 /** Options of {@link openCluster}. */
-export interface OpenOptions extends ClusterOptions {
+export interface OpenOptions extends ClusterOptions, ClientSecurityOptions {
   /** Name the servers must have; servers of another cluster are refused. @default any */
   readonly cluster?: string;
   /** What the servers' logs call this program. @default "client" */
@@ -61,7 +82,15 @@ export interface OpenOptions extends ClusterOptions {
  * @throws {StoreError} INVALID_ARGUMENT if an option is wrong
  */
 export function openCluster(options: OpenOptions): Cluster {
-  const { cluster = "", role = "client" } = options;
-  const rpc = new TcpRpcClient({ identity: { cluster, node: "", role } });
+  const { cluster = "", role = "client", auth } = options;
+  const tls = options.tls && { cert: "", key: "", ca: "", ...options.tls };
+  if (tls !== undefined) {
+    const problem = tlsProblem(tls);
+    if (problem !== undefined) {
+      throw new StoreError(Err.INVALID_ARGUMENT, `The certificates cannot be used: ${problem}`);
+    }
+  }
+  const dial = clientDialSecurity(auth, tls);
+  const rpc = new TcpRpcClient({ identity: { cluster, node: "", role }, dial });
   return new Cluster(rpc, options, systemClock);
 }

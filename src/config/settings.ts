@@ -9,10 +9,12 @@ import { type AnySetting, keyOf, type Values } from "./field.ts";
 import type { Group, ServerRole } from "./group.ts";
 import { COLLECTOR, META_SERVER, PLACEMENT } from "./meta_settings.ts";
 import { CONTACT, ENGINE, EXPIRY, LOGS, REPLICA_SERVER, REPLICATION } from "./replica_settings.ts";
+import { SECURITY, securityProblems } from "./security_settings.ts";
 
 /** All groups, in the order of the documentation. */
 export const GROUPS = {
   process: PROCESS,
+  security: SECURITY,
   metaServer: META_SERVER,
   replicaServer: REPLICA_SERVER,
   detector: DETECTOR,
@@ -58,7 +60,7 @@ export function declaredSettings(role?: ServerRole): Declared[] {
 /** What no single setting can check. @returns One message per broken rule. */
 export function checkTogether(settings: Settings): string[] {
   const { beaconIntervalMs, leaseMs, graceMs } = settings.detector;
-  const problems: string[] = [];
+  const problems = securityProblems(settings.security);
   if (graceMs <= leaseMs) {
     problems.push(
       `"grace" (${graceMs}ms) must be longer than "lease" (${leaseMs}ms): a server has to stop ` +

@@ -195,6 +195,16 @@ function pemOf({ cert, key, ca }: TlsMaterial): tls.SecureContextOptions {
   return { ...(cert === "" ? {} : { cert, key }), ...(ca === "" ? {} : { ca: [ca] }) };
 }
 
+/** Why certificates cannot be used; `undefined` if they can. */
+export function tlsProblem(material: TlsMaterial): string | undefined {
+  try {
+    tls.createSecureContext(pemOf(material));
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 /** Who the other end is, if our authority says so. */
 function certifiedName(socket: tls.TLSSocket): string {
   if (!socket.authorized) return "";

@@ -15,15 +15,8 @@ function isRpc(value: unknown): value is AnyRpc {
 /** All declared RPCs by code. */
 export const RPC_BY_CODE: ReadonlyMap<number, AnyRpc> = (() => {
   const byCode = new Map<number, AnyRpc>();
-  for (
-<<<<<<< HEAD
-    const exported of [client, load, replica, meta].flatMap((file) => Object.values<unknown>(file))
-=======
-    const exported of [client, replica, meta, access].flatMap((file) =>
-      Object.values<unknown>(file)
-    )
->>>>>>> b911a01 (placement: users and the rights of tables)
-  ) {
+  const files = [access, client, load, replica, meta];
+  for (const exported of files.flatMap((file) => Object.values<unknown>(file))) {
     if (!isRpc(exported)) continue;
     const taken = byCode.get(exported.code);
     assert(taken === undefined, "Two RPCs have one code", {

@@ -6,6 +6,7 @@ import { SILENT } from "../../../src/observe/logger.ts";
 import type { ShardCommand } from "../../../roles/replica/control_link.ts";
 import { LeaseGate } from "../../../roles/replica/control_link.ts";
 import type { ShardPlan } from "../../../roles/replica/shard_link.ts";
+import { OPEN } from "../../../src/rpc/security.ts";
 import { ShardThread } from "../../../roles/replica/shard_thread.ts";
 import { beat, makeMemory, Watch } from "../../../roles/replica/shared_memory.ts";
 
@@ -35,6 +36,7 @@ function planIn(dataDir: string): ShardPlan {
     engine: {},
     sweepRowsPerSecond: 0,
     rpc: {},
+    security: OPEN,
     dialMap: new Map(),
     httpPort: 0,
     version: "",
@@ -53,6 +55,7 @@ async function withThread(
     memory,
     logger: SILENT,
     report: () => {},
+    audit: () => {},
     remote: () => Promise.resolve(""),
     onFault: (error) => faults.push(error),
   });

@@ -1,0 +1,109 @@
+// Who changed the cluster, from where, how it ended, and who was turned away. Plain entries, so that a
+// shard's thread can hand its own to the control part. Invariants: nothing secret gets into an entry;
+// changes are all kept, refusals up to a rate, so that a stranger cannot fill the disk. SECURITY.md,
+// "Audit".
+
+import { Err, errorName } from "../src/base/errors.ts";
+import { LineLimit } from "../src/observe/line_limit.ts";
+import type { Logger } from "../src/observe/logger.ts";
+import type { AuditedCall, CallAudit } from "../src/rpc/options.ts";
+
+/** One entry. */
+export interface AuditEntry {
+  /** Name of the user, "@cluster" for whoever has the cluster's secret, "" for nobody known. */
+  readonly who: string;
+  /** Where from. */
+  readonly from: string;
+  /** Name of the request, or "connect". */
+  readonly action: string;
+  /** What was asked for; "" = it was refused before it was read. */
+  readonly request: string;
+  /** "OK" or the name of the error. */
+  readonly outcome: string;
+  readonly detail: string;
+}
+
+/** Takes an entry. */
+export type AuditSink = (entry: AuditEntry) => void;
+
+const REQUEST_CHARACTERS_MAX = 1000;
+/** Refused requests and callers kept, each kind: so many a second. */
+const REFUSED_MAX = 20;
+
+/** What the network tells, as entries. */
+export function callAudit(sink: AuditSink): CallAudit {
+  const limit = new LineLimit(REFUSED_MAX, 1000);
+  const keep = (entry: AuditEntry) => {
+    const held = limit.admit(`${entry.action} ${entry.outcome}`, performance.now());
+    if (held === 0) sink(entry);
+    else if (held > 0) sink({ ...entry, detail: `${entry.detail} (and ${held} more like it)` });
+  };
+  return {
+    ended(call) {
+      if (isQuestion(call)) return;
+      const entry = entryOf(call);
+      if (call.error === Err.ACL_DENY) keep(entry);
+      else sink(entry);
+    },
+    refused(from, detail) {
+      const outcome = errorName(Err.UNAUTHENTICATED);
+      keep({ who: "", from, action: "connect", request: "", outcome, detail });
+    },
+  };
+}
+
+/** Some requests ask or change, depending on what is in them. */
+function isQuestion({ rpc, request, error }: AuditedCall): boolean {
+  if (error !== Err.OK || typeof request !== "object" || request === null) return false;
+  const { level, action } = request as Record<string, unknown>;
+  return (rpc.name === "control_meta" && level === undefined) ||
+    (rpc.name === "balance" && action === "status");
+}
+
+function entryOf({ who, peer, rpc, request, error, detail }: AuditedCall): AuditEntry {
+  return {
+    who: who.name,
+    from: peer,
+    action: rpc.name,
+    request: request === undefined ? "" : summary(request),
+    outcome: errorName(error),
+    detail: detail.slice(0, REQUEST_CHARACTERS_MAX),
+  };
+}
+
+/** A request in words: no bytes, hence no keys, values or verifiers. */
+function summary(request: unknown): string {
+  const text = JSON.stringify(request, (_key, value: unknown) => {
+    if (value instanceof Uint8Array) return `${value.length} bytes`;
+    if (value instanceof Map) return Object.fromEntries(value);
+    return typeof value === "bigint" ? value.toString() : value;
+  });
+  return text.length <= REQUEST_CHARACTERS_MAX
+    ? text
+    : `${text.slice(0, REQUEST_CHARACTERS_MAX)}... (${text.length} characters)`;
+}
+
+/**
+ * Where the entries of a process go: to the file, or to the log if none is named.
+ *
+ * @throws {Error} If the file cannot be written.
+ */
+export function openAudit(path: string, logger: Logger): AuditSink {
+  if (path === "") {
+    return (entry) => {
+      if (entry.outcome === "OK") logger.info("Change", { ...entry });
+      else logger.warn("Refused or failed", { ...entry });
+    };
+  }
+  const file = Deno.openSync(path, { append: true, create: true, mode: 0o600 });
+  const encoder = new TextEncoder();
+  return (entry) => {
+    const line = `${JSON.stringify({ at: new Date().toISOString(), ...entry })}\n`;
+    try {
+      const bytes = encoder.encode(line);
+      for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+    } catch (error) {
+      logger.error("The audit file cannot be written", { path, error, ...entry });
+    }
+  };
+}
