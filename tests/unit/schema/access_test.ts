@@ -85,6 +85,8 @@ Deno.test("every RPC between servers is for servers, and what nobody thought of 
     "set_max_replica_count",
     "list_nodes",
     "cluster_info",
+    "put_user",
+    "grant",
   ];
   for (const name of forUsers) assert.ok(known.includes(name), `${name} is open to every user`);
 });
