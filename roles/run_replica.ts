@@ -1,6 +1,6 @@
 // `pegasus replica`: from settings to a running replica server (replica/main_replica.ts).
 
-import { SERVER_DEFAULTS } from "../src/replication/server.ts";
+import { SERVER_DEFAULTS } from "../src/replication/server_io.ts";
 import { readDialMap } from "./dial_map.ts";
 import { replicaHandlers } from "./http/replica_paths.ts";
 import { REPLICA_ROUTES } from "./http/routes.ts";

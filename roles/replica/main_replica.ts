@@ -9,7 +9,7 @@ import { callbackOf, type Logger } from "../../src/observe/logger.ts";
 import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
-import type { ServerSettings } from "../../src/replication/server.ts";
+import type { ServerSettings } from "../../src/replication/server_io.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { OPEN, type SecurityOptions, serverDialSecurity } from "../../src/rpc/security.ts";
@@ -303,6 +303,7 @@ class ReplicaServer implements RunningReplica {
 
   readiness(): string {
     if (this.#trouble !== "") return this.#trouble;
+    if (this.control.leaving) return "The server is about to end";
     if (this.control.state !== "connected") return `Contact with meta: ${this.control.state}`;
     return this.#lease.held ? "" : "The lease has run out";
   }
@@ -322,6 +323,7 @@ class ReplicaServer implements RunningReplica {
   }
 
   async #stop(): Promise<void> {
+    await this.#handOver();
     this.#control?.stop();
     const [first, ...others] = this.#shards;
     // The listener of the server's own address goes last: whoever finds it closed knows that nothing serves here.
@@ -330,6 +332,17 @@ class ReplicaServer implements RunningReplica {
     clearInterval(this.#ticking);
     await Promise.all(this.#shards.map((shard) => shard.close()));
     await this.#client?.close();
+  }
+
+  /** Others lead first what this server leads, so that its end costs clients a retry and no failure. */
+  async #handOver(): Promise<void> {
+    const { server: { handOverMs }, logger } = this.#options;
+    if (handOverMs === 0 || this.#control === undefined || this.#trouble !== "") return;
+    const startedAt = performance.now();
+    const isDone = await this.#control.leave(handOverMs);
+    const ms = Math.round(performance.now() - startedAt);
+    if (isDone) logger.info("Others lead what this server led", { ms });
+    else logger.warn("Ends although it still leads partitions", { ms });
   }
 
   /** Closes what a failed start has reached. */

@@ -8,7 +8,7 @@ import type { Logger } from "../../src/observe/logger.ts";
 import type { HistogramSeries } from "../../src/observe/metric.ts";
 import type { Metrics } from "../../src/observe/metrics.ts";
 import type { NoteName, ReplicaEffect } from "../../src/replication/io.ts";
-import type { ContactState } from "../../src/replication/server.ts";
+import type { ContactState } from "../../src/replication/server_io.ts";
 import type { ReplicaReport, ReplicaStatus } from "../../src/schema/types.ts";
 import type { GroupObserver } from "../../storage/shared_log.ts";
 import type { LeaseGate } from "./control_link.ts";

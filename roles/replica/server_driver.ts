@@ -6,12 +6,8 @@ import type { Clock } from "../../src/base/clock.ts";
 import { Err, errorName } from "../../src/base/errors.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
-import {
-  ServerCore,
-  type ServerEffect,
-  type ServerEvent,
-  type ServerSettings,
-} from "../../src/replication/server.ts";
+import { ServerCore } from "../../src/replication/server.ts";
+import type { ServerEffect, ServerEvent, ServerSettings } from "../../src/replication/server_io.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
 import { Beacon, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
 import { SyncUsers } from "../../src/schema/access_rpc.ts";
@@ -64,6 +60,7 @@ export class ServerDriver {
   #collection: Collection | undefined = undefined;
   #requests = 0;
   #usersVersion = 0;
+  #onLeft: () => void = () => {};
 
   constructor(options: ServerDriverOptions) {
     this.#options = options;
@@ -84,6 +81,28 @@ export class ServerDriver {
   /** Time passes; at least every `lookaheadMs`. */
   tick(): void {
     this.#deliver({ kind: "tick" });
+  }
+
+  /**
+   * Others take over what this server leads; resolves when meta has nothing left to give away, or after `ms`.
+   *
+   * @returns Whether it was done in time.
+   */
+  leave(ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), ms);
+      this.#onLeft = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      if (this.#stopped) return this.#onLeft();
+      this.#deliver({ kind: "leave" });
+    });
+  }
+
+  /** Whether this server is about to end. */
+  get leaving(): boolean {
+    return this.#core.leaving;
   }
 
   /** No beacon is sent any more; the lease runs out by itself. */
@@ -142,6 +161,8 @@ export class ServerDriver {
       case "closeReplica":
       case "garbage":
         return this.#toShard(effect.partition, effect);
+      case "left":
+        return this.#onLeft();
       case "note":
         return this.#note(effect);
     }
@@ -193,7 +214,7 @@ export class ServerDriver {
       primaries,
       diskTotalBytes,
       diskFreeBytes,
-      draining: false,
+      draining: this.#core.leaving,
       disks,
     };
     const body = { node, incarnation, replicas: reported, stats };

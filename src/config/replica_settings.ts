@@ -95,6 +95,12 @@ export const CONTACT = group("Contact with meta", ["replica"], {
     max: "7d",
     doc: "An inactive replica that meta does not list is closed after so long; its data stays",
   }),
+  handOverMs: duration({
+    default: "5s",
+    min: "0",
+    max: "10s",
+    doc: "A stopping server waits so long for others to lead its partitions; 0 = it just stops",
+  }),
 });
 
 /** Limits and intervals of the replication core. */

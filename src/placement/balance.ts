@@ -55,9 +55,11 @@ export function tickBalance(s: MetaState, reign: Reign): void {
 
 /** Why no round may begin now; `undefined` if one may. */
 function obstacle(reign: Reign): string | undefined {
-  for (const { node, alive } of reign.detector.nodes) {
+  for (const { node, alive, stats } of reign.detector.nodes) {
     const { primaries, replicas } = reign.cluster.load(node);
-    if (!alive && primaries + replicas > 0) return `${node} is dead and still has partitions`;
+    if (primaries + replicas === 0) continue;
+    if (!alive) return `${node} is dead and still has partitions`;
+    if (stats?.draining === true) return `${node} is about to end`;
   }
   let moving = 0;
   let unhealthy = 0;
@@ -100,7 +102,7 @@ function viewOf(reign: Reign): BalanceView {
   return { nodes, partitions };
 }
 
-/** Whether the server must be emptied: an operator said so, or the server itself. */
+/** Whether the server gets nothing new: an operator empties it, or it is about to end. */
 export function isDrained(reign: Reign, node: NodeId): boolean {
   return reign.drained.nodes.has(node) || reign.detector.get(node)?.stats?.draining === true;
 }

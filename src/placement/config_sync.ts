@@ -8,6 +8,7 @@ import { formatPartition, NOBODY, type NodeId, type PartitionId } from "../base/
 import type { PartitionConfig, ReplicaReport, TableInfo } from "../schema/types.ts";
 import type { PartitionState, TableState } from "./cluster_state.ts";
 import { isMember, membersOf } from "./config_change.ts";
+import { handOver } from "./cure.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { fail, levelNow, type MetaState, note, type Reign, reply } from "./meta_state.ts";
@@ -53,8 +54,12 @@ export function onConfigSync(
       tables.add(table.info);
     }
   }
+  const waiting = request.stats.draining ? handOver(s, reign, name) : 0;
   const nodes = reign.detector.addresses([...reign.detector.nodes].map((state) => state.node));
-  reply<"configSync">(s, token, { configs, tables: [...tables], garbage, nodes });
+  reply<"configSync">(s, token, {
+    ...{ configs, garbage, nodes, handOver: waiting },
+    tables: [...tables],
+  });
 }
 
 /** Remembers what the server holds; a replica outside the configuration may become a candidate. */

@@ -5,14 +5,26 @@
 // docs/meta.md, "Cure".
 
 import { formatPartition, NOBODY, type NodeId } from "../base/ids.ts";
-import type { PartitionConfig } from "../schema/types.ts";
+import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import type { Action, PartitionState, TableState } from "./cluster_state.ts";
 import { isMember, membersOf, nextConfig } from "./config_change.ts";
 import type { NodeState } from "./failure_detector.ts";
-import { chooseCure, type CureContext, isPossible } from "./guardian.ts";
+import {
+  awaitsSuccessor,
+  chooseCure,
+  type CureContext,
+  isPossible,
+  shouldHandOver,
+} from "./guardian.ts";
 import { allows } from "./levels.ts";
 import { leads, levelNow, type MetaState, note, type Reign } from "./meta_state.ts";
 import { cancelAnswer, changeConfig } from "./update_config.ts";
+
+/** Steps that give a partition another primary. */
+const PASSES_ON: ReadonlySet<ConfigChange> = new Set([
+  "DOWNGRADE_TO_SECONDARY",
+  "UPGRADE_TO_PRIMARY",
+]);
 
 /** A member that is being added may copy much before its server reports it as a learner. */
 const ADD_PATIENCE = 3;
@@ -45,6 +57,11 @@ export function curePartition(
   }
   if (!allows(level, "steady")) return;
   const context = contextOf(s, reign);
+  // Whatever is being done can be done by the next primary as well.
+  const [head] = partition.actions;
+  if (head !== undefined && !PASSES_ON.has(head.change) && shouldHandOver(context, partition)) {
+    reign.cluster.setActions(table, partition, []);
+  }
   if (continueActions(s, reign, context, table, partition)) return;
   const cure = chooseCure(context, table, partition);
   switch (cure.kind) {
@@ -68,6 +85,25 @@ export function curePartition(
     case "removePrimary":
       return;
   }
+}
+
+/**
+ * A server is about to end: its partitions get other primaries now.
+ *
+ * @returns How many it should still wait for.
+ */
+export function handOver(s: MetaState, reign: Reign, node: NodeId): number {
+  if (!allows(levelNow(s, reign), "steady")) return 0;
+  let waiting = 0;
+  for (const table of reign.cluster.tables.values()) {
+    if (table.info.status !== "available") continue;
+    for (const partition of table.partitions) {
+      if (!awaitsSuccessor(contextOf(s, reign), partition, node)) continue;
+      waiting++;
+      curePartition(s, reign, table, partition);
+    }
+  }
+  return waiting;
 }
 
 /** What {@link chooseCure} sees now. */

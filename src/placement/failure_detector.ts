@@ -20,6 +20,7 @@ export interface NodeState {
   shardPorts: readonly number[];
   httpPort: number;
   labels: ReadonlyMap<string, string>;
+  /** Of its last config sync; absent until this process has made one. */
   stats: NodeStats | undefined;
   /** Whether this incarnation has said what it stores since it was last declared dead. */
   collected: boolean;
@@ -98,7 +99,11 @@ export class FailureDetector {
     } else if (node.incarnation !== 0 && beacon.incarnation > node.incarnation) {
       outcome = "restarted";
     }
-    if (beacon.incarnation !== node.incarnation) node.collected = false;
+    if (beacon.incarnation !== node.incarnation) {
+      node.collected = false;
+      // Above all that the process before was about to end.
+      node.stats = undefined;
+    }
     node.heardAt = now;
     node.incarnation = beacon.incarnation;
     node.shardPorts = beacon.shardPorts;

@@ -93,6 +93,9 @@ export function chooseCure(c: CureContext, table: TableState, p: PartitionState)
   }
   if (!c.detector.isAlive(config.primary)) return { kind: "removePrimary", node: config.primary };
   const target = config.primary;
+  if (shouldHandOver(c, p)) {
+    return { kind: "propose", change: "DOWNGRADE_TO_SECONDARY", target, node: target };
+  }
   // The primary itself removes a dead secondary: it alone knows what is still uncommitted.
   const dead = config.secondaries.find((node) => !c.detector.isAlive(node));
   if (dead !== undefined) {
@@ -110,6 +113,26 @@ export function chooseCure(c: CureContext, table: TableState, p: PartitionState)
   return { kind: "healthy" };
 }
 
+/** Whether the primary is about to end, and another member can lead instead. */
+export function shouldHandOver(c: CureContext, { config, reports }: PartitionState): boolean {
+  if (config.primary === NOBODY || !isLeaving(c, config.primary)) return false;
+  return config.secondaries.some((node) =>
+    canTake(c, node) && !lacksCommitted(config, reports.get(node))
+  );
+}
+
+/** Whether a member that is about to end should wait: it leads, or nobody does yet. */
+export function awaitsSuccessor(c: CureContext, p: PartitionState, node: NodeId): boolean {
+  const { config } = p;
+  if (config.primary === node) return shouldHandOver(c, p);
+  if (config.primary !== NOBODY || !config.secondaries.includes(node)) return false;
+  return config.secondaries.some((other) => other !== node && canTake(c, other));
+}
+
+function isLeaving(c: CureContext, node: NodeId): boolean {
+  return c.detector.get(node)?.stats?.draining === true;
+}
+
 /** Rule 1: every secondary has all that was committed (I3), so the least loaded one leads. */
 function upgradeSecondary(c: CureContext, table: TableState, p: PartitionState): Cure {
   const { config } = p;
@@ -120,7 +143,7 @@ function upgradeSecondary(c: CureContext, table: TableState, p: PartitionState):
   const whole = alive.filter((node) => !lacksCommitted(config, p.reports.get(node)));
   const node = best(whole, (name) => [
     name === p.avoid ? 1 : 0,
-    c.drained.has(name) ? 1 : 0,
+    canTake(c, name) ? 0 : 1,
     ...primaryCost(c, table, name),
   ]);
   if (node === undefined) {

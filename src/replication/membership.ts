@@ -325,7 +325,8 @@ export function onProposal(
       return reconfigure(s, change, node, { ...config, ballot: config.ballot + 1 });
     case "DOWNGRADE_TO_SECONDARY":
       if (s.status !== "primary" || !self) return;
-      return reconfigure(s, change, node, withSecondary(config, node));
+      s.primary!.handOverSince ??= s.now;
+      return continueHandOver(s);
     case "DOWNGRADE_TO_INACTIVE":
     case "REMOVE":
       if (s.status !== "primary" || !(self || s.primary!.secondaries.has(node))) return;
@@ -333,6 +334,18 @@ export function onProposal(
     default:
       return;
   }
+}
+
+/**
+ * A primary that gives the partition away first brings to an end what it has begun, so that its clients get their
+ * answers; new writes wait, and are refused when it is a secondary.
+ */
+export function continueHandOver(s: ReplicaState): void {
+  const since = s.primary?.handOverSince;
+  if (since === undefined) return;
+  const isDone = s.applied === s.list.maxPrepared;
+  if (!isDone && s.now - since < s.settings.prepareResendMs) return;
+  reconfigure(s, "DOWNGRADE_TO_SECONDARY", s.self, withSecondary(s.config, s.self));
 }
 
 /** The primary removed this replica. Ignored by one that learns again at the same ballot (§9.5). */

@@ -10,7 +10,7 @@ import { encodeBody, readBody, type SessionRecord } from "../schema/mutation_bod
 import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
 import { condemn, startApply } from "./execution.ts";
 import type { PendingView, PhysicalOp, WriteRequest } from "./io.ts";
-import { outdated, reconfigure, withoutMember } from "./membership.ts";
+import { continueHandOver, outdated, reconfigure, withoutMember } from "./membership.ts";
 import { encodedOf, type PendingReply, reballoted } from "./prepare_list.ts";
 import {
   append,
@@ -60,6 +60,7 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
     groupCheckAt: s.now,
     committedTold: committed,
     toldAt: s.now,
+    handOverSince: undefined,
   };
   for (let decree = committed + 1; decree <= end; decree++) prepareAgain(s, decree);
   if (newReign) assign(s, new Uint8Array(0), []);
@@ -138,7 +139,9 @@ function refusal(request: WriteRequest, error: RefusalCode) {
 
 /** Turns queued writes into mutations while the window has room. */
 export function formMutations(s: ReplicaState): void {
-  if (s.status !== "primary" || s.queueHead === s.queue.length) return;
+  if (s.status !== "primary") return;
+  if (s.primary!.handOverSince !== undefined) return continueHandOver(s);
+  if (s.queueHead === s.queue.length) return;
   // New writes wait for the end of reconciliation: until then the exactly-once window may lack outcomes.
   if (s.applied < s.primary!.readableFrom) return;
   const before = s.list.maxPrepared;

@@ -33,6 +33,7 @@ import {
   tickLearner,
 } from "./learner.ts";
 import {
+  continueHandOver,
   onConfig,
   onConfigReply,
   onMetaContact,
@@ -275,6 +276,7 @@ function onPeerReconnected(s: ReplicaState, node: NodeId): void {
 function onTick(s: ReplicaState): void {
   if (s.status === "primary") tickPrepares(s);
   if (s.status === "primary") tickTeacher(s);
+  continueHandOver(s);
   tickLearner(s);
   tickMembership(s);
   maybeCheckpoint(s);

@@ -9,108 +9,17 @@ import { Err } from "../base/errors.ts";
 import type { NodeId, PartitionId } from "../base/ids.ts";
 import type { Beacon, ConfigProposalMessage, ConfigSync } from "../schema/meta_rpc.ts";
 import type { ResponseOf } from "../schema/rpc.ts";
-import type { NodeAddress, PartitionConfig, ReplicaReport, TableInfo } from "../schema/types.ts";
+import type { PartitionConfig, ReplicaReport } from "../schema/types.ts";
 import type { Core } from "./io.ts";
 import { Lease } from "./lease.ts";
-
-/** Intervals of the worker half of the failure detector. All in ms. */
-export interface ServerSettings {
-  readonly beaconIntervalMs: number;
-  /** A beacon unanswered for so long counts as failed, and the next meta of the list is tried. */
-  readonly beaconTimeoutMs: number;
-  /** Shortest pause between two beacons while the leader is being looked for. */
-  readonly metaSwitchMs: number;
-  /** What one acknowledged beacon grants, counted from its sending. Must be below meta's grace period. */
-  readonly leaseMs: number;
-  /** Unused end of the lease. */
-  readonly leaseSafetyMs: number;
-  /** Replicas are told so long before the lease ends; at least the longest pause between two ticks. */
-  readonly lookaheadMs: number;
-  readonly configSyncIntervalMs: number;
-  /** Pause after meta answered BUSY. */
-  readonly configSyncBusyMs: number;
-  /** Pause after any other failure, and the shortest pause between two syncs that were asked for. */
-  readonly configSyncRetryMs: number;
-  readonly configSyncTimeoutMs: number;
-  /** An inactive replica that meta has not listed for so long is closed; its data stays. */
-  readonly absentCloseMs: number;
-}
-
-/** Defaults of {@link ServerSettings}. */
-export const SERVER_DEFAULTS: ServerSettings = {
-  beaconIntervalMs: 1000,
-  beaconTimeoutMs: 700,
-  metaSwitchMs: 200,
-  leaseMs: 5000,
-  leaseSafetyMs: 250,
-  lookaheadMs: 250,
-  configSyncIntervalMs: 10_000,
-  configSyncBusyMs: 500,
-  configSyncRetryMs: 200,
-  configSyncTimeoutMs: 5000,
-  absentCloseMs: 600_000,
-};
-
-/** `connecting`: the lease holds, but meta has not yet said what this server should serve. */
-export type ContactState = "disconnected" | "connecting" | "connected";
-
-export type ServerEvent =
-  /** Time passes. At least every `lookaheadMs`. */
-  | { readonly kind: "tick" }
-  /** How the beacon of this attempt ended; `reply` is present if `error` is 0. */
-  | {
-    readonly kind: "beaconReply";
-    readonly attempt: number;
-    readonly error: number;
-    readonly reply: ResponseOf<typeof Beacon> | undefined;
-  }
-  /** How the config sync of this attempt ended; `reported` is what the request said. */
-  | {
-    readonly kind: "syncReply";
-    readonly attempt: number;
-    readonly error: number;
-    readonly reported: readonly ReplicaReport[];
-    readonly answer: ResponseOf<typeof ConfigSync> | undefined;
-  }
-  | { readonly kind: "proposal"; readonly proposal: ConfigProposalMessage }
-  /** A replica's view differs from meta's, or a replica was opened or closed. */
-  | { readonly kind: "requestConfigSync" };
-
-export type ServerEffect =
-  /** Send a beacon, at once; report `beaconReply` with the attempt. */
-  | {
-    readonly kind: "beacon";
-    readonly to: string;
-    readonly attempt: number;
-    readonly sentAt: number;
-  }
-  /** Collect the reports of all stored replicas and send them; report `syncReply`. */
-  | { readonly kind: "configSync"; readonly to: string; readonly attempt: number }
-  /** The lease was prolonged: reads and writes check these deadlines, each on its own clock. */
-  | { readonly kind: "lease"; readonly deadlineMono: number; readonly deadlineWall: number }
-  /** Tell every replica (`metaContact`), and replicas opened later. */
-  | { readonly kind: "contact"; readonly connected: boolean }
-  | { readonly kind: "nodes"; readonly nodes: readonly NodeAddress[] }
-  | { readonly kind: "tables"; readonly tables: readonly TableInfo[] }
-  /** Meta's newest configuration of a partition this server stores; `self` may be no member. */
-  | { readonly kind: "config"; readonly config: PartitionConfig }
-  /** Meta counts on a replica that was not reported. If it is really not stored, ask to be removed. */
-  | { readonly kind: "missing"; readonly config: PartitionConfig }
-  /** Hand to the replica; ASSIGN_PRIMARY of a partition without history may create it. */
-  | { readonly kind: "proposal"; readonly proposal: ConfigProposalMessage }
-  /** Close the replica and keep its data. */
-  | { readonly kind: "closeReplica"; readonly partition: PartitionId }
-  /** Meta has no use for this stored replica: close it if it is inactive, and set its data aside. */
-  | { readonly kind: "garbage"; readonly partition: PartitionId }
-  /** For logs. */
-  | {
-    readonly kind: "note";
-    readonly event: "contact" | "leader" | "notAllowed" | "syncFailed";
-    readonly details: Readonly<Record<string, unknown>>;
-  };
+import type { ContactState, ServerEffect, ServerEvent, ServerSettings } from "./server_io.ts";
 
 /** Beacons whose answers still count; older ones could not prolong the lease any more. */
 const BEACONS_REMEMBERED = 64;
+/** Pause between two config syncs of a server that is about to end, ms. */
+const LEAVE_SYNC_MS = 50;
+/** It does not wait for a meta that fails so often. */
+const LEAVE_FAILURES_MAX = 20;
 
 /** See the file comment. */
 export class ServerCore implements Core<ServerEvent, ServerEffect> {
@@ -140,6 +49,10 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
   #syncHint: number | undefined = undefined;
   /** Since when an inactive stored replica is missing in meta's answers. */
   readonly #absentSince = new Map<PartitionId, number>();
+  /** This server is about to end; and whether it was told that nothing is left to wait for. */
+  #leaving = false;
+  #left = false;
+  #leaveFailures = 0;
 
   /** @param options `metas`: at least one "host:port"; the order is the order of trying. */
   constructor(
@@ -161,6 +74,11 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
     return this.#target;
   }
 
+  /** Whether meta is told that this server is about to end. */
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
   /** Monotonic deadline of the lease, for tests and status pages. */
   get leaseDeadlineMono(): number {
     return this.#lease.deadlineMono;
@@ -180,7 +98,26 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
         return this.#onProposal(event.proposal, out);
       case "requestConfigSync":
         return this.#wantSync(now);
+      case "leave":
+        return this.#leave(now, out);
     }
+  }
+
+  /** Asks meta to give away what this server leads, until meta says that nothing is left (meta.md, "Leaving"). */
+  #leave(now: Now, out: ServerEffect[]): void {
+    this.#leaving = true;
+    // Without meta nobody can take over.
+    if (this.#state !== "connected") return this.#onLeft(out);
+    // One that is on its way has not said it.
+    this.#syncAttempt = 0;
+    this.#nextSyncAt = now.mono;
+    this.#maybeSync(now, out);
+  }
+
+  #onLeft(out: ServerEffect[]): void {
+    if (this.#left) return;
+    this.#left = true;
+    out.push({ kind: "left" });
   }
 
   #checkLease(now: Now, out: ServerEffect[]): void {
@@ -193,6 +130,7 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
     this.#absentSince.clear();
     if (was === "connected") out.push({ kind: "contact", connected: false });
     out.push({ kind: "note", event: "contact", details: { state: this.#state } });
+    if (this.#leaving) this.#onLeft(out);
   }
 
   #onTick(now: Now, out: ServerEffect[]): void {
@@ -313,9 +251,18 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
     this.#syncAttempt = 0;
     const { configSyncBusyMs, configSyncRetryMs, configSyncIntervalMs } = this.#settings;
     if (event.error !== Err.OK || event.answer === undefined) {
-      const pause = event.error === Err.BUSY ? configSyncBusyMs : configSyncRetryMs;
+      const pause = this.#leaving
+        ? LEAVE_SYNC_MS
+        : event.error === Err.BUSY
+        ? configSyncBusyMs
+        : configSyncRetryMs;
       this.#nextSyncAt = now.mono + pause;
       out.push({ kind: "note", event: "syncFailed", details: { error: event.error } });
+      if (
+        this.#leaving && event.error !== Err.BUSY && ++this.#leaveFailures >= LEAVE_FAILURES_MAX
+      ) {
+        this.#onLeft(out);
+      }
       return;
     }
     this.#nextSyncAt = now.mono + (this.#syncAgain ? configSyncRetryMs : configSyncIntervalMs);
@@ -330,6 +277,9 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
       out.push({ kind: "note", event: "contact", details: { state: this.#state } });
     }
     this.#compare(event.reported, event.answer, now, out);
+    if (!this.#leaving) return;
+    this.#nextSyncAt = now.mono + LEAVE_SYNC_MS;
+    if (event.answer.handOver === 0) this.#onLeft(out);
   }
 
   /** What is stored against what meta listed. */

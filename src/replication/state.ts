@@ -63,6 +63,8 @@ export interface PrimaryState {
   /** Commit point last told to the members, and when. */
   committedTold: Decree;
   toldAt: number;
+  /** Since when it has been giving the partition away: no new mutation is formed. */
+  handOverSince: number | undefined;
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   u16,
   u32,
   u53,
+  withDefault,
 } from "./field.ts";
 import { defineMessage, defineRpc } from "./rpc.ts";
 import {
@@ -89,6 +90,8 @@ export const ConfigSync = defineRpc({
     /** Stored replicas the asker may remove. */
     garbage: list(u53, 1_000_000),
     nodes: list(nodeAddress, 10_000),
+    /** Asked by a server that is about to end: partitions that others will lead, if it waits. */
+    handOver: withDefault(u32, 0),
   },
 });
 

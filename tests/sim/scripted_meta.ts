@@ -123,7 +123,7 @@ export class ScriptedMeta implements MetaSide {
         membersOf(config).length >= config.maxReplicaCount && !membersOf(config).includes(node);
     });
     const garbage = useless.map((report) => report.partition);
-    responder.reply({ configs, tables: [this.#table], garbage, nodes: [] });
+    responder.reply({ configs, tables: [this.#table], garbage, nodes: [], handOver: 0 });
   }
 
   #updateConfig(request: RequestOf<typeof UpdateConfig>, responder: Responder): void {

@@ -5,7 +5,7 @@
 import { META_DEFAULTS, type MetaSettings } from "../../src/placement/io.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
-import type { ServerSettings } from "../../src/replication/server.ts";
+import type { ServerSettings } from "../../src/replication/server_io.ts";
 import { between, type Chance, integerBetween, logUniform } from "./chance.ts";
 import type { NetworkRates } from "./network.ts";
 
@@ -108,6 +108,7 @@ export function drawSwarm(chance: Chance): Swarm {
       configSyncRetryMs: 40,
       configSyncTimeoutMs: 1000,
       absentCloseMs: integerBetween(draw, 2000, 60_000),
+      handOverMs: 0,
     },
     graceMs: GRACE_MS,
     meta: {

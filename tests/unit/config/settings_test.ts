@@ -8,7 +8,7 @@ import { defaultSettings, loadSettings } from "../../../src/config/load.ts";
 import { declaredSettings } from "../../../src/config/settings.ts";
 import { nearest } from "../../../src/config/suggest.ts";
 import { META_DEFAULTS } from "../../../src/placement/io.ts";
-import { SERVER_DEFAULTS } from "../../../src/replication/server.ts";
+import { SERVER_DEFAULTS } from "../../../src/replication/server_io.ts";
 import type { ReplicaSettings } from "../../../src/replication/io.ts";
 import { nodeName } from "../../../roles/node_name.ts";
 import { RPC_DEFAULTS } from "../../../src/rpc/contract.ts";

@@ -1,4 +1,5 @@
-// Stories of fast fail-over: a server whose own address refuses connections is gone, and only then.
+// Stories of fast fail-over: a server whose own address refuses connections is gone, and only then; one that is
+// about to end gives away first what it leads.
 
 import assert from "node:assert/strict";
 import { World } from "./world.ts";
@@ -54,4 +55,43 @@ Deno.test("MetaCore takes a server back that was declared dead at once", () => {
   w.node(primary).incarnation++;
   w.run(3000);
   assert.equal(w.stored(id).secondaries.length, 2);
+});
+
+Deno.test("MetaCore gives other primaries to the partitions of a server that is about to end", () => {
+  const w = new World(4);
+  const id = w.table("temp", 8);
+  const all = () => [0, 1, 2, 3, 4, 5, 6, 7].map((index) => w.stored(id, index));
+  const { primary: leaver } = w.stored(id);
+  const node = w.node(leaver);
+  const led = all().filter(({ primary }) => primary === leaver).length;
+  node.leaving = true;
+  assert.equal(w.sync(node).response!.handOver, led);
+  const after = all();
+  assert.ok(after.every(({ primary }) => primary !== leaver && primary !== ""));
+  assert.ok(after.every(({ secondaries }) => secondaries.length === 2), "it is still a member");
+  assert.equal(w.sync(node).response!.handOver, 0);
+  // It gets nothing back, not even from the cure.
+  w.run(5000);
+  assert.ok(all().every(({ primary }) => primary !== leaver));
+  // Its next process is like any other.
+  node.leaving = false;
+  node.incarnation++;
+  w.run(1000);
+  w.sync(node);
+  const other = after[0]!.primary;
+  w.node(other).leaving = true;
+  w.sync(w.node(other));
+  assert.ok(all().every(({ primary }) => primary !== other));
+});
+
+Deno.test("MetaCore lets a server end at once if nobody can lead instead", () => {
+  const w = new World(3);
+  const single = w.table("single", 3, 1);
+  assert.ok(single > 0);
+  for (const node of w.nodes.values()) {
+    node.leaving = true;
+    assert.equal(w.sync(node).response!.handOver, 0, node.name);
+  }
+  w.table("whole", 3, 3);
+  for (const node of w.nodes.values()) assert.equal(w.sync(node).response!.handOver, 0, node.name);
 });

@@ -33,6 +33,8 @@ export interface FakeNode {
   incarnation: number;
   up: boolean;
   obeys: boolean;
+  /** Its config syncs say that it is about to end. */
+  leaving: boolean;
   /** What it reports at a config sync; absent partitions are not stored. */
   reports: Map<number, ReplicaReport>;
   syncHint: number;
@@ -68,7 +70,15 @@ export class World {
 
   addNode(name: string): void {
     const reports = new Map();
-    this.nodes.set(name, { name, incarnation: 1, up: true, obeys: true, reports, syncHint: 0 });
+    this.nodes.set(name, {
+      name,
+      incarnation: 1,
+      up: true,
+      obeys: true,
+      leaving: false,
+      reports,
+      syncHint: 0,
+    });
   }
 
   node(name: string): FakeNode {
@@ -246,7 +256,7 @@ export class World {
         primaries: 0,
         diskTotalBytes: 0,
         diskFreeBytes: 0,
-        draining: false,
+        draining: node.leaving,
         disks: [],
       },
     });

@@ -351,3 +351,35 @@ Deno.test("ReplicaCore ignores prepares of an older ballot and says so", () => {
   // The answer told A that it is history.
   assert.equal(group.core("A").status, "inactive");
 });
+
+Deno.test("ReplicaCore ends what it has begun before it gives the partition away", () => {
+  const group = formed();
+  group.member("C").holdLog = true;
+  group.put("A", "w1", "k", "v");
+  group.run();
+  group.propose("A", "DOWNGRADE_TO_SECONDARY", "A");
+  group.put("A", "w2", "k", "w");
+  group.run();
+  assert.equal(group.core("A").status, "primary", "w1 is not answered yet");
+  group.member("C").holdLog = false;
+  group.run();
+  assert.equal(group.reply("w1")?.error, Err.OK);
+  assert.equal(group.core("A").status, "secondary");
+  assert.equal(group.reply("w2")?.error, Err.INVALID_STATE, "certainly not done");
+  group.propose("B", "UPGRADE_TO_PRIMARY", "B");
+  group.run();
+  group.put("B", "w3", "k", "x");
+  group.run();
+  assert.equal(group.reply("w3")?.error, Err.OK);
+});
+
+Deno.test("ReplicaCore gives the partition away although a member hangs", () => {
+  const group = formed();
+  group.member("C").holdLog = true;
+  group.put("A", "w1", "k", "v");
+  group.run();
+  group.propose("A", "DOWNGRADE_TO_SECONDARY", "A");
+  group.pass(600);
+  assert.equal(group.core("A").status, "secondary");
+  assert.equal(group.reply("w1")?.error, Err.OUTCOME_UNKNOWN);
+});

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
+import { ServerCore } from "../../../src/replication/server.ts";
 import {
   SERVER_DEFAULTS,
-  ServerCore,
   type ServerEffect,
   type ServerEvent,
-} from "../../../src/replication/server.ts";
+} from "../../../src/replication/server_io.ts";
 import type { PartitionConfig, ReplicaReport, TableInfo } from "../../../src/schema/types.ts";
 
 const P = partitionId(1, 0);
@@ -95,11 +95,11 @@ class Story {
 
   sync(
     reported: ReplicaReport[] = [],
-    answer: Partial<{ configs: PartitionConfig[]; garbage: number[] }> = {},
+    answer: Partial<{ configs: PartitionConfig[]; garbage: number[]; handOver: number }> = {},
   ) {
     const [started] = this.of("configSync");
     assert.ok(started, "A config sync was due");
-    const full = { configs: [], tables: [], garbage: [], nodes: [], ...answer };
+    const full = { configs: [], tables: [], garbage: [], nodes: [], handOver: 0, ...answer };
     const { attempt } = started;
     return this.step({ kind: "syncReply", attempt, error: Err.OK, reported, answer: full });
   }
@@ -306,7 +306,7 @@ Deno.test("ServerCore ignores the answer to a sync of before the contact was los
   story.pass(4500);
   story.ack(story.beacon().attempt);
   assert.equal(story.core.state, "connecting");
-  const answer = { configs: [], tables: [], garbage: [], nodes: [] };
+  const answer = { configs: [], tables: [], garbage: [], nodes: [], handOver: 0 };
   story.step({ kind: "syncReply", attempt, error: Err.OK, reported: [], answer });
   assert.equal(story.core.state, "connecting");
 });
@@ -345,4 +345,44 @@ Deno.test("ServerCore closes an inactive replica after meta has not listed it fo
   }
   assert.ok(closed >= 600_000 && closed < 620_000, `closed at ${closed}`);
   assert.equal(learner, 0);
+});
+
+Deno.test("ServerCore that leaves asks meta until nothing is left to give away", () => {
+  const story = new Story().connect();
+  story.step({ kind: "leave" });
+  assert.equal(story.core.leaving, true);
+  story.sync([], { handOver: 2 });
+  assert.deepEqual(story.of("left"), []);
+  story.pass(50);
+  story.sync([], { handOver: 0 });
+  assert.equal(story.of("left").length, 1);
+  story.pass(50);
+  story.sync([], { handOver: 0 });
+  assert.equal(story.of("left").length, 0, "told once");
+});
+
+Deno.test("ServerCore that leaves ignores what meta said before it knew", () => {
+  const story = new Story().connect();
+  story.step({ kind: "requestConfigSync" });
+  story.pass(200);
+  const [before] = story.of("configSync");
+  story.step({ kind: "leave" });
+  const { attempt } = before!;
+  const answer = { configs: [], tables: [], garbage: [], nodes: [], handOver: 0 };
+  story.step({ kind: "syncReply", attempt, error: Err.OK, reported: [], answer });
+  assert.deepEqual(story.of("left"), []);
+});
+
+Deno.test("ServerCore that leaves does not wait for a meta that is away", () => {
+  const story = new Story().connect();
+  story.step({ kind: "leave" });
+  let failures = 0;
+  for (; story.of("left").length === 0; failures++) {
+    if (story.of("configSync").length === 0) story.pass(50);
+    const { attempt } = story.of("configSync")[0]!;
+    const error = Err.CONNECT_FAILED;
+    story.step({ kind: "syncReply", attempt, error, reported: [], answer: undefined });
+  }
+  assert.equal(failures, 20);
+  assert.equal(new Story().step({ kind: "leave" }).at(-1)?.kind, "left", "without contact at once");
 });

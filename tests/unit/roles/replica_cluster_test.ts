@@ -6,7 +6,7 @@ import { Err } from "../../../src/base/errors.ts";
 import { formatPartition, partitionId } from "../../../src/base/ids.ts";
 import { SILENT } from "../../../src/observe/logger.ts";
 import type { ReplicaSettings } from "../../../src/replication/io.ts";
-import { SERVER_DEFAULTS } from "../../../src/replication/server.ts";
+import { SERVER_DEFAULTS } from "../../../src/replication/server_io.ts";
 import { TcpRpcClient } from "../../../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../../../src/rpc/rpc_server.ts";
 import { Get, Incr, incrResult, OpenSession, Put } from "../../../src/schema/client_rpc.ts";
@@ -77,7 +77,7 @@ class ScriptedMeta {
     this.server.handle(ConfigSync, ({ node }, call) => {
       const mine = this.config.primary === node || this.config.secondaries.includes(node);
       const configs = mine ? [this.config] : [];
-      call.reply({ configs, tables: [TABLE], garbage: [], nodes: [] });
+      call.reply({ configs, tables: [TABLE], garbage: [], nodes: [], handOver: 0 });
     });
     this.server.handle(UpdateConfig, ({ config }, call) => {
       const same = JSON.stringify(config) === JSON.stringify(this.config);
