@@ -14,6 +14,7 @@ import {
 } from "../../src/config/field.ts";
 import { readFlags } from "../../src/config/flags.ts";
 import { suggestion } from "../../src/config/suggest.ts";
+import { readClientSecurity, SECURITY_FLAGS } from "../client_security.ts";
 import { type Cluster, Err, openCluster, StoreError } from "../../src/client/mod.ts";
 import { DISTRIBUTIONS } from "./distribution.ts";
 import { PegasusTarget } from "./pegasus_target.ts";
@@ -22,6 +23,7 @@ import { load, type Progress, Runner, type RunResult } from "./runner.ts";
 import { type Target, type Workload, WORKLOADS } from "./workload.ts";
 
 const FLAGS = {
+  ...SECURITY_FLAGS,
   meta: hostPorts({ default: ["127.0.0.1:34601"], doc: "Meta servers" }),
   workload: text({ default: "mixed", doc: `One of ${Object.keys(WORKLOADS).join(", ")}` }),
   table: text({ default: "temp", doc: "Table to use; created if it does not exist" }),
@@ -170,7 +172,13 @@ function print(options: Options, target: Target, result: RunResult): void {
 }
 
 async function openTarget(options: Options, workload: Workload): Promise<Target> {
-  const cluster = await openCluster({ meta: [...options.meta], timeoutMs: 10_000, role: "bench" });
+  const security = await readClientSecurity(options);
+  const cluster = await openCluster({
+    meta: [...options.meta],
+    timeoutMs: 10_000,
+    role: "bench",
+    ...security,
+  });
   try {
     await ensureTable(cluster, options);
   } catch (cause) {

@@ -44,7 +44,9 @@ export class UserSource {
   /** The core stored other users, or has begun to lead. */
   changed(): void {
     const reign = this.#core?.reign;
-    if (reign?.started === true) this.#book.update(accessStateOf(reign.users));
+    if (reign?.started !== true) return;
+    // After the answer, which is on its way: whoever changes his own password is cut off by this.
+    queueMicrotask(() => this.#book.update(accessStateOf(reign.users)));
   }
 
   async #look(): Promise<void> {

@@ -7,8 +7,10 @@ import { flagLines } from "../../src/config/help.ts";
 import { COORDINATOR } from "../../src/config/meta_settings.ts";
 import { suggestion } from "../../src/config/suggest.ts";
 import { LocalCluster } from "./local_cluster.ts";
-import { pathsOf, selfName } from "./processes.ts";
+import { pathsOf } from "./processes.ts";
+import { dashboardOf, greeting } from "./greeting.ts";
 import { Probe } from "./probe.ts";
+import { ensureAdmin, ownDial, removeSecurity, secure, securityFlags } from "./secured.ts";
 import { nameOf, planServers, readState, type ServerEntry } from "./state.ts";
 import { runForeground } from "./supervise.ts";
 
@@ -24,6 +26,11 @@ const FLAGS = {
     doc: "Port of the first meta server; replica servers from 200 above; 0 = free ports",
   }),
   config: text({ default: "", doc: "TOML file with settings for all servers" }),
+  auth: bool({
+    default: false,
+    doc: "Callers must prove who they are; makes a secret and the user admin in DIR/security",
+  }),
+  tls: bool({ default: false, doc: "Encrypt connections; makes certificates in DIR/security" }),
   detach: bool({ default: false, doc: "Start in the background" }),
   json: bool({ default: false, doc: "Print data as JSON" }),
 } as const;
@@ -35,6 +42,8 @@ interface Options {
   readonly coordinator: string;
   readonly portBase: number;
   readonly config: string;
+  readonly auth: boolean;
+  readonly tls: boolean;
   readonly detach: boolean;
   readonly json: boolean;
   /** Flags that were written, not defaults. */
@@ -124,9 +133,9 @@ function readOptions(given: ReadonlyMap<string, string>, problems: string[]): Op
     if (parsed.ok) values[name] = parsed.value;
     else problems.push(`Bad value of --${name}: got "${written}", expected ${parsed.expected}`);
   }
-  const { dir, replicas, metas, coordinator, config, detach, json } = values;
+  const { dir, replicas, metas, coordinator, config, auth, tls, detach, json } = values;
   const portBase = values["port-base"];
-  const options = { dir, replicas, metas, coordinator, portBase, config, detach, json };
+  const options = { dir, replicas, metas, coordinator, portBase, config, auth, tls, detach, json };
   return { ...options, dir: absolute(String(dir)), given: new Set(given.keys()) } as Options;
 }
 
@@ -140,6 +149,7 @@ function clusterAt(options: Options): LocalCluster {
     dir: options.dir,
     cluster: CLUSTER,
     flags: { meta: flags, replica: flags },
+    flagsOf: (name) => securityFlags(options.dir, name),
   });
 }
 
@@ -159,6 +169,7 @@ async function start(options: Options): Promise<number> {
     );
   }
   preparePlan(cluster, options);
+  await secure(options.dir, options);
   const foreground = options.detach ? undefined : runForeground(cluster);
   let servers: readonly ServerEntry[];
   try {
@@ -227,7 +238,7 @@ async function bringUp(
   const { servers } = cluster.state;
   const nodes = cluster.replicas.length;
   const members = Math.min(3, nodes);
-  const probe = new Probe(CLUSTER, cluster.metas);
+  const probe = new Probe(CLUSTER, cluster.metas, ownDial(options.dir));
   let dashboard: string;
   try {
     if (!(await probe.waitForNodes(nodes, READY_MS))) {
@@ -237,45 +248,15 @@ async function bringUp(
     if (!(await probe.waitForTable(TABLE.name, members, READY_MS))) {
       throw new Error(`Table "${TABLE.name}" does not serve; see the logs in "${options.dir}"`);
     }
+    await ensureAdmin(options.dir, cluster.metas);
     dashboard = await dashboardOf(probe, cluster);
   } finally {
     await probe.close();
   }
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   if (options.json) console.log(JSON.stringify(describe(cluster)));
-  else console.log(greeting(cluster, options, { seconds, dashboard }));
+  else console.log(greeting(cluster, options, TABLE, { seconds, dashboard }));
   return servers;
-}
-
-/** Where a browser finds the dashboard; "" if the servers do not answer HTTP. */
-async function dashboardOf(probe: Probe, cluster: LocalCluster): Promise<string> {
-  const [meta = ""] = cluster.metas;
-  const port = await probe.httpPort(meta);
-  return port === 0 ? "" : `http://${meta.replace(/\d+$/, String(port))}/`;
-}
-
-function greeting(
-  cluster: LocalCluster,
-  options: Options,
-  { seconds, dashboard }: { readonly seconds: string; readonly dashboard: string },
-): string {
-  const metas = cluster.metas.join(",");
-  const flag = metas === "127.0.0.1:34601" ? "" : ` --meta ${metas}`;
-  const where = options.given.has("dir") ? ` --dir ${options.dir}` : "";
-  const self = selfName();
-  return [
-    `The cluster serves (${seconds} s): meta ${metas}, replica servers ${
-      cluster.replicas.join(", ")
-    }`,
-    `Table "${TABLE.name}" has ${TABLE.partitionCount} partitions. Data and logs: ${options.dir}`,
-    "",
-    "Connect from another terminal:",
-    `  ${self} shell${flag}`,
-    `  ${self} shell${flag} -e "use ${TABLE.name}; set h s v; get h s"`,
-    ...(dashboard === "" ? [] : [`Look at it in a browser: ${dashboard}`]),
-    "",
-    options.detach ? `Stop it: ${self} onebox stop${where}` : "Ctrl-C stops it; the data stays.",
-  ].join("\n");
 }
 
 async function stop(options: Options): Promise<number> {
@@ -316,7 +297,7 @@ function table(servers: ReturnType<typeof describe>): string[] {
 async function status(options: Options): Promise<number> {
   const cluster = existing(options);
   const servers = describe(cluster);
-  const probe = new Probe(CLUSTER, cluster.metas);
+  const probe = new Probe(CLUSTER, cluster.metas, ownDial(options.dir));
   const view = await probe.look().catch((error: Error) => error).finally(() => probe.close());
   if (options.json) {
     const seen = view instanceof Error ? { error: view.message } : view;
@@ -355,7 +336,7 @@ async function stopOne(options: Options, argument: string): Promise<number> {
 /** Whether meta comes to see all replica servers that run. */
 async function isSeen(cluster: LocalCluster): Promise<boolean> {
   const running = cluster.running().filter((name) => name.startsWith("r"));
-  const probe = new Probe(CLUSTER, cluster.metas);
+  const probe = new Probe(CLUSTER, cluster.metas, ownDial(cluster.dir));
   return await probe.waitForNodes(running.length, SEEN_MS).finally(() => probe.close());
 }
 
@@ -385,6 +366,7 @@ function clear(options: Options): Promise<number> {
     }
   }
   const { coordinator } = cluster;
+  removeSecurity(options.dir);
   Deno.removeSync(`${options.dir}/onebox.json`);
   console.log(`Removed the onebox in "${options.dir}"`);
   if (coordinator !== COORDINATOR.default) {

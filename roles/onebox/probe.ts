@@ -5,6 +5,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { Err, StoreError } from "../../src/base/errors.ts";
 import { MetaClient } from "../../src/client/meta_client.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
+import type { DialSecurity } from "../../src/rpc/security.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
 import { CreateTable, ListNodes, ListTables, QueryConfig } from "../../src/schema/meta_rpc.ts";
@@ -29,9 +30,13 @@ export class Probe {
   readonly #rpc: RpcClient;
   readonly #meta: MetaClient;
 
-  /** @param metas Addresses of the meta servers. */
-  constructor(cluster: string, metas: readonly string[]) {
-    this.#rpc = new TcpRpcClient({ identity: { cluster, node: "", role: "onebox" } });
+  /**
+   * @param metas Addresses of the meta servers.
+   * @param dial How they are talked to. @default plain TCP, nobody in particular
+   */
+  constructor(cluster: string, metas: readonly string[], dial?: DialSecurity) {
+    const identity = { cluster, node: "", role: "onebox" };
+    this.#rpc = new TcpRpcClient({ identity, ...(dial === undefined ? {} : { dial }) });
     this.#meta = new MetaClient(this.#rpc, metas, systemClock, () => {});
   }
 

@@ -33,6 +33,8 @@ export class Context {
   /** A JSON value was written. */
   hasAnswered = false;
   tableOverride: string | undefined;
+  /** Asks for something that is not shown while it is typed; `undefined` = nobody can be asked. */
+  askSecret: ((question: string) => Promise<string>) | undefined;
   /** This command answers in JSON. */
   json: boolean;
   /** Where the result goes instead of standard output. */

@@ -45,6 +45,7 @@ export const GROUPS = [
   "session",
   "cluster",
   "tables",
+  "users",
   "stats",
   "data",
   "bulk",

@@ -7,6 +7,7 @@ const GROUP_TITLES: Readonly<Record<(typeof GROUPS)[number], string>> = {
   session: "The shell",
   cluster: "Cluster and servers",
   tables: "Tables",
+  users: "Users and rights",
   stats: "Load, sizes and diagnosis",
   data: "Data (of the table chosen with use)",
   bulk: "Many rows at once",

@@ -26,6 +26,8 @@ export interface ShellIo {
   readonly useColour: boolean;
   /** Asks the person at the terminal; absent or `undefined`: there is nobody. */
   ask?(question: string): Promise<string | undefined>;
+  /** Asks for something that is not shown while it is typed; absent: there is nobody. */
+  askSecret?(question: string): Promise<string>;
   /** Everything on standard input. */
   readInput(): Promise<string>;
   openFile(path: string): Promise<ByteSource>;
@@ -44,6 +46,7 @@ export function terminalIo(): ShellIo {
     errIsTerminal,
     useColour: errIsTerminal && Deno.stdout.isTerminal() && !isPlain,
     ask: async (question) => inputIsTerminal ? prompt(question) ?? "" : undefined,
+    ...(inputIsTerminal ? { askSecret: readHidden } : {}),
     readInput: async () => await new Response(Deno.stdin.readable).text(),
     async openFile(path) {
       const { size } = await Deno.stat(path);
@@ -56,6 +59,30 @@ export function terminalIo(): ShellIo {
       return { write: (text) => writer.write(utf8(text)), close: () => writer.close() };
     },
   };
+}
+
+/** Reads a line from the terminal without showing it. @throws {Error} After Ctrl-C or Ctrl-D */
+async function readHidden(question: string): Promise<string> {
+  writeAll(Deno.stderr, question);
+  Deno.stdin.setRaw(true);
+  try {
+    const typed: number[] = [];
+    const chunk = new Uint8Array(256);
+    for (;;) {
+      const count = await Deno.stdin.read(chunk);
+      for (const byte of chunk.subarray(0, count ?? 0)) {
+        if (byte === 13 || byte === 10) return fromUtf8(Uint8Array.from(typed));
+        if (byte === 3 || byte === 4) throw new Error("No password was given");
+        // Backspace takes a whole character: its bytes above 0x7f follow the first one.
+        if (byte !== 127 && byte !== 8) typed.push(byte);
+        else while (((typed.pop() ?? 0) & 0xc0) === 0x80);
+      }
+      if (count === null) throw new Error("No password was given");
+    }
+  } finally {
+    Deno.stdin.setRaw(false);
+    writeAll(Deno.stderr, "\n");
+  }
 }
 
 /** A variable of the environment; `undefined` also if reading it is not permitted. */

@@ -33,13 +33,18 @@ export async function runPrompt(runner: Runner): Promise<void> {
   });
   const typed = new TypedLines(editor);
   runner.ask = (question) => typed.next(question);
+  runner.askSecret = (question) => typed.secret(question);
   searchHistory(process.stdin, editor);
   editor.on("SIGINT", () => {
     typed.forget();
     if (runner.isRunning) runner.interrupt();
     else dropLine(editor);
   });
-  editor.on("history", (lines: string[]) => writeHistory(historyFile, lines));
+  editor.on("history", (lines: string[]) => {
+    // Taken out of the list that the editor keeps.
+    if (typed.isSecret) lines.shift();
+    writeHistory(historyFile, lines);
+  });
   try {
     for (;;) {
       const line = await typed.next(promptText(runner));
@@ -62,6 +67,8 @@ function promptText(runner: Runner): string {
 class TypedLines {
   readonly #editor: Interface;
   #waiting: string[] = [];
+  /** What is typed now is a secret. */
+  isSecret = false;
   #isClosed = false;
   #wake: () => void = () => {};
 
@@ -93,6 +100,24 @@ class TypedLines {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
     return this.#waiting.shift();
+  }
+
+  /** A line that is neither shown nor remembered. @throws {Error} If none is given */
+  async secret(prompt: string): Promise<string> {
+    this.#waiting = [];
+    const show = process.stdout.write;
+    this.isSecret = true;
+    try {
+      const typed = this.next(prompt);
+      process.stdout.write = () => true;
+      const answer = await typed;
+      if (answer === undefined || answer === "") throw new Error("No password was given");
+      return answer;
+    } finally {
+      process.stdout.write = show;
+      process.stdout.write("\n");
+      this.isSecret = false;
+    }
   }
 
   /** Ctrl-C means everything that was typed ahead. */

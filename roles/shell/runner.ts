@@ -36,6 +36,8 @@ export class Runner {
   readonly state: ShellState;
   /** Asks the person at the prompt; `undefined` = nobody is there. */
   ask: (question: string) => Promise<string | undefined>;
+  /** The same for what is not shown while it is typed. */
+  askSecret: ((question: string) => Promise<string>) | undefined;
   readonly #io: ShellIo;
   readonly #connections: Connections;
   #abort: AbortController | undefined;
@@ -44,6 +46,7 @@ export class Runner {
     this.#io = io;
     this.#connections = connections;
     this.state = state;
+    this.askSecret = io.askSecret?.bind(io);
     this.ask = (question) => io.ask?.(question) ?? Promise.resolve(undefined);
   }
 
@@ -146,6 +149,7 @@ export class Runner {
   #contextOf({ command, args }: Call, signal: AbortSignal): Context {
     const context = new Context(this.#io, this.state, this.#connections, signal);
     context.json ||= args.has("json");
+    context.askSecret = this.askSecret;
     context.tableOverride = command.needsTable === true ? args.text("table") : undefined;
     return context;
   }

@@ -11,6 +11,7 @@ import type { ConfigChange, TableInfo, TableStatus } from "../schema/types.ts";
 import { type MetaClient, pause } from "./meta_client.ts";
 import type { RpcClient } from "../rpc/contract.ts";
 import { readyCount, type RouteAnswer, updateRoutes } from "./route_map.ts";
+import { Users } from "./users.ts";
 
 /** How often a table that is being created is looked at, ms. */
 const POLL_MS = 100;
@@ -46,6 +47,8 @@ export type BalanceState = ResponseOf<typeof rpc.Balance>;
 
 /** The administration of a cluster: `cluster.admin`. All methods throw {@link StoreError}. */
 export class Admin {
+  /** Users and their rights. */
+  readonly users: Users;
   readonly #meta: MetaClient;
   readonly #rpc: RpcClient;
   readonly #clock: Clock;
@@ -56,6 +59,7 @@ export class Admin {
     this.#rpc = rpcClient;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
+    this.users = new Users(meta, timeoutMs);
   }
 
   /** Address of the meta leader as far as known. */

@@ -33,6 +33,8 @@ export type {
 } from "./options.ts";
 export { Err, errorName, StoreError } from "../base/errors.ts";
 export type { CheckType } from "../schema/client_rpc.ts";
+export type { RightName } from "../schema/access.ts";
+export type { UserInfo } from "../schema/access_rpc.ts";
 export type { FunctionLevel, NodeInfo } from "../schema/meta_rpc.ts";
 export type { PartitionConfig, TableInfo, TableStatus } from "../schema/types.ts";
 

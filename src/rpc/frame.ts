@@ -169,8 +169,12 @@ export class FrameParser {
       // HTTP.
       for (let i = 0; i < 4 && i < have; i++) {
         if (bytes[at + i] !== ((MAGIC >>> (8 * i)) & 0xff)) {
+          // Alerts and handshakes of TLS begin with these.
+          const hint = i === 0 && (bytes[at] === 21 || bytes[at] === 22)
+            ? ": one end speaks TLS, the other does not"
+            : "";
           return this.#break(
-            `Not a frame: byte ${i} is ${bytes[at + i]}, expected the magic "PGS1"`,
+            `Not a frame: byte ${i} is ${bytes[at + i]}, expected the magic "PGS1"${hint}`,
           );
         }
       }

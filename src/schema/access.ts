@@ -135,6 +135,7 @@ export function mayUse(rights: TableRights, who: Principal, needed: number): boo
 export function denial(who: Principal, needed: number, table: string): string {
   const names = (Object.keys(RIGHT_BY_NAME) as RightName[])
     .filter((name) => (needed & RIGHT_BY_NAME[name]) !== 0);
-  return `User "${who.name}" may not ${names.join(" and ")} table "${table}"; an administrator ` +
+  const verbs = names.map((name) => name === "admin" ? "administer" : name).join(" and ");
+  return `User "${who.name}" may not ${verbs} table "${table}"; an administrator ` +
     `can allow it: grant ${who.name} ${names.join(",")} ${table}`;
 }

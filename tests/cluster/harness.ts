@@ -4,6 +4,7 @@
 
 import { LocalCluster } from "../../roles/onebox/local_cluster.ts";
 import { pathsOf, waitFor } from "../../roles/onebox/processes.ts";
+import type { DialSecurity } from "../../src/rpc/security.ts";
 import { Probe } from "../../roles/onebox/probe.ts";
 import { planServers } from "../../roles/onebox/state.ts";
 
@@ -15,6 +16,8 @@ export interface ClusterOptions {
   readonly metas?: number;
   /** Where meta keeps its state. @default "embedded" */
   readonly coordinator?: string;
+  /** How the test itself talks to meta. @default plain TCP, nobody in particular */
+  readonly dial?: DialSecurity;
   /** Settings beside or instead of {@link TEST_SETTINGS}, by their keys in the file. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
 }
@@ -41,9 +44,9 @@ export class TestCluster {
   readonly #local: LocalCluster;
   readonly #probe: Probe;
 
-  constructor(local: LocalCluster) {
+  constructor(local: LocalCluster, dial?: DialSecurity) {
     this.#local = local;
-    this.#probe = new Probe(local.cluster, local.metas);
+    this.#probe = new Probe(local.cluster, local.metas, dial);
   }
 
   /** Directory of everything: "<dir>/r1/log/server.log" is the output of r1. */
@@ -165,7 +168,7 @@ export async function withCluster(
   let cluster: TestCluster | undefined;
   try {
     await local.startAll();
-    cluster = new TestCluster(local);
+    cluster = new TestCluster(local, options.dial);
     await cluster.waitForNodes(options.replicas ?? 3);
     await story(cluster);
     await local.stopAll();

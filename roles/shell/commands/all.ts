@@ -11,6 +11,7 @@ import { DATA_COMMANDS } from "./data.ts";
 import { RANGE_COMMANDS } from "./ranges.ts";
 import { SESSION_COMMANDS } from "./session.ts";
 import { TABLE_COMMANDS } from "./tables.ts";
+import { USER_COMMANDS } from "./users.ts";
 
 const help: Command = {
   name: "help",
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Command[] = [
   ...CLUSTER_COMMANDS,
   ...BALANCE_COMMANDS,
   ...TABLE_COMMANDS,
+  ...USER_COMMANDS,
   ...COMPACTION_COMMANDS,
   ...DATA_COMMANDS,
   ...RANGE_COMMANDS,

@@ -1,0 +1,176 @@
+// Commands on users and their rights. SECURITY.md explains the rights.
+
+import { type RightName, StoreError } from "../../../src/client/mod.ts";
+import { Err } from "../../../src/base/errors.ts";
+import { RIGHT_BY_NAME } from "../../../src/schema/access.ts";
+import { readPassword } from "../../client_security.ts";
+import type { Context } from "../context.ts";
+import { type Args, type Command, type Flag, type Positional, UsageProblem } from "../declare.ts";
+import { formatTime, type Json } from "../render.ts";
+
+const USER: Positional = { name: "user", type: "text", brief: "Name of the user" };
+const PASSWORD_FILE: Flag = {
+  name: "password_file",
+  type: "file",
+  brief: "File with the password; otherwise the terminal asks for it",
+};
+const SOON = "Servers know it within a few seconds";
+
+/** The password of the file, or what is typed twice. */
+async function passwordOf(context: Context, args: Args, user: string): Promise<string> {
+  const file = args.text("password_file");
+  if (file !== undefined) return readPassword(file);
+  const ask = context.askSecret;
+  if (ask === undefined) {
+    throw new UsageProblem("Nobody can be asked for the password: add --password_file FILE");
+  }
+  const password = await ask(`New password of ${user}: `);
+  if (await ask("The same again: ") !== password) throw new Error("The passwords differ");
+  return password;
+}
+
+const createUser: Command = {
+  name: "create_user",
+  changes: true,
+  group: "users",
+  brief: "Make a user who logs in with a password, or with a certificate",
+  positionals: [USER],
+  flags: [
+    { name: "admin", type: "bool", brief: "The user may do everything" },
+    PASSWORD_FILE,
+    { name: "no_password", type: "bool", brief: "Only a certificate of this name logs in" },
+  ],
+  async run(context, args) {
+    const user = args.needText("user");
+    if (args.has("no_password") && args.has("password_file")) {
+      throw new UsageProblem("Choose one of --no_password and --password_file");
+    }
+    const password = args.has("no_password") ? {} : {
+      password: await passwordOf(context, args, user),
+    };
+    await context.admin.users.create(user, { admin: args.has("admin"), ...password });
+    context.answer("OK", `OK, user "${user}" exists`);
+    context.note(SOON);
+  },
+};
+
+const setPassword: Command = {
+  name: "set_password",
+  changes: true,
+  group: "users",
+  brief: "Change the password of a user; connections that came with the old one end",
+  positionals: [USER],
+  flags: [PASSWORD_FILE],
+  async run(context, args) {
+    const user = args.needText("user");
+    await context.admin.users.setPassword(user, await passwordOf(context, args, user));
+    context.answer("OK", "OK");
+    context.note(SOON);
+  },
+};
+
+const dropUser: Command = {
+  name: "drop_user",
+  changes: true,
+  group: "users",
+  brief: "Remove a user who has no rights on tables any more",
+  positionals: [USER],
+  flags: [],
+  confirm: (args) => `Remove user "${args.needText("user")}"?`,
+  async run(context, args) {
+    await context.admin.users.drop(args.needText("user"));
+    context.answer("OK", "OK");
+    context.note(SOON);
+  },
+};
+
+const listUsers: Command = {
+  name: "list_users",
+  group: "users",
+  brief: "List the users, and what tables allow them",
+  positionals: [],
+  flags: [],
+  async run(context) {
+    const users = await context.admin.users.list();
+    const head = ["user", "admin", "password", "create_time"];
+    const rows = users.map((user): Json[] => [
+      user.name,
+      user.admin,
+      user.hasPassword,
+      formatTime(user.createdAt),
+    ]);
+    context.answerTable(head, rows);
+    context.note(`${users.length} users`);
+  },
+};
+
+const RIGHTS: Positional = {
+  name: "rights",
+  type: "text",
+  brief: "read, write, admin; several with commas between",
+};
+const TABLE: Positional = {
+  name: "table",
+  type: "table",
+  brief: "The table; without one admin means the whole cluster",
+  optional: true,
+};
+
+function rightsOf(args: Args): RightName[] {
+  const words = args.needText("rights").split(",").map((word) => word.trim());
+  const known = Object.keys(RIGHT_BY_NAME);
+  const wrong = words.find((word) => !known.includes(word));
+  if (wrong === undefined) return words as RightName[];
+  throw new UsageProblem(`Right "${wrong}": expected ${known.join(", ")}`);
+}
+
+const grant: Command = {
+  name: "grant",
+  changes: true,
+  group: "users",
+  brief: "Allow a user to read, write or administer a table",
+  details: [
+    "A table nobody was granted read or write on is open to every user; the first grant closes it to",
+    "the others. Conditional writes and incr need read and write.",
+  ],
+  positionals: [USER, RIGHTS, TABLE],
+  flags: [],
+  async run(context, args) {
+    const table = args.text("table") ?? "";
+    await context.admin.users.grant(args.needText("user"), rightsOf(args), table);
+    context.answer("OK", "OK");
+    context.note(SOON);
+  },
+};
+
+const revoke: Command = {
+  name: "revoke",
+  changes: true,
+  group: "users",
+  brief: "Take back what grant allowed",
+  details: ["A table stays closed when the last right on it is taken back."],
+  positionals: [USER, RIGHTS, TABLE],
+  flags: [],
+  async run(context, args) {
+    const table = args.text("table") ?? "";
+    await context.admin.users.revoke(args.needText("user"), rightsOf(args), table);
+    context.answer("OK", "OK");
+    context.note(SOON);
+  },
+};
+
+/** What to do after an error that has to do with who somebody is; "" if it has nothing to do with that. */
+export function securityAdvice(error: unknown): string {
+  if (!(error instanceof StoreError) || error.code !== Err.UNAUTHENTICATED) return "";
+  return "Log in with --user NAME, a certificate (--tls-cert, --tls-key), or --cluster-secret-file";
+}
+
+/** See the file comment. */
+export const USER_COMMANDS: readonly Command[] = [
+  createUser,
+  setPassword,
+  dropUser,
+  listUsers,
+  grant,
+  revoke,
+];
