@@ -20,6 +20,8 @@ export interface Env {
   readonly network: Network;
   readonly watch: Watch;
   readonly metas: readonly NodeId[];
+  /** What broke in code that nobody waits for: the run ends with it. */
+  fatal: unknown;
   /** Faults are over: what failed once may not fail again. */
   healed: boolean;
 }

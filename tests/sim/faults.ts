@@ -5,11 +5,18 @@ import type { NodeId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
-import type { CrashKind } from "./model_disk.ts";
 import type { Machine } from "./machine.ts";
-import { killTwoPrimaries, returnDuringRemoval, type Stage } from "./plots.ts";
+import {
+  dieHalfPreparedAgain,
+  killTwoPrimaries,
+  returnDuringRemoval,
+  type Stage,
+} from "./plots.ts";
 import type { FaultRates } from "./swarm.ts";
+import type { CrashKind, DiskFault } from "./watched.ts";
 import { membersOf } from "./watch_config.ts";
+
+const DISK_FAULTS: readonly DiskFault[] = ["fsync", "fsync", "noSpace", "engine"];
 
 /** What faults need of meta: both the scripted one and the real ones. */
 export interface MetaSide {
@@ -31,6 +38,8 @@ export class Faults {
   readonly #everybody: readonly NodeId[];
   readonly #cuts: [NodeId, NodeId][] = [];
   readonly #stopped = new Map<Machine, object>();
+  /** Servers that lost a part of what they had confirmed: by their policy of fsync, or by flipped bits. */
+  readonly #doubtful = new Set<Machine>();
 
   constructor(env: Env, machines: readonly Machine[], meta: MetaSide, clients: readonly NodeId[]) {
     this.#env = env;
@@ -46,7 +55,8 @@ export class Faults {
     this.#every("partitionMs", (chance) => this.#partition(chance));
     this.#every("clogMs", (chance) => this.#clog(chance));
     this.#every("clockStepMs", (chance) => this.#stepClock(chance));
-    this.#every("fsyncErrorMs", (chance) => this.#failFsync(chance));
+    this.#every("diskFaultMs", (chance) => this.#failDisk(chance));
+    this.#every("rotMs", (chance) => this.#rot(chance));
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
     this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
     this.#every("adminMs", () => meta.disturb());
@@ -59,6 +69,7 @@ export class Faults {
       slowStore: (delayMs, forMs) => meta.slowStore(delayMs, forMs),
     };
     this.#every("twoPrimariesMs", (chance) => killTwoPrimaries(stage, chance));
+    this.#every("halfPreparedMs", (chance) => dieHalfPreparedAgain(stage, chance));
     this.#every("returnMs", (chance) => returnDuringRemoval(stage, chance));
     this.#every("slowMs", (chance) => {
       const node = chance.pick(this.#everybody);
@@ -89,7 +100,10 @@ export class Faults {
 
   #crash(chance: Prng, machine: Machine, kind: CrashKind): void {
     this.#resume(machine);
-    machine.crash(kind);
+    const loses = kind === "power" && !this.#env.swarm.disk.fsync;
+    const end = loses && !this.#mayLose(machine) ? "process" : kind;
+    if (loses && end === "power") this.#doubtful.add(machine);
+    machine.crash(end);
     // Also longer than any grace period.
     this.#later(logUniform(chance, 5, 20_000), () => machine.start());
   }
@@ -182,28 +196,51 @@ export class Faults {
     chance.pick(this.#machines).clock.step(chance.chance(0.5) ? size : -size);
   }
 
-  /** The shared log is poisoned; somebody restarts the server later, with what the disk really holds. */
-  #failFsync(chance: Prng): void {
+  /** A disk fails; somebody restarts the server later, with what the disk really holds. */
+  #failDisk(chance: Prng): void {
     const machine = chance.pick(this.#machines);
     const { process } = machine;
     if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
-    process.poison();
+    process.failDisk(chance.pick(DISK_FAULTS));
     this.#later(logUniform(chance, 50, 5000), () => {
       if (machine.process === process) this.#crash(chance, machine, "power");
     });
   }
 
+  /** Bits flip in a file of a server that is down; only servers with bytes have any. */
+  #rot(chance: Prng): void {
+    const machine = chance.pick(this.#machines);
+    if (machine.process === undefined || !this.#mayLose(machine)) return;
+    this.#crash(chance, machine, chance.chance(0.5) ? "power" : "process");
+    if (!machine.disk.rot()) return;
+    this.#doubtful.add(machine);
+    this.#env.coverage.hit("fault.rot");
+  }
+
   /** The fault budget: another member of each of its partitions still has everything. */
   #mayLose(machine: Machine): boolean {
-    return [...machine.disk.replicas.keys()].every((partition) => {
+    return machine.disk.partitions.every((partition) => {
       const config = this.#env.watch.ghost(partition).newestConfig;
       if (config === undefined) return true;
       return membersOf(config).some((node) => {
         const other = this.#machines.find(({ id }) => id === node);
         return other !== undefined && other !== machine && !other.disk.poisoned &&
-          other.disk.replicas.has(partition);
+          other.disk.holds(partition) && !this.#isDoubtful(other);
       });
     });
+  }
+
+  /** Whether a server has lost something and nobody has found out yet what it lacks. */
+  #isDoubtful(machine: Machine): boolean {
+    if (!this.#doubtful.has(machine)) return false;
+    for (const [partition, { newestConfig }] of this.#env.watch.ghosts) {
+      if (newestConfig === undefined || !membersOf(newestConfig).includes(machine.id)) continue;
+      const core = machine.process?.replica(partition)?.core;
+      const counts = core?.status === "primary" || core?.status === "secondary";
+      if (!counts || core.ballot !== newestConfig.ballot) return true;
+    }
+    this.#doubtful.delete(machine);
+    return false;
   }
 
   /** Ends all faults: everybody runs, every link works. */

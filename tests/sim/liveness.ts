@@ -30,9 +30,9 @@ export function missingHealth(
 
 /** A replica in one line. */
 function describe(machine: Machine, partition: PartitionId): string {
-  const replica = machine.process?.replicas.get(partition);
+  const replica = machine.process?.replica(partition);
   if (replica === undefined) {
-    return `${machine.id} ${machine.disk.replicas.has(partition) ? "closed" : "none"}`;
+    return `${machine.id} ${machine.disk.holds(partition) ? "closed" : "none"}`;
   }
   const { core } = replica;
   const { status, ballot, committed, applied } = core;
@@ -52,7 +52,7 @@ function missingOf(
   const ghost = env.watch.ghost(config.partition);
   const sessions = new Set<number>();
   for (const machine of machines) {
-    const replica = machine.process?.replicas.get(config.partition);
+    const replica = machine.process?.replica(config.partition);
     if (!members.includes(machine.id)) {
       if (replica?.core.status === "learner") return { node: machine.id, status: "learner" };
       continue;
@@ -73,7 +73,7 @@ function missingOf(
     if (isQuiet && core.applied < ghost.committedMax) {
       return { node: machine.id, applied: core.applied, newest: ghost.committedMax };
     }
-    if (isQuiet && replica.files.engine.contentHash !== ghost.contentHash) {
+    if (isQuiet && replica.contentHash !== ghost.contentHash) {
       return { node: machine.id, content: "differs" };
     }
     sessions.add(bytesHash(core.sessionsImage));

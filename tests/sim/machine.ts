@@ -5,16 +5,20 @@ import type { NodeId } from "../../src/base/ids.ts";
 import { integerBetween } from "./chance.ts";
 import { NodeClock } from "./clocks.ts";
 import { type Env, WALL_START } from "./env.ts";
-import { type CrashKind, ServerDisk } from "./model_disk.ts";
+import { ServerDisk } from "./model_disk.ts";
 import { ServerProcess } from "./sim_server.ts";
+import { WholeDisk } from "./whole_disk.ts";
+import { WholeProcess } from "./whole_server.ts";
+import type { CrashKind, SimDisk, SimProcess } from "./watched.ts";
 
 /** What outlives a process. */
 export class Machine {
   readonly id: NodeId;
   readonly clock: NodeClock;
-  readonly disk: ServerDisk;
+  readonly disk: SimDisk;
   readonly #env: Env;
-  process: ServerProcess | undefined;
+  readonly #start: () => SimProcess;
+  process: SimProcess | undefined;
 
   constructor(env: Env, id: NodeId) {
     const draw = env.chance.stream(`machine ${id}`);
@@ -26,14 +30,21 @@ export class Machine {
       WALL_START + integerBetween(draw, -5000, 5000),
     );
     this.clock.setRate(1 + (draw.float() - 0.5) * 0.002);
-    this.disk = new ServerDisk(env.chance.stream(`disk ${id}`));
+    const chance = env.chance.stream(`disk ${id}`);
+    if (env.swarm.whole) {
+      const disk = new WholeDisk(chance);
+      this.disk = disk;
+      this.#start = () => new WholeProcess(env, this, disk);
+    } else {
+      const disk = new ServerDisk(chance);
+      this.disk = disk;
+      this.#start = () => new ServerProcess(env, this, disk);
+    }
   }
 
   /** Starts the process. */
   start(): void {
-    if (this.process !== undefined) return;
-    this.disk.incarnation++;
-    this.process = new ServerProcess(this.#env, this);
+    this.process ??= this.#start();
   }
 
   /** Ends the process, and with it everything that was only in memory. */

@@ -16,6 +16,8 @@ interface Flags {
   seed: string | undefined;
   minutes: number | undefined;
   trace: boolean;
+  /** Whole servers in every seed. */
+  whole: boolean;
   /** Directory for histories; undefined: they are not written. */
   histories: string | undefined;
   keepGoing: boolean;
@@ -28,6 +30,7 @@ function parseFlags(args: readonly string[]): Flags {
     seed: undefined,
     minutes: undefined,
     trace: false,
+    whole: false,
     histories: undefined,
     keepGoing: false,
   };
@@ -54,6 +57,9 @@ function parseFlags(args: readonly string[]): Flags {
         flags.histories = value;
         i++;
         break;
+      case "--whole":
+        flags.whole = true;
+        break;
       case "--trace":
         flags.trace = true;
         break;
@@ -68,11 +74,15 @@ function parseFlags(args: readonly string[]): Flags {
   return flags;
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const flags = parseFlags(Deno.args);
+  const adjust = flags.whole
+    ? { adjust: (swarm: RunResult["swarm"]) => ({ ...swarm, whole: true }) }
+    : {};
   if (flags.seed !== undefined) {
-    const result = runSeed({
+    const result = await runSeed({
       seed: flags.seed,
+      ...adjust,
       ...(flags.trace ? { onTrace: (entry) => console.log(formatEntry(entry)) } : {}),
     });
     report(result);
@@ -90,7 +100,7 @@ function main(): void {
     if (flags.minutes === undefined ? seeds >= flags.seeds : passedMs > flags.minutes * 60_000) {
       break;
     }
-    const result = runSeed({ seed: String(number) });
+    const result = await runSeed({ seed: String(number), ...adjust });
     seeds++;
     events += result.events;
     operations += result.history.length;
@@ -151,4 +161,4 @@ function report(result: RunResult): void {
   console.log(`Replay: npx -y deno@2.9.6 task sim --seed ${result.seed} --trace`);
 }
 
-main();
+await main();

@@ -6,79 +6,14 @@
 
 import { type FileHandle, type Files, FilesError } from "../../src/base/files.ts";
 import type { Prng } from "../../src/base/prng.ts";
-
-const SECTOR_BYTES = 512;
-
-type FileOp =
-  | { readonly kind: "write"; readonly position: number; readonly bytes: Uint8Array }
-  | { readonly kind: "truncate"; readonly size: number };
-
-type Node = MemoryFile | MemoryDir;
-
-interface EntryChange {
-  readonly name: string;
-  readonly node: Node | undefined;
-}
-
-/** Growable bytes. */
-class Content {
-  #bytes = new Uint8Array(0);
-  size = 0;
-
-  apply(op: FileOp): void {
-    if (op.kind === "truncate") return this.resize(op.size);
-    const end = op.position + op.bytes.length;
-    if (end > this.size) this.resize(end);
-    this.#bytes.set(op.bytes, op.position);
-  }
-
-  resize(size: number): void {
-    if (size > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(size, this.#bytes.length * 2));
-      larger.set(this.#bytes.subarray(0, this.size));
-      this.#bytes = larger;
-    }
-    if (size < this.size) this.#bytes.fill(0, size, this.size);
-    this.size = size;
-  }
-
-  view(): Uint8Array {
-    return this.#bytes.subarray(0, this.size);
-  }
-
-  copyFrom(other: Content): void {
-    this.#bytes = other.view().slice();
-    this.size = other.size;
-  }
-}
-
-class MemoryFile {
-  readonly current = new Content();
-  readonly durable = new Content();
-  unsynced: FileOp[] = [];
-}
-
-class MemoryDir {
-  current = new Map<string, Node>();
-  durable = new Map<string, Node>();
-  unsynced: EntryChange[][] = [];
-
-  change(...changes: EntryChange[]): void {
-    for (const { name, node } of changes) setEntry(this.current, name, node);
-    this.unsynced.push(changes);
-  }
-
-  commit(count: number): void {
-    for (const changes of this.unsynced.splice(0, count)) {
-      for (const { name, node } of changes) setEntry(this.durable, name, node);
-    }
-  }
-}
-
-function setEntry(map: Map<string, Node>, name: string, node: Node | undefined): void {
-  if (node === undefined) map.delete(name);
-  else map.set(name, node);
-}
+import {
+  type FileOp,
+  filesBelow,
+  loseEntries,
+  MemoryDir,
+  MemoryFile,
+  type MemoryNode,
+} from "./memory_nodes.ts";
 
 /** What the model counted. */
 export interface FilesCounters {
@@ -227,6 +162,16 @@ export class MemoryFiles implements Files {
     }
   }
 
+  /** Whether a power loss could take anything. */
+  get hasUnsynced(): boolean {
+    return filesBelow(this.#root, "").some(([, file]) => file.unsynced.length > 0);
+  }
+
+  /** Paths of all files. */
+  paths(): string[] {
+    return filesBelow(this.#root, "").map(([path]) => path);
+  }
+
   /** A copy of a file's durable bytes. */
   durableBytes = (path: string): Uint8Array => this.#file(path).durable.view().slice();
 
@@ -246,8 +191,8 @@ export class MemoryFiles implements Files {
     }
   }
 
-  #find(path: string): Node | undefined {
-    let node: Node | undefined = this.#root;
+  #find(path: string): MemoryNode | undefined {
+    let node: MemoryNode | undefined = this.#root;
     for (const name of parts(path)) {
       node = node instanceof MemoryDir ? node.current.get(name) : undefined;
     }
@@ -357,44 +302,4 @@ class MemoryHandle implements FileHandle {
 
 function parts(path: string): string[] {
   return path.split("/").filter((part) => part !== "");
-}
-
-function loseEntries(dir: MemoryDir, prng: Prng, seen: Set<Node>): void {
-  dir.commit(prng.below(dir.unsynced.length + 1));
-  dir.unsynced = [];
-  dir.current = new Map(dir.durable);
-  for (const node of dir.current.values()) {
-    if (seen.has(node)) continue;
-    seen.add(node);
-    if (node instanceof MemoryDir) loseEntries(node, prng, seen);
-    else loseBytes(node, prng);
-  }
-}
-
-/**
- * Keeps a prefix or a random subset of the unsynced operations; the last one kept may be torn, or
- * only zeros.
- */
-function loseBytes(file: MemoryFile, prng: Prng): void {
-  const subset = prng.chance(0.5);
-  const prefix = prng.below(file.unsynced.length + 1);
-  const kept = file.unsynced.filter((_, i) => subset ? prng.chance(0.5) : i < prefix);
-  kept.forEach((op, i) => {
-    const last = i === kept.length - 1;
-    file.durable.apply(last && op.kind === "write" && prng.chance(0.6) ? torn(op, prng) : op);
-  });
-  file.unsynced = [];
-  file.current.copyFrom(file.durable);
-}
-
-function torn(op: FileOp & { kind: "write" }, prng: Prng): FileOp {
-  const end = op.position + op.bytes.length;
-  const sectors = Math.ceil(end / SECTOR_BYTES) - Math.floor(op.position / SECTOR_BYTES);
-  const first = Math.floor(op.position / SECTOR_BYTES);
-  const cut = Math.max(0, (first + prng.below(sectors + 1)) * SECTOR_BYTES - op.position);
-  if (prng.chance(0.5)) return { ...op, bytes: op.bytes.slice(0, cut) };
-  // The length reached the disk, the data behind the cut did not.
-  const zeroed = op.bytes.slice();
-  zeroed.fill(0, Math.min(cut, zeroed.length));
-  return { ...op, bytes: zeroed };
 }

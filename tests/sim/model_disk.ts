@@ -7,9 +7,7 @@ import type { PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import type { LogRecord } from "../../storage/log.ts";
 import { ModelEngine } from "./model_engine.ts";
-
-/** How a server ends. */
-export type CrashKind = "process" | "power";
+import type { CrashKind, SimDisk } from "./watched.ts";
 
 /** What is durable of a replica apart from log and engine. Written atomically. */
 export interface ModelManifest {
@@ -75,7 +73,7 @@ export class ReplicaFiles {
 }
 
 /** Files of one server. */
-export class ServerDisk {
+export class ServerDisk implements SimDisk {
   readonly #chance: Prng;
   readonly replicas = new Map<PartitionId, ReplicaFiles>();
   /** The shared log; positions count from 1 over the whole life of the server. */
@@ -90,6 +88,19 @@ export class ServerDisk {
 
   constructor(chance: Prng) {
     this.#chance = chance;
+  }
+
+  get partitions(): readonly PartitionId[] {
+    return [...this.replicas.keys()];
+  }
+
+  holds(partition: PartitionId): boolean {
+    return this.replicas.has(partition);
+  }
+
+  /** Records have no bytes here. */
+  rot(): boolean {
+    return false;
   }
 
   /** Highest position. */

@@ -155,7 +155,8 @@ export function bytesHash(bytes: Uint8Array, seed = 0x811c9dc5): number {
   return Math.imul(hash, 0x2c1b3c6d) ^ (hash >>> 13);
 }
 
-function rowHash(key: string, value: Uint8Array): number {
+/** Hash of one row. */
+export function rowHash(key: string, value: Uint8Array): number {
   let hash = 0x9e3779b9;
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
   return bytesHash(value, hash);

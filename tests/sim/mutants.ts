@@ -52,6 +52,14 @@ export const MUTANTS: readonly Mutant[] = [
     ]],
   },
   {
+    name: "M6 a takeover cuts its tail where ballots fall",
+    file: "src/replication/primary.ts",
+    edits: [[
+      "    s.reconcileEnd = s.list.maxPrepared;\n",
+      "    s.reconcileEnd = s.list.lastPrepared;\n    s.list.truncate(s.reconcileEnd, s.ballot);\n",
+    ]],
+  },
+  {
     name: "M7 no truncation at the end of reconciliation",
     file: "src/replication/membership.ts",
     edits: [[

@@ -9,6 +9,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const COPIED = [
   "src",
   "storage",
+  "roles",
   "tests/sim",
   "tests/unit/storage",
   "tests/unit/replication",

@@ -52,6 +52,8 @@ interface Link {
   epoch: number;
   cut: boolean;
   cloggedUntil: number;
+  /** So many messages of one kind get through, then none. */
+  quota: { readonly code: number; left: number } | undefined;
 }
 
 /** All links and endpoints. */
@@ -106,6 +108,9 @@ export class Network {
     const link = this.#link(from, to);
     const sent = this.#rates.throughBytes ? throughBytes(envelope) : envelope;
     if (link.cut) return this.onCount("net.cut");
+    if (link.quota?.code === envelope.rpc.code && --link.quota.left < 0) {
+      return this.onCount("net.quota");
+    }
     if (this.#rates.mode === "tcp") this.#sendInOrder(from, to, link, sent);
     else this.#sendLossy(from, to, link, sent);
   }
@@ -201,6 +206,11 @@ export class Network {
     if (!cut && this.#rates.mode === "tcp") this.#break(from, to);
   }
 
+  /** Lets `count` more messages of a kind through in one direction, then none; undefined ends that. */
+  setQuota(from: NodeId, to: NodeId, rpc: AnyRpc, count: number | undefined): void {
+    this.#link(from, to).quota = count === undefined ? undefined : { code: rpc.code, left: count };
+  }
+
   /** Delays everything of one direction until `untilMs`. */
   clog(from: NodeId, to: NodeId, untilMs: number): void {
     const link = this.#link(from, to);
@@ -213,7 +223,9 @@ export class Network {
     for (const key of this.#links.keys()) {
       const [from, to] = key.split(">") as [string, string];
       this.setCut(from, to, false);
-      this.#link(from, to).cloggedUntil = 0;
+      const link = this.#link(from, to);
+      link.cloggedUntil = 0;
+      link.quota = undefined;
     }
     this.#rates = { ...this.#rates, drop: 0, duplicate: 0, reset: 0, delayMaxMs: 50 };
   }
@@ -227,7 +239,7 @@ export class Network {
     const key = `${from}>${to}`;
     let link = this.#links.get(key);
     if (link === undefined) {
-      link = { earliest: 0, epoch: 0, cut: false, cloggedUntil: 0 };
+      link = { earliest: 0, epoch: 0, cut: false, cloggedUntil: 0, quota: undefined };
       this.#links.set(key, link);
     }
     return link;

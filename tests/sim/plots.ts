@@ -3,12 +3,13 @@
 // (docs/testing.md, "Simulator"). They use the same means as faults.ts and end by themselves.
 
 import { NOBODY, type NodeId } from "../../src/base/ids.ts";
+import { PEER_RPC } from "../../src/schema/replica_rpc.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
-import type { CrashKind } from "./model_disk.ts";
 import type { Machine } from "./machine.ts";
+import type { CrashKind } from "./watched.ts";
 
 /** What plots need of Faults. */
 export interface Stage {
@@ -47,6 +48,47 @@ export function killTwoPrimaries(stage: Stage, chance: Prng): void {
   });
 }
 
+/**
+ * A primary dies when its clients know of two commits that its secondaries do not; its successor prepares only the
+ * first of them again before it dies too. The last member then holds [d@new, d+1@old], where the fall of ballots
+ * proves nothing: d+1 must stay (§10.2).
+ */
+export function dieHalfPreparedAgain(stage: Stage, chance: Prng): void {
+  const { env } = stage;
+  const config = somePartition(env, chance);
+  if (config === undefined || config.secondaries.length !== 2) return;
+  const lag = () => {
+    const replica = (node: NodeId) => stage.machine(node)?.process?.replica(config.partition);
+    const primary = replica(config.primary)?.core;
+    if (primary?.status !== "primary" || primary.ballot !== config.ballot) return 0;
+    const acked = Math.min(primary.committed, env.watch.ghost(config.partition).ackedMax);
+    return acked - Math.max(...config.secondaries.map((n) => replica(n)?.core.committed ?? acked));
+  };
+  const [a, b] = config.secondaries as [NodeId, NodeId];
+  const setQuota = (count: number | undefined) => {
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      env.network.setQuota(from, to, PEER_RPC.prepare, count);
+    }
+  };
+  const watch = (polls: number) => {
+    const first = stage.machine(config.primary);
+    if (polls === 0 || env.healed || first === undefined) return;
+    if (lag() < 2) return stage.later(0.3, () => watch(polls - 1));
+    env.coverage.hit("plot.halfPrepared");
+    stage.crash(chance, first, "process");
+    setQuota(1);
+    stage.later(15_000, () => setQuota(undefined));
+    whenLed(stage, config, POLLS, (next) => {
+      stage.later(between(chance, 2, 50), () => {
+        const second = stage.machine(next.primary);
+        if (second !== undefined) stage.crash(chance, second, "process");
+        setQuota(undefined);
+      });
+    });
+  };
+  watch(POLLS);
+}
+
 /** Waits until somebody else than `before.primary` leads at a larger ballot, and believes it. */
 function whenLed(
   stage: Stage,
@@ -58,7 +100,7 @@ function whenLed(
   if (polls === 0 || env.healed) return;
   const config = env.watch.ghost(before.partition).newestConfig!;
   const { primary, ballot } = config;
-  const replica = stage.machine(primary)?.process?.replicas.get(before.partition);
+  const replica = stage.machine(primary)?.process?.replica(before.partition);
   const leads = primary !== before.primary && replica?.core.status === "primary" &&
     replica.core.ballot === ballot;
   if (leads) return act(config);

@@ -32,6 +32,7 @@ export class SimRpc implements Endpoint {
   readonly #scheduler: Scheduler;
   readonly #handlers = new Map<number, SimHandler>();
   readonly #pending = new Map<number, Pending>();
+  #closed = false;
   /** Told when connections to a peer change. */
   onPeerEvent: (peer: NodeId, event: "down" | "reconnected") => void = () => {};
 
@@ -47,8 +48,14 @@ export class SimRpc implements Endpoint {
     this.#handlers.set(rpc.code, handler);
   }
 
+  /** The process is gone: it neither sends nor calls any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
   /** Sends without an answer. */
   send(to: NodeId, rpc: AnyRpc, body: unknown): void {
+    if (this.#closed) return;
     this.#network.send(this.address, to, {
       kind: "message",
       rpc,
@@ -61,6 +68,7 @@ export class SimRpc implements Endpoint {
 
   /** Calls; `done` runs exactly once unless this process dies first. */
   start<Q, A>(to: NodeId, rpc: Rpc<Q, A>, body: Q, timeoutMs: number, done: CallDone<A>): void {
+    if (this.#closed) return;
     const id = this.#network.nextId();
     const timer = this.#scheduler.after(
       timeoutMs,
@@ -114,7 +122,7 @@ export class SimRpc implements Endpoint {
   #responder(to: NodeId, request: Envelope): Responder {
     let answered = request.kind === "message";
     const answer = (error: number, detail: string, body: unknown) => {
-      if (answered) return;
+      if (answered || this.#closed) return;
       answered = true;
       this.#network.send(this.address, to, {
         kind: "response",

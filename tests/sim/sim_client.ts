@@ -3,6 +3,7 @@
 // what is recorded is the logical operation. Ghost writes are only visible with the latter: a timed-out attempt of a raw
 // client may legally take effect any time later.
 
+import { EMPTY, utf8 } from "../../src/base/bytes.ts";
 import { adviceOf, Err } from "../../src/base/errors.ts";
 import { NOBODY, type NodeId, type PartitionId, partitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
@@ -15,6 +16,7 @@ import {
 } from "../../src/client/operation.ts";
 import { type RouteMap, updateRoutes } from "../../src/client/route_map.ts";
 import { OpenSession } from "../../src/schema/client_rpc.ts";
+import { partitionIndexOf } from "../../src/schema/key_format.ts";
 import { QueryConfig } from "../../src/schema/meta_rpc.ts";
 import type { Env } from "./env.ts";
 import type { HistoryEntry } from "./history.ts";
@@ -45,21 +47,33 @@ const OPERATIONS_PER_KEY = 150;
 
 /** The few hash keys everybody works on: at least one in every partition. */
 export class HotKeys {
-  readonly #slots: { round: number; uses: number }[] = [];
+  readonly #slots: { key: string; uses: number }[] = [];
+  readonly #partitions: number;
+  #named = 0;
 
   constructor(count: number, partitions: number) {
+    this.#partitions = partitions;
     const slots = Math.ceil(count / partitions) * partitions;
-    for (let i = 0; i < slots; i++) this.#slots.push({ round: 0, uses: 0 });
+    for (let i = 0; i < slots; i++) this.#slots.push({ key: this.#fresh(i), uses: 0 });
+  }
+
+  /** A key that nobody used, in the partition of a slot. */
+  #fresh(slot: number): string {
+    const wanted = slot % this.#partitions;
+    for (;;) {
+      const key = `h${this.#named++}`;
+      if (partitionIndexOf(utf8(key), EMPTY, this.#partitions) === wanted) return key;
+    }
   }
 
   pick(chance: Prng): string {
     const at = chance.below(this.#slots.length);
     const slot = this.#slots[at]!;
     if (++slot.uses > OPERATIONS_PER_KEY) {
-      slot.round++;
+      slot.key = this.#fresh(at);
       slot.uses = 0;
     }
-    return `h${at + slot.round * this.#slots.length}`;
+    return slot.key;
   }
 }
 
@@ -160,7 +174,7 @@ export class SimClient {
   start({ hashKey, op }: { hashKey: string; op: ModelOp }): void {
     this.#running++;
     const { load, partitions } = this.#env.swarm;
-    const index = Number(hashKey.slice(1)) % partitions;
+    const index = partitionIndexOf(utf8(hashKey), EMPTY, partitions);
     const kind = op.kind === "get" || op.kind === "mget" ? "read" : this.#isBare ? "bare" : "once";
     const { now } = this.#env.scheduler;
     const running: Running = {

@@ -1,5 +1,5 @@
 // Operations of simulated clients as requests of the client protocol, and answers in the words of the judge's
-// model. The encodings are the simulator's own.
+// model. Keys are encoded as the client library does it.
 
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import type { PartitionId } from "../../src/base/ids.ts";
@@ -16,9 +16,9 @@ import {
   Remove,
 } from "../../src/schema/client_rpc.ts";
 import { decode } from "../../src/schema/codec.ts";
+import { encodeKey } from "../../src/schema/key_format.ts";
 import type { AnyRpc } from "../../src/schema/rpc.ts";
 import { type ModelOp, show } from "./linearizability.ts";
-import { rowKey } from "./sim_requests.ts";
 
 /** What is sent. */
 export interface Request {
@@ -48,6 +48,11 @@ const WHOLE_ROWS = {
   reverse: false,
   stalenessMaxMs: 0,
 };
+
+/** Raw key of a row of the model's object. */
+function rowKey(hashKey: string, sortKey: string): Uint8Array {
+  return encodeKey(utf8(hashKey), utf8(sortKey));
+}
 
 /** The request for an operation. */
 export function requestOf(op: ModelOp, hashKey: string, head: WriteHead): Request {

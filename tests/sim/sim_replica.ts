@@ -7,20 +7,21 @@ import type { PartitionId } from "../../src/base/ids.ts";
 import type { RecoveredState, ReplicaEffect, ReplicaEvent } from "../../src/replication/io.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
 import { PEER_RPC } from "../../src/schema/replica_rpc.ts";
-import { UpdateConfig } from "../../src/schema/meta_rpc.ts";
 import { decodeMutation } from "../../src/schema/mutation.ts";
 import { type LogRecord, RecordKind } from "../../storage/log.ts";
+import { StorageTranslator } from "../../storage/translate.ts";
+import type { WriteCall } from "../../roles/replica/replica_driver.ts";
 import { countReplicaStep } from "./census.ts";
 import { heavyTail } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { ReplicaFiles } from "./model_disk.ts";
-import { bodyOps, ModelTranslator } from "./model_translator.ts";
-import type { WriteCall } from "./sim_requests.ts";
 import type { ServerProcess } from "./sim_server.ts";
 import { ImagePull, ImageShelf, LogPull } from "./sim_transfer.ts";
+import type { WatchedReplica } from "./watched.ts";
+import { bodyOps, WatchedTranslator } from "./watched_translator.ts";
 
 /** See the file comment. */
-export class SimReplica {
+export class SimReplica implements WatchedReplica {
   readonly partition: PartitionId;
   readonly server: ServerProcess;
   readonly files: ReplicaFiles;
@@ -57,10 +58,9 @@ export class SimReplica {
     this.engineAhead = files.engine.applied;
     this.commitsChecked = recovered.applied;
     this.images = new ImageShelf(this);
-    const translator = new ModelTranslator(
-      () => this.files.engine,
-      (op, timestampUs, translation) =>
-        env.watch.translated(this.partition, op, timestampUs, translation),
+    const translator = new WatchedTranslator(
+      new StorageTranslator({ get: (key) => this.files.engine.get(key) }),
+      (op, timestampUs, translation) => env.watch.translated(op, timestampUs, translation),
     );
     this.core = new ReplicaCore({
       partition: this.partition,
@@ -72,6 +72,10 @@ export class SimReplica {
       maxReplicaCount: env.swarm.replicaCount,
       logFirstDecree: () => this.#logFirstDecree(),
     }, server.now());
+  }
+
+  get contentHash(): number {
+    return this.files.engine.contentHash;
   }
 
   /** Feeds one event; events that arise meanwhile run after it. */
@@ -124,8 +128,7 @@ export class SimReplica {
       case "apply":
         return this.#apply(effect);
       case "reply":
-        this.#env.watch.answered(this, effect);
-        return (effect.token as WriteCall).answer(effect.error, effect.decree, effect.result);
+        return answer(effect);
       case "checkpoint":
         return this.#checkpoint(effect);
       case "fetchImage":
@@ -139,9 +142,9 @@ export class SimReplica {
         this.#fetch = undefined;
         return;
       case "updateConfig":
-        return this.#updateConfig(effect);
+        return this.server.report({ ...effect, partition: this.partition });
       case "requestConfigSync":
-        return this.server.stepServer({ kind: "requestConfigSync" });
+        return this.server.report({ kind: "requestConfigSync" });
       case "close":
         return this.server.closeReplica(this, effect.damaged ? "damaged" : "keep", effect.reason);
       case "note":
@@ -241,24 +244,8 @@ export class SimReplica {
     });
     this.#sequence = 0;
     this.#fetch = undefined;
-    this.#env.watch.installed(this, decree);
+    this.#env.watch.installed(this, decree, this.files.manifest);
     this.step({ kind: "imageInstalled", signature, decree, sessions });
-  }
-
-  #updateConfig(effect: Extract<ReplicaEffect, { kind: "updateConfig" }>): void {
-    const { attempt, change, node, config } = effect;
-    const { server } = this;
-    const request = { change, node, from: server.id, incarnation: server.incarnation, config };
-    server.rpc.start(server.metaLeader, UpdateConfig, request, 1000, (error, response) => {
-      if (error !== Err.OK || response === undefined) return;
-      this.#env.watch.configSeen(response.config);
-      this.step({
-        kind: "configReply",
-        attempt,
-        error: response.error,
-        config: response.config,
-      });
-    });
   }
 
   #later(label: string, delayMs: number, run: () => void): void {
@@ -280,6 +267,12 @@ export class SimReplica {
     }
     return found.length === 0 ? undefined : found;
   }
+}
+
+function answer(effect: Extract<ReplicaEffect, { kind: "reply" }>): void {
+  const call = effect.token as WriteCall;
+  if (effect.error === Err.OK) call.reply({ decree: effect.decree, result: effect.result });
+  else call.fail(effect.error);
 }
 
 /** Replays one record on a map of newest versions by decree. */

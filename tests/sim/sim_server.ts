@@ -1,28 +1,37 @@
-// One life of a simulated replica server: drives the production ServerCore and ReplicaCores as roles/replica
+// One life of a simulated replica server: runs the production ServerDriver, and ReplicaCores as roles/replica
 // does. What outlives it is in machine.ts.
 
+import type { Now } from "../../src/base/clock.ts";
 import { Err } from "../../src/base/errors.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
-import type { Now } from "../../src/base/clock.ts";
 import type { Prng } from "../../src/base/prng.ts";
-import { ServerCore } from "../../src/replication/server.ts";
-import type { ServerEffect, ServerEvent } from "../../src/replication/server_io.ts";
-import { Beacon, ConfigProposal, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
+import { SILENT } from "../../src/observe/logger.ts";
+import { withoutMember } from "../../src/replication/membership.ts";
+import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { RequestOf } from "../../src/schema/rpc.ts";
 import type { PartitionConfig, ReplicaReport } from "../../src/schema/types.ts";
 import type { LogRecord } from "../../storage/log.ts";
+import {
+  LeaseGate,
+  type ShardCommand,
+  type ShardReport,
+} from "../../roles/replica/control_link.ts";
+import { ServerDriver } from "../../roles/replica/server_driver.ts";
 import { heavyTail } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
 import { ReplicaFiles, type ServerDisk } from "./model_disk.ts";
 import { recover } from "./recover.ts";
 import { SimRpc } from "./rpc.ts";
+import { rpcClientOf } from "./rpc_adapters.ts";
 import { handleRequests } from "./sim_requests.ts";
 import { SimReplica } from "./sim_replica.ts";
+import { configsHeard } from "./watch_config.ts";
+import type { DiskFault, SimProcess } from "./watched.ts";
 
 /** One life of a replica server. */
-export class ServerProcess {
+export class ServerProcess implements SimProcess {
   readonly id: NodeId;
   readonly incarnation: number;
   readonly rpc: SimRpc;
@@ -31,10 +40,10 @@ export class ServerProcess {
   readonly #closedReports = new Map<PartitionId, ReplicaReport>();
   readonly #env: Env;
   readonly #machine: Machine;
-  readonly #core: ServerCore;
+  readonly #disk: ServerDisk;
+  readonly #control: ServerDriver;
+  readonly #lease: LeaseGate;
   #connected = false;
-  #deadlineMono = -Infinity;
-  #deadlineWall = -Infinity;
   #images = 0;
   /** Appends whose durability nobody has reported yet, oldest first. */
   #pending: { position: number; replica: SimReplica; token: number }[] = [];
@@ -42,20 +51,46 @@ export class ServerProcess {
   readonly #touched = new Set<SimReplica>();
   #dead = false;
 
-  constructor(env: Env, machine: Machine) {
+  constructor(env: Env, machine: Machine, disk: ServerDisk) {
     this.#env = env;
     this.#machine = machine;
+    this.#disk = disk;
     this.id = machine.id;
-    this.incarnation = machine.disk.incarnation;
+    this.incarnation = ++disk.incarnation;
     this.diskChance = env.chance.stream(`disk speed ${machine.id}`);
     this.rpc = new SimRpc(this, this.id, env.network, env.scheduler);
-    const { server } = env.swarm;
-    this.#core = new ServerCore({ self: this.id, metas: env.metas, settings: server });
-    for (const files of [...machine.disk.replicas.values()]) this.#open(files, true);
+    this.#lease = new LeaseGate(this);
+    this.#control = new ServerDriver({
+      node: this.id,
+      incarnation: this.incarnation,
+      metas: env.metas,
+      settings: env.swarm.server,
+      client: rpcClientOf(this.rpc, (rpc, response) => configsHeard(env, rpc, response)),
+      clock: this,
+      logger: SILENT,
+      lease: this.#lease,
+      shardPorts: [1],
+      httpPort: 0,
+      labels: new Map(),
+      command: (_shard, command) => this.#command(command),
+    });
+    this.rpc.onPeerEvent = (node, event) => {
+      const kind = event === "down" ? "peerDown" : "peerReconnected";
+      for (const replica of [...this.replicas.values()]) replica.step({ kind, node });
+    };
+    for (const files of [...disk.replicas.values()]) this.#open(files, true);
     this.#handle();
     env.network.attach(this.id, this.rpc);
     this.#tick();
     this.#syncPrivateLogs();
+  }
+
+  replica(partition: PartitionId): SimReplica | undefined {
+    return this.replicas.get(partition);
+  }
+
+  get isDamaged(): boolean {
+    return this.disk.poisoned;
   }
 
   /** Both clocks of this machine. */
@@ -64,18 +99,12 @@ export class ServerProcess {
   }
 
   get disk(): ServerDisk {
-    return this.#machine.disk;
-  }
-
-  /** Where requests to meta go. */
-  get metaLeader(): NodeId {
-    return this.#core.leader;
+    return this.#disk;
   }
 
   /** Whether a client request would be served now, as far as the lease goes. */
   get holdsLease(): boolean {
-    const now = this.now();
-    return now.mono < this.#deadlineMono && now.wall < this.#deadlineWall;
+    return this.#lease.held;
   }
 
   nextImage(): number {
@@ -85,126 +114,81 @@ export class ServerProcess {
   /** The process is gone. */
   die(): void {
     this.#dead = true;
+    this.rpc.close();
     for (const replica of this.replicas.values()) replica.closed = true;
     this.#env.scheduler.cancelOwner(this);
     this.#env.network.detach(this.id);
   }
 
-  stepServer(event: ServerEvent): void {
-    if (this.#dead) return;
-    const out: ServerEffect[] = [];
-    this.#core.step(event, this.now(), out);
-    for (const effect of out) this.#perform(effect);
-  }
-
-  #perform(effect: ServerEffect): void {
-    switch (effect.kind) {
-      case "beacon":
-        return this.#beacon(effect);
-      case "configSync":
-        return this.#configSync(effect);
-      case "lease":
-        this.#deadlineMono = effect.deadlineMono;
-        this.#deadlineWall = effect.deadlineWall;
-        return;
+  #command(command: ShardCommand): void {
+    switch (command.kind) {
       case "contact":
-        this.#connected = effect.connected;
-        this.#env.coverage.hit(effect.connected ? "lease.gained" : "lease.lost");
+        this.#connected = command.connected;
+        this.#env.coverage.hit(command.connected ? "lease.gained" : "lease.lost");
         for (const replica of [...this.replicas.values()]) {
-          replica.step({ kind: "metaContact", connected: effect.connected });
+          replica.step({
+            kind: "metaContact",
+            connected: command.connected,
+          });
         }
         return;
-      case "config": {
-        const replica = this.replicas.get(effect.config.partition);
-        replica?.step({ kind: "config", config: effect.config });
-        return;
-      }
+      case "config":
+        return this.replicas.get(command.config.partition)?.step(command);
       case "missing":
-        return this.#askToBeRemoved(effect.config);
+        return this.#askToBeRemoved(command.config);
       case "proposal":
-        return this.#propose(effect.proposal);
+        return this.#propose(command.proposal);
+      case "configReply":
+        return this.replicas.get(command.partition)?.step(command);
       case "closeReplica":
       case "garbage": {
-        const replica = this.replicas.get(effect.partition);
+        const replica = this.replicas.get(command.partition);
         if (replica !== undefined && replica.core.status !== "inactive") return;
-        this.#env.coverage.hit(`server.${effect.kind}`);
+        this.#env.coverage.hit(`server.${command.kind}`);
         // Garbage is closed first, and set aside when meta still says so the next time.
-        if (replica !== undefined) return this.closeReplica(replica, "keep", effect.kind);
-        if (effect.kind === "garbage") this.#forgetFiles(effect.partition, false);
+        if (replica !== undefined) return this.closeReplica(replica, "keep", command.kind);
+        if (command.kind === "garbage") this.#forgetFiles(command.partition, false);
         return;
       }
+      case "collect":
+        return this.#control.onReport({
+          kind: "reports",
+          request: command.request,
+          replicas: this.#reports(),
+        });
       case "nodes":
       case "tables":
         return;
-      case "note":
-        return this.#env.coverage.hit(`server.${effect.event}`);
     }
   }
 
-  #beacon(effect: Extract<ServerEffect, { kind: "beacon" }>): void {
-    const { attempt, to, sentAt } = effect;
-    const request: RequestOf<typeof Beacon> = {
-      node: this.id,
-      incarnation: this.incarnation,
-      sentAt,
-      shardPorts: [],
-      httpPort: 0,
-      labels: new Map(),
-    };
-    this.rpc.start(
-      to,
-      Beacon,
-      request,
-      2000,
-      (error, reply) => this.stepServer({ kind: "beaconReply", attempt, error, reply }),
-    );
+  /** What is closed is reported as well: it may be the last copy. */
+  #reports(): ReplicaReport[] {
+    const reports: ReplicaReport[] = [...this.#closedReports.values()];
+    for (const { core } of this.replicas.values()) reports.push({ ...core.report(), bytes: 0 });
+    return reports;
   }
 
-  #configSync(effect: Extract<ServerEffect, { kind: "configSync" }>): void {
-    const { attempt, to } = effect;
-    // What is closed is reported as well: it may be the last copy.
-    const reported: ReplicaReport[] = [...this.#closedReports.values()];
-    for (const { core } of this.replicas.values()) {
-      reported.push({ ...core.report(), bytes: 0, disk: "" });
-    }
-    const stats = {
-      replicas: this.replicas.size,
-      primaries: 0,
-      diskTotalBytes: 0,
-      diskFreeBytes: 0,
-      draining: false,
-      disks: [],
-    };
-    const request = {
-      node: this.id,
-      incarnation: this.incarnation,
-      replicas: reported,
-      stats,
-    };
-    this.rpc.start(to, ConfigSync, request, 2000, (error, answer) => {
-      for (const config of answer?.configs ?? []) this.#env.watch.configSeen(config);
-      this.stepServer({ kind: "syncReply", attempt, error, reported, answer });
-    });
+  /** Takes a message of a replica to the control part. */
+  report(report: ShardReport): void {
+    if (!this.#dead) this.#control.onReport(report);
   }
 
   /** Meta counts on a replica that is not here: it must find another one. */
   #askToBeRemoved(config: PartitionConfig): void {
-    if (this.disk.replicas.has(config.partition)) return;
+    const { partition } = config;
+    if (this.disk.replicas.has(partition)) return;
     this.#env.coverage.hit("server.missing");
-    const request: RequestOf<typeof UpdateConfig> = {
-      change: "DOWNGRADE_TO_INACTIVE",
+    const next = withoutMember(config, this.id);
+    const change = "DOWNGRADE_TO_INACTIVE";
+    this.report({
+      kind: "updateConfig",
+      partition,
+      attempt: 0,
+      change,
       node: this.id,
-      from: this.id,
-      incarnation: this.incarnation,
-      config: {
-        ...config,
-        ballot: config.ballot + 1,
-        primary: config.primary === this.id ? "" : config.primary,
-        secondaries: config.secondaries.filter((node) => node !== this.id),
-        lastDrops: [...config.lastDrops.filter((node) => node !== this.id), this.id].slice(-3),
-      },
-    };
-    this.rpc.start(this.metaLeader, UpdateConfig, request, 1000, () => {});
+      config: next,
+    });
   }
 
   #propose(proposal: RequestOf<typeof ConfigProposal>): void {
@@ -228,7 +212,7 @@ export class ServerProcess {
     rpc.handle(ConfigProposal, (_from, body) => {
       const proposal = body as RequestOf<typeof ConfigProposal>;
       this.#env.watch.configSeen(proposal.config);
-      this.stepServer({ kind: "proposal", proposal });
+      this.report({ kind: "proposal", proposal });
     });
     rpc.handle(LearnFetch, (_from, body, responder) => {
       const request = body as RequestOf<typeof LearnFetch>;
@@ -239,10 +223,6 @@ export class ServerProcess {
       }
       replica.images.serve(request, responder);
     });
-    rpc.onPeerEvent = (node, event) => {
-      const kind = event === "down" ? "peerDown" : "peerReconnected";
-      for (const replica of [...this.replicas.values()]) replica.step({ kind, node });
-    };
     handleRequests(this.#env, this);
   }
 
@@ -290,7 +270,7 @@ export class ServerProcess {
   #open(files: ReplicaFiles, existed: boolean): SimReplica | undefined {
     const { state, lastSequence, condemned } = recover(files, this.disk.shared);
     this.#env.watch.opened(
-      this.id,
+      this,
       files.partition,
       state,
       condemned,
@@ -312,16 +292,15 @@ export class ServerProcess {
   /** Closes a replica: keeps its files, or sets them aside, where nobody looks again. */
   closeReplica(replica: SimReplica, how: "keep" | "damaged", reason: string): void {
     if (replica.closed) return;
-    this.#env.coverage.hit(`close.${how}`);
     this.#env.trace.add(this.#env.scheduler.now, this.id, "close", { how, reason });
-    this.#env.watch.closed(replica, how, reason);
     replica.closed = true;
     this.replicas.delete(replica.partition);
     if (how === "keep") {
-      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0, disk: "" };
+      this.#env.coverage.hit("close.keep");
+      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0 };
       this.#closedReports.set(replica.partition, report);
     } else this.#forgetFiles(replica.partition, true);
-    this.stepServer({ kind: "requestConfigSync" });
+    this.report({ kind: "requestConfigSync" });
   }
 
   #forgetFiles(partition: PartitionId, damaged: boolean): void {
@@ -368,12 +347,12 @@ export class ServerProcess {
     if (this.#pending.length > 0 && !this.#syncing) this.#startSync();
   }
 
-  /** An fsync fails: the log is poisoned, every replica of this server is lost (R13). */
-  poison(): void {
+  /** The shared log cannot be written any more, whatever the reason: every replica here is lost (R13). */
+  failDisk(fault: DiskFault): void {
     this.disk.poisoned = true;
-    this.#env.coverage.hit("fault.fsync");
+    this.#env.coverage.hit(`fault.disk.${fault}`);
     for (const replica of [...this.replicas.values()]) {
-      replica.step({ kind: "appendFailed", reason: "fsync failed" });
+      replica.step({ kind: "appendFailed", reason: fault });
     }
   }
 
@@ -389,7 +368,7 @@ export class ServerProcess {
   #tick(): void {
     this.#env.scheduler.after(this.#env.swarm.tickMs, "tick", this, () => {
       this.#tick();
-      this.stepServer({ kind: "tick" });
+      this.#control.tick();
       for (const replica of [...this.replicas.values()]) {
         replica.step({ kind: "tick" });
         replica.step({ kind: "flush" });

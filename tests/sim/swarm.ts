@@ -21,7 +21,10 @@ export interface FaultRates {
   readonly partitionMs: number;
   readonly clogMs: number;
   readonly clockStepMs: number;
-  readonly fsyncErrorMs: number;
+  /** A failing fsync, a full disk, a failing engine. */
+  readonly diskFaultMs: number;
+  /** Flipped bits in a log or manifest. */
+  readonly rotMs: number;
   readonly metaCrashMs: number;
   readonly storeFaultMs: number;
   readonly adminMs: number;
@@ -29,6 +32,8 @@ export interface FaultRates {
   readonly slowMs: number;
   /** Two primaries in a row die, the first one half heard. */
   readonly twoPrimariesMs: number;
+  /** Two primaries die, the second one with half of its takeover done. */
+  readonly halfPreparedMs: number;
   /** A primary is back while its removal is being stored. */
   readonly returnMs: number;
 }
@@ -45,6 +50,10 @@ export interface DiskRates {
   readonly collect: number;
   /** Probability of a new engine segment per batch. */
   readonly segmentSwitch: number;
+  /** Whole servers only: sizes of log segments, and how much private log is kept for learners, bytes. */
+  readonly sharedSegmentBytes: number;
+  readonly privateSegmentBytes: number;
+  readonly privateReserveBytes: number;
 }
 
 /** Clients and what they ask. */
@@ -62,6 +71,8 @@ export interface LoadRates {
 /** One seed's world. */
 export interface Swarm {
   readonly servers: number;
+  /** Servers are the production ones on disks of bytes, instead of production cores on models of logs. */
+  readonly whole: boolean;
   /** 0: the scripted meta of scripted_meta.ts, which misbehaves more. */
   readonly metas: number;
   readonly partitions: number;
@@ -79,6 +90,8 @@ export interface Swarm {
 }
 
 const GRACE_MS = 1200;
+/** Share of seeds with whole servers. */
+const WHOLE = 1 / 3;
 
 /** Draws the world of a seed. */
 export function drawSwarm(chance: Chance): Swarm {
@@ -89,6 +102,7 @@ export function drawSwarm(chance: Chance): Swarm {
   const mildness = draw.float();
   return {
     servers,
+    whole: draw.chance(WHOLE),
     metas: draw.pick([0, 1, 3, 3]),
     partitions: size < 0.6 ? 1 : integerBetween(draw, 1, 4),
     replicaCount: draw.chance(0.8) ? 3 : integerBetween(draw, 1, 3),
@@ -176,6 +190,9 @@ function drawDisk(chance: Chance): DiskRates {
     privateSyncMs: integerBetween(draw, 100, 1500),
     collect: draw.chance(0.7) ? draw.float() : 0,
     segmentSwitch: draw.chance(0.5) ? logUniform(draw, 0.01, 0.3) : 0,
+    sharedSegmentBytes: integerBetween(draw, 1024, 8192),
+    privateSegmentBytes: integerBetween(draw, 512, 4096),
+    privateReserveBytes: draw.chance(0.5) ? 0 : integerBetween(draw, 0, 20_000),
   };
 }
 
@@ -198,12 +215,14 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     partitionMs: rate(0.3, 3000, 30_000),
     clogMs: rate(0.3, 500, 10_000),
     clockStepMs: rate(steps ? 0.4 : 0, 2000, 30_000),
-    fsyncErrorMs: rate(0.2, 5000, 60_000),
+    diskFaultMs: rate(0.25, 5000, 60_000),
     metaCrashMs: rate(0.4, 3000, 60_000),
     storeFaultMs: rate(0.4, 2000, 30_000),
     adminMs: rate(0.5, 500, 10_000),
     slowMs: rate(0.25, 3000, 30_000),
     twoPrimariesMs: rate(0.3, 1000, 10_000),
     returnMs: rate(0.2, 3000, 20_000),
+    halfPreparedMs: rate(0.25, 1000, 10_000),
+    rotMs: rate(0.15, 5000, 60_000),
   };
 }

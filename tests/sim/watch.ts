@@ -18,8 +18,7 @@ import { Violation } from "./env.ts";
 import { checkConfigStep, membersOf } from "./watch_config.ts";
 import { HeldLog } from "./watch_log.ts";
 import { PartitionGhost } from "./watch_partition.ts";
-import type { WriteCall } from "./sim_requests.ts";
-import type { SimReplica } from "./sim_replica.ts";
+import type { WatchedReplica, WatchedServer } from "./watched.ts";
 import type { Machine } from "./machine.ts";
 
 /** See the file comment. */
@@ -28,6 +27,8 @@ export class Watch {
   readonly #held = new Map<string, HeldLog>();
   /** Logs that faults of disks took, until the replica exists again. */
   readonly #lost = new Set<string>();
+  /** What the writes that cores took ask for. */
+  readonly #asked = new WeakMap<object, WriteOp>();
   /** Translations of the step that is running. */
   #translations: { timestampUs: number; op: WriteOp; translation: Translation }[] = [];
   readonly #fsync: boolean;
@@ -60,7 +61,6 @@ export class Watch {
 
   /** A primary translated a write; its mutation is among the effects of the running step. */
   translated(
-    _partition: PartitionId,
     op: WriteOp,
     timestampUs: number,
     translation: Translation,
@@ -69,9 +69,12 @@ export class Watch {
   }
 
   /** A core took one event; `out` is what it wants done. */
-  stepped(replica: SimReplica, event: ReplicaEvent, out: readonly ReplicaEffect[]): void {
+  stepped(replica: WatchedReplica, event: ReplicaEvent, out: readonly ReplicaEffect[]): void {
     const ghost = this.ghost(replica.partition);
     const { core } = replica;
+    if (event.kind === "write") {
+      this.#asked.set(event.request.token as object, event.request.op);
+    }
     for (const effect of out) {
       if (effect.kind === "append") this.#appended(ghost, replica, effect);
       else if (effect.kind === "send") this.#sent(ghost, replica, effect);
@@ -84,11 +87,15 @@ export class Watch {
     ghost.statusSeen(replica);
     this.#commitsSeen(ghost, replica);
     if (event.kind === "applied") ghost.appliedSeen(replica);
+    for (const effect of out) {
+      if (effect.kind === "reply") this.#answered(ghost, replica, effect);
+      else if (effect.kind === "close") this.#closed(replica, effect);
+    }
   }
 
   #appended(
     ghost: PartitionGhost,
-    replica: SimReplica,
+    replica: WatchedReplica,
     effect: Extract<ReplicaEffect, { kind: "append" }>,
   ): void {
     if (effect.record.kind !== "mutation") return;
@@ -99,7 +106,7 @@ export class Watch {
 
   #sent(
     ghost: PartitionGhost,
-    replica: SimReplica,
+    replica: WatchedReplica,
     effect: Extract<ReplicaEffect, { kind: "send" }>,
   ): void {
     const { message } = effect;
@@ -119,18 +126,22 @@ export class Watch {
     // Nobody's safety rests on an ack of what this replica knows to be committed.
     if (decree <= replica.core.committed) return;
     const log = this.#log(replica.server.id, replica.partition);
-    const details = { node: replica.server.id, ballot, decree, log: log.describe() };
+    const details = () => ({ node: replica.server.id, ballot, decree, log: log.describe() });
     if (log.ballot < ballot) {
-      throw new Violation("S5", "Acknowledged under a ballot that is not durable", details);
+      throw new Violation("S5", "Acknowledged under a ballot that is not durable", details());
     }
     for (let d = replica.core.committed + 1; d <= decree; d++) {
       if (log.get(d)?.ballot !== ballot) {
-        throw new Violation("S5", `Acknowledged decree ${d}, which the log does not hold`, details);
+        throw new Violation(
+          "S5",
+          `Acknowledged decree ${d}, which the log does not hold`,
+          details(),
+        );
       }
     }
   }
 
-  #commitsSeen(ghost: PartitionGhost, replica: SimReplica): void {
+  #commitsSeen(ghost: PartitionGhost, replica: WatchedReplica): void {
     const { core } = replica;
     const from = replica.commitsChecked;
     const to = core.committed;
@@ -151,7 +162,7 @@ export class Watch {
   }
 
   /** S3: at its first commit, every member of the ballot's configuration holds the mutation durably. */
-  #checkMembersHold(ghost: PartitionGhost, replica: SimReplica, decree: number): void {
+  #checkMembersHold(ghost: PartitionGhost, replica: WatchedReplica, decree: number): void {
     const { ballot } = replica.core;
     const config = ghost.configs.get(ballot);
     const payload = ghost.commits.get(decree)!.payload;
@@ -177,41 +188,44 @@ export class Watch {
   }
 
   /** A checkpoint is durable. */
-  checkpointed(replica: SimReplica, decree: number): void {
+  checkpointed(replica: WatchedReplica, decree: number): void {
     if (decree > replica.core.applied) {
       throw new Violation("S12", "Durable is ahead of applied", { decree });
     }
   }
 
   /** An image replaced a replica's state. */
-  installed(replica: SimReplica, decree: number): void {
-    this.#log(replica.server.id, replica.partition).reset(
-      decree,
-      replica.files.manifest.ballot,
-      replica.files.manifest.generation,
-    );
+  installed(
+    replica: WatchedReplica,
+    decree: number,
+    manifest: { readonly ballot: number; readonly generation: number },
+  ): void {
+    const { ballot, generation } = manifest;
+    this.#log(replica.server.id, replica.partition).reset(decree, ballot, generation);
     replica.commitsChecked = decree;
     replica.engineAhead = decree;
   }
 
   /** S10: what a server opens from its disk, against what it had made durable. */
   opened(
-    node: NodeId,
+    server: WatchedServer,
     partition: PartitionId,
     state: RecoveredState,
     condemned: string | undefined,
     generation: number,
   ): void {
+    const { id: node, isDamaged } = server;
+    const isJudged = this.#fsync && !isDamaged;
     const log = this.#log(node, partition);
     this.#lost.delete(`${node} ${partition}`);
     if (log.generation === 0) log.generation = generation;
     if (condemned !== undefined) {
       // A learner may have cut its log below what its engine holds already; nobody counts on it yet.
       const config = this.ghost(partition).newestConfig;
-      if (!this.#fsync || config === undefined || !membersOf(config).includes(node)) return;
+      if (!isJudged || config === undefined || !membersOf(config).includes(node)) return;
       throw new Violation("S12", `Durable state was lost: ${condemned}`, { node, partition });
     }
-    if (this.#fsync) log.checkRecovered(node, state);
+    if (isJudged) log.checkRecovered(node, state);
     log.restore(state);
   }
 
@@ -227,9 +241,13 @@ export class Watch {
     if (damaged) this.#lost.add(key);
   }
 
-  /** A replica closed. Only an injected fault may damage one. */
-  closed(replica: SimReplica, how: "keep" | "damaged", reason: string): void {
-    if (how !== "damaged" || replica.server.disk.poisoned) return;
+  /** S14: only an injected fault may damage a replica. */
+  #closed(
+    replica: WatchedReplica,
+    { damaged, reason }: Extract<ReplicaEffect, { kind: "close" }>,
+  ): void {
+    if (damaged) this.#count("close.damaged");
+    if (!damaged || replica.server.isDamaged) return;
     throw new Violation("S14", "A replica condemned itself without a fault of its disk", {
       node: replica.server.id,
       partition: formatPartition(replica.partition),
@@ -263,7 +281,7 @@ export class Watch {
   /** S13: who is declared dead cannot serve any more. */
   #checkDead(node: NodeId, config: PartitionConfig): void {
     const process = this.machines.get(node)?.process;
-    const replica = process?.replicas.get(config.partition);
+    const replica = process?.replica(config.partition);
     // Who asked for it stopped serving before; who lost contact serves again only after a config sync.
     if (process === undefined || replica?.core.status !== "primary" || !process.holdsLease) return;
     throw new Violation("S13", "A primary was deposed while its lease holds", {
@@ -278,14 +296,16 @@ export class Watch {
   }
 
   /** A server answered a read. */
-  readServed(replica: SimReplica, key: string, value: Uint8Array | undefined): void {
+  readServed(replica: WatchedReplica, key: string, value: Uint8Array | undefined): void {
     this.ghost(replica.partition).readServed(replica, key, value);
   }
 
-  /** A core answered a write. */
-  answered(replica: SimReplica, effect: Extract<ReplicaEffect, { kind: "reply" }>): void {
-    const { op } = effect.token as WriteCall;
-    const ghost = this.ghost(replica.partition);
+  #answered(
+    ghost: PartitionGhost,
+    replica: WatchedReplica,
+    effect: Extract<ReplicaEffect, { kind: "reply" }>,
+  ): void {
+    const op = this.#asked.get(effect.token as object)!;
     if (effect.error === Err.OK) ghost.answeredOk(replica, effect.decree);
     else if (adviceOf(effect.error) !== "unknownOutcome") ghost.answeredNotDone(op, effect.error);
   }

@@ -2,7 +2,9 @@
 
 import type { NodeId } from "../../src/base/ids.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
-import { Violation } from "./env.ts";
+import { ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
+import type { AnyRpc, ResponseOf } from "../../src/schema/rpc.ts";
+import { type Env, Violation } from "./env.ts";
 
 /** What changed in a step. */
 export interface ConfigStep {
@@ -47,4 +49,14 @@ export function checkConfigStep(
     promoted: added.find((node) => after.secondaries.includes(node)),
     deposed: before.primary !== "" && before.primary !== after.primary ? before.primary : undefined,
   };
+}
+
+/** A server got an answer of meta: every configuration in it must be stored (S1). */
+export function configsHeard({ watch }: Env, rpc: AnyRpc, response: unknown): void {
+  if (rpc.code === ConfigSync.code) {
+    const { configs } = response as ResponseOf<typeof ConfigSync>;
+    for (const config of configs) watch.configSeen(config);
+  } else if (rpc.code === UpdateConfig.code) {
+    watch.configSeen((response as ResponseOf<typeof UpdateConfig>).config);
+  }
 }

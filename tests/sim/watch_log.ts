@@ -58,9 +58,9 @@ export class HeldLog {
 
   /** S10: nothing that was durable may be missing after a restart. */
   checkRecovered(node: NodeId, state: RecoveredState): void {
-    const details = { node, recovered: state.ballot, log: this.describe() };
+    const details = () => ({ node, recovered: state.ballot, log: this.describe() });
     if (state.ballot < this.ballot) {
-      throw new Violation("S10", "The ballot went back over a restart", details);
+      throw new Violation("S10", "The ballot went back over a restart", details());
     }
     const recovered = new Map(state.tail.map((mutation) => [mutation.decree, mutation]));
     for (const [decree, entry] of this.#entries) {
@@ -69,7 +69,7 @@ export class HeldLog {
       if (mutation !== undefined && mutation.ballot >= entry.ballot) continue;
       // A truncation that was written but not yet reported durable may have survived.
       if (mutation === undefined && state.ballot > entry.ballot) continue;
-      throw new Violation("S10", `Durable decree ${decree} is missing after a restart`, details);
+      throw new Violation("S10", `Durable decree ${decree} is missing after a restart`, details());
     }
   }
 

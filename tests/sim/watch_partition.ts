@@ -1,17 +1,18 @@
 // What the judge knows of one partition: stored configurations, every payload ever proposed, the one
 // committed history with its contents by decree, and what clients were told.
 
-import { fromUtf8 } from "../../src/base/bytes.ts";
+import { equalBytes, fromUtf8 } from "../../src/base/bytes.ts";
 import type { NodeId } from "../../src/base/ids.ts";
 import type { Translation } from "../../src/replication/io.ts";
 import type { WriteOp } from "../../src/replication/write_op.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import { readBody } from "../../src/schema/mutation_body.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
+import { userDataOf } from "../../src/schema/value_format.ts";
 import { Violation } from "./env.ts";
-import { bytesHash, keyText, ModelEngine } from "./model_engine.ts";
-import { bodyOps } from "./model_translator.ts";
-import type { SimReplica } from "./sim_replica.ts";
+import { keyText, ModelEngine } from "./model_engine.ts";
+import { bodyOps } from "./watched_translator.ts";
+import type { WatchedReplica } from "./watched.ts";
 import { payloadId } from "./watch_log.ts";
 
 interface Proposal {
@@ -74,7 +75,7 @@ export class PartitionGhost {
 
   /** A mutation was appended by some replica; `fresh` are the writes translated for it in this step. */
   proposed(
-    replica: SimReplica,
+    replica: WatchedReplica,
     mutation: Mutation,
     fresh: readonly { op: WriteOp; translation: Translation }[],
   ): void {
@@ -115,7 +116,7 @@ export class PartitionGhost {
   }
 
   /** S2: one primary per ballot, and never the same ballot in a second life. */
-  statusSeen(replica: SimReplica): void {
+  statusSeen(replica: WatchedReplica): void {
     const { core, server } = replica;
     if (core.status !== "primary") return;
     const known = this.#primaries.get(core.ballot);
@@ -146,7 +147,7 @@ export class PartitionGhost {
    *
    * @returns True for the first commit of the decree anywhere.
    */
-  committing(replica: SimReplica, decree: number, own: string | undefined): boolean {
+  committing(replica: WatchedReplica, decree: number, own: string | undefined): boolean {
     const { ballot } = replica.core;
     const known = this.commits.get(decree);
     const details = { node: replica.server.id, decree, ballot };
@@ -225,7 +226,7 @@ export class PartitionGhost {
   }
 
   /** S4: applied in order, nothing but what is committed. */
-  applying(replica: SimReplica, mutations: readonly Mutation[]): void {
+  applying(replica: WatchedReplica, mutations: readonly Mutation[]): void {
     let expected = replica.core.applied + 1;
     for (const mutation of mutations) {
       const known = this.commits.get(mutation.decree);
@@ -243,12 +244,12 @@ export class PartitionGhost {
   }
 
   /** S4: contents follow from the history. */
-  appliedSeen(replica: SimReplica): void {
+  appliedSeen(replica: WatchedReplica): void {
     const { applied } = replica.core;
     // An engine that was ahead of its log when it was opened is compared once the log has caught up.
     if (applied < replica.engineAhead) return;
     const expected = this.#hashes[applied];
-    const actual = replica.files.engine.contentHash;
+    const actual = replica.contentHash;
     if (expected !== undefined && expected !== actual) {
       throw new Violation("S4", "The engine's content differs from the committed history", {
         node: replica.server.id,
@@ -258,7 +259,7 @@ export class PartitionGhost {
   }
 
   /** S2, S7: reads never go back, and see what was acknowledged. */
-  readServed(replica: SimReplica, key: string, value: Uint8Array | undefined): void {
+  readServed(replica: WatchedReplica, key: string, value: Uint8Array | undefined): void {
     const { core, server } = replica;
     const { applied, ballot } = core;
     const details = { node: server.id, ballot, applied };
@@ -277,15 +278,16 @@ export class PartitionGhost {
       });
     }
     const expected = this.#versions.get(key)?.findLast((version) => version.decree <= applied);
-    const same = expected?.value === undefined
+    const stored = expected?.value && userDataOf(expected.value);
+    const same = stored === undefined
       ? value === undefined
-      : value !== undefined && bytesHash(value) === bytesHash(expected.value);
+      : value !== undefined && equalBytes(value, stored);
     if (!same) {
       throw new Violation("S7", "A read saw another value than the history has", {
         ...details,
         key,
         value: value && fromUtf8(value),
-        expected: expected?.value && fromUtf8(expected.value),
+        expected: stored && fromUtf8(stored),
       });
     }
     this.#newestServedBallot = ballot;
@@ -295,7 +297,7 @@ export class PartitionGhost {
   }
 
   /** S9: what is answered as done is committed, and applied where it was answered. */
-  answeredOk(replica: SimReplica, decree: number): void {
+  answeredOk(replica: WatchedReplica, decree: number): void {
     if (decree > this.committedMax || decree > replica.core.applied) {
       throw new Violation("S9", "Answered before it was committed and applied", {
         node: replica.server.id,

@@ -46,11 +46,11 @@ export interface RunResult {
 }
 
 /** Runs one seed. */
-export function runSeed(options: RunOptions): RunResult {
+export async function runSeed(options: RunOptions): Promise<RunResult> {
   const world = new World(options);
   let failure: RunResult["failure"];
   try {
-    world.run();
+    await world.run();
   } catch (error) {
     const rule = error instanceof Violation
       ? error.rule
@@ -62,6 +62,9 @@ export function runSeed(options: RunOptions): RunResult {
   }
   return world.result(failure);
 }
+
+/** Turns of the promise queue after each happening: more than any chain without a wait needs. */
+const TURNS = 24;
 
 class World {
   readonly #options: RunOptions;
@@ -85,8 +88,8 @@ class World {
     trace.onEntry = options.onTrace;
     const watch = new Watch({ fsync: swarm.disk.fsync, count });
     const metas = Array.from({ length: Math.max(1, swarm.metas) }, (_, i) => `m${i + 1}:1`);
-    const healed = false;
-    this.#env = { swarm, scheduler, chance, trace, coverage, network, watch, metas, healed };
+    const [healed, fatal] = [false, undefined];
+    this.#env = { swarm, scheduler, chance, trace, coverage, network, watch, metas, healed, fatal };
     this.#meta = swarm.metas === 0
       ? new ScriptedMeta(this.#env, metas[0]!)
       : new SimMetas(this.#env);
@@ -106,34 +109,46 @@ class World {
     this.#faults = new Faults(this.#env, this.#machines, this.#meta, clientIds);
   }
 
-  run(): void {
+  async run(): Promise<void> {
     const { scheduler, swarm, trace, watch } = this.#env;
-    while (scheduler.events < swarm.eventsMax) this.#next();
+    while (scheduler.events < swarm.eventsMax) {
+      const settled = this.#next();
+      if (settled !== undefined) await settled;
+    }
     this.#env.healed = true;
     this.#faults.heal();
     trace.add(scheduler.now, "", "healed", undefined);
     for (const ghost of watch.ghosts.values()) ghost.expectProgress();
     const deadline = () => scheduler.now + 2 * swarm.graceMs + 120_000;
-    this.#runUntil(deadline(), () => this.#missing(false));
+    await this.#runUntil(deadline(), () => this.#missing(false));
     for (const client of this.#clients) client.stop();
-    this.#runUntil(deadline(), () => this.#unanswered() ?? this.#missing(true));
+    await this.#runUntil(deadline(), () => this.#unanswered() ?? this.#missing(true));
     // The lights go out: everything that was ever promised must come back from the disks alone.
     trace.add(scheduler.now, "", "blackout", undefined);
-    for (const machine of this.#machines) machine.crash("power");
+    const end = swarm.disk.fsync ? "power" : "process";
+    for (const machine of this.#machines) machine.crash(end);
     for (const machine of this.#machines) machine.start();
-    this.#runUntil(deadline(), () => this.#missing(true));
+    await this.#runUntil(deadline(), () => this.#missing(true));
     this.#judge();
   }
 
-  #next(): void {
+  /** Runs the next happening and what it sets going. Without whole servers nothing here waits. */
+  #next(): Promise<void> | undefined {
     const planned = this.#env.scheduler.next();
     if (planned === undefined) throw new Violation("liveness", "Nothing is planned any more", {});
     const { now } = this.#env.scheduler;
     if (planned.label !== "think") this.#env.trace.mix(now, planned.label);
+    return this.#env.swarm.whole ? this.#settle() : undefined;
+  }
+
+  /** Lets the promises of whole servers go on, always equally far. */
+  async #settle(): Promise<void> {
+    for (let i = 0; i < TURNS; i++) await null;
+    if (this.#env.fatal !== undefined) throw this.#env.fatal;
   }
 
   /** Runs until nothing is missing. */
-  #runUntil(deadline: number, missing: () => unknown): void {
+  async #runUntil(deadline: number, missing: () => unknown): Promise<void> {
     const { scheduler } = this.#env;
     for (let checkAt = scheduler.now;;) {
       if (scheduler.now >= checkAt) {
@@ -144,7 +159,8 @@ class World {
         }
         checkAt = scheduler.now + 100;
       }
-      this.#next();
+      const settled = this.#next();
+      if (settled !== undefined) await settled;
     }
   }
 

@@ -57,8 +57,8 @@ Deno.test("formatHistoryEntry() and parseHistory() keep every operation and answ
   assert.deepEqual(parseHistory(textOf(entries)), entries);
 });
 
-Deno.test("The histories of a simulated run survive the format and are linearizable", () => {
-  const { history } = runSeed({ seed: "history" });
+Deno.test("The histories of a simulated run survive the format and are linearizable", async () => {
+  const { history } = await runSeed({ seed: "history" });
   const verdict = judge(parseHistory(textOf(history)));
   assert.deepEqual(verdict.findings, []);
   assert.equal(verdict.operations, history.length);

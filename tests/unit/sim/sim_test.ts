@@ -8,11 +8,11 @@ import { Coverage, unreached } from "../../sim/coverage.ts";
 import { ModelEngine } from "../../sim/model_engine.ts";
 import { MUTANTS } from "../../sim/mutants.ts";
 import { Scheduler } from "../../sim/scheduler.ts";
-import { runSeed } from "../../sim/world.ts";
+import { type RunResult, runSeed } from "../../sim/world.ts";
 
 const ROOT = new URL("../../../", import.meta.url);
 
-function explain(result: ReturnType<typeof runSeed>): string {
+function explain(result: RunResult): string {
   const replay = `npx -y deno@2.9.6 task sim --seed ${result.seed}`;
   return `seed ${result.seed}: ${result.failure?.message}\nReplay: ${replay}`;
 }
@@ -39,10 +39,10 @@ const CERTAIN = [
   "log.collected",
 ];
 
-Deno.test("The simulator finds nothing in the first seeds and reaches what it must", () => {
+Deno.test("The simulator finds nothing in the first seeds and reaches what it must", async () => {
   const total = new Coverage();
   for (let number = 1; number <= 16; number++) {
-    const result = runSeed({ seed: `first ${number}` });
+    const result = await runSeed({ seed: `first ${number}` });
     assert.equal(result.failure, undefined, explain(result));
     assert.ok(
       result.history.length > 50,
@@ -56,26 +56,29 @@ Deno.test("The simulator finds nothing in the first seeds and reaches what it mu
 
 // Seeds that found something once. Changed code gives them another meaning: they are more seeds, not more
 // proof.
-Deno.test("The simulator finds nothing in seeds that found something", () => {
+Deno.test("The simulator finds nothing in seeds that found something", async () => {
   for (const seed of ["33", "5239", "5775", "22950", "30149", "1159", "379"]) {
-    const result = runSeed({ seed });
+    const result = await runSeed({ seed });
     assert.equal(result.failure, undefined, explain(result));
   }
 });
 
-Deno.test("Equal seeds give equal runs", () => {
+Deno.test("Equal seeds give equal runs", async () => {
   for (let number = 1; number <= 5; number++) {
-    const [a, b] = [runSeed({ seed: `twice ${number}` }), runSeed({ seed: `twice ${number}` })];
+    const [a, b] = [
+      await runSeed({ seed: `twice ${number}` }),
+      await runSeed({ seed: `twice ${number}` }),
+    ];
     assert.equal(a.failure, undefined, explain(a));
     assert.deepEqual([a.hash, a.events], [b.hash, b.events]);
   }
-  assert.notEqual(runSeed({ seed: "x" }).hash, runSeed({ seed: "y" }).hash);
+  assert.notEqual((await runSeed({ seed: "x" })).hash, (await runSeed({ seed: "y" })).hash);
 });
 
-Deno.test("A grace period shorter than the lease is found", () => {
+Deno.test("A grace period shorter than the lease is found", async () => {
   const found = new Set<string>();
   for (let number = 1; number <= 40 && !found.has("S13"); number++) {
-    const { failure } = runSeed({
+    const { failure } = await runSeed({
       seed: `short grace ${number}`,
       adjust: (swarm) => ({
         ...swarm,

@@ -1,0 +1,59 @@
+// What the judge, the faults and the checks of health see of a simulated server and its replicas, whichever way
+// it is built: production cores over models (sim_server.ts), or the whole production server (whole_server.ts).
+
+import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { ReplicaCore } from "../../src/replication/replica.ts";
+
+/** One open replica. */
+export interface WatchedReplica {
+  readonly partition: PartitionId;
+  readonly server: WatchedServer;
+  readonly core: ReplicaCore;
+  /** Order-independent hash of the engine's rows. */
+  readonly contentHash: number;
+  /** From this decree on the engine's content is compared: when it was opened it may have been ahead. */
+  engineAhead: number;
+  /** The status the judge saw last. */
+  statusSeen: string;
+  /** How far the judge has followed the commit point. */
+  commitsChecked: number;
+}
+
+/** One life of a server. */
+export interface WatchedServer {
+  readonly id: NodeId;
+  readonly incarnation: number;
+  /** A fault of its disk was injected: replicas may condemn themselves. */
+  readonly isDamaged: boolean;
+  /** Whether a client request would be served now, as far as the lease goes. */
+  readonly holdsLease: boolean;
+}
+
+/** Faults of a running server's disk. */
+export type DiskFault = "fsync" | "noSpace" | "engine";
+
+/** A server as its machine and the faults see it. */
+export interface SimProcess extends WatchedServer {
+  /** The open replica of a partition. */
+  replica(partition: PartitionId): WatchedReplica | undefined;
+  /** The process is gone. */
+  die(): void;
+  /** Its disk fails. */
+  failDisk(fault: DiskFault): void;
+}
+
+/** How a server ends. */
+export type CrashKind = "process" | "power";
+
+/** What is left of a server between two lives. */
+export interface SimDisk {
+  /** A fault was injected that this life may not survive; a new life begins without. */
+  poisoned: boolean;
+  /** Partitions that have files here. */
+  readonly partitions: readonly PartitionId[];
+  holds(partition: PartitionId): boolean;
+  /** Applies a crash. @returns Whether the end of what was being written to a log is torn. */
+  crash(kind: CrashKind, fsync: boolean): boolean;
+  /** Flips bits in a file of a stopped server. @returns Whether there was one to flip. */
+  rot(): boolean;
+}

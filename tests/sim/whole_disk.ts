@@ -1,0 +1,120 @@
+// The disk of a whole simulated server: a file system of bytes that crashes take apart (memory_files.ts), and the
+// databases in it. One process at a time sees it through ProcessFiles, which is dead when the process is.
+
+import type { FileHandle, Files } from "../../src/base/files.ts";
+import type { PartitionId } from "../../src/base/ids.ts";
+import type { Prng } from "../../src/base/prng.ts";
+import { listReplicas, ReplicaDir } from "../../storage/replica_dir.ts";
+import { MemoryFiles } from "./memory_files.ts";
+import type { CrashKind, SimDisk } from "./watched.ts";
+import { EngineFiles } from "./whole_engine.ts";
+
+/** Where everything of a server is. */
+export const DATA_DIR = "/data";
+
+/** See the file comment. */
+export class WholeDisk implements SimDisk {
+  readonly files = new MemoryFiles();
+  readonly chance: Prng;
+  poisoned = false;
+  readonly #engines = new Map<string, EngineFiles>();
+
+  constructor(chance: Prng) {
+    this.chance = chance;
+  }
+
+  get partitions(): readonly PartitionId[] {
+    return listReplicas(this.files, DATA_DIR);
+  }
+
+  holds(partition: PartitionId): boolean {
+    return this.partitions.includes(partition);
+  }
+
+  /** Generation and ballot that a replica's manifest names. */
+  manifest(partition: PartitionId): { readonly generation: number; readonly ballot: number } {
+    return ReplicaDir.open(this.files, DATA_DIR, partition).manifest;
+  }
+
+  /** The database in a directory. */
+  engine(dir: string): EngineFiles {
+    let engine = this.#engines.get(dir);
+    if (engine === undefined) this.#engines.set(dir, engine = new EngineFiles());
+    return engine;
+  }
+
+  crash(kind: CrashKind): boolean {
+    const { files, chance } = this;
+    const isTorn = kind === "power" && files.hasUnsynced;
+    if (kind === "power") files.powerLoss(chance);
+    else files.processCrash();
+    files.bytesFree = Infinity;
+    for (const engine of this.#engines.values()) engine.crash(kind, chance);
+    this.poisoned = false;
+    return isTorn;
+  }
+
+  rot(): boolean {
+    const logs = this.files.paths().filter((path) => /\/log\.\d{10,}$|\/manifest$/.test(path));
+    if (logs.length === 0) return false;
+    this.files.flipBits(this.chance.pick(logs), this.chance, 1 + this.chance.below(3));
+    this.poisoned = true;
+    return true;
+  }
+}
+
+/** The file system as one process sees it: nothing happens on its behalf after its end. */
+export class ProcessFiles implements Files {
+  readonly #files: Files;
+  #dead = false;
+
+  constructor(files: Files) {
+    this.#files = files;
+  }
+
+  /** The process is gone: what it still asks for is never answered. */
+  die(): void {
+    this.#dead = true;
+  }
+
+  open(path: string, mode: "read" | "write" | "create" | "createNew"): FileHandle {
+    return this.#alive().open(path, mode);
+  }
+  exists(path: string): boolean {
+    return this.#alive().exists(path);
+  }
+  readFile(path: string): Uint8Array {
+    return this.#alive().readFile(path);
+  }
+  writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+    return this.#alive().writeFileAtomic(path, bytes);
+  }
+  list(path: string): string[] {
+    return this.#alive().list(path);
+  }
+  makeDir(path: string): void {
+    this.#alive().makeDir(path);
+  }
+  rename(from: string, to: string): void {
+    this.#alive().rename(from, to);
+  }
+  syncDir(path: string): Promise<void> {
+    return this.#alive().syncDir(path);
+  }
+  remove(path: string): void {
+    this.#alive().remove(path);
+  }
+  lockDir(path: string): { release(): void } {
+    return this.#alive().lockDir(path);
+  }
+
+  #alive(): Files {
+    if (this.#dead) throw new DeadProcess();
+    return this.#files;
+  }
+}
+
+/** Thrown at code of a process that is gone. */
+export class DeadProcess extends Error {
+  override readonly name = "DeadProcess";
+}
