@@ -25,6 +25,8 @@ export interface WriteBehindOptions {
   readonly batchMs?: number;
   /** While so many bytes wait, applies wait too. @default 4 MiB */
   readonly waitingBytesMax?: number;
+  /** Runs something later. @returns What calls it off. @default The runtime's timer */
+  readonly later?: (run: () => void, ms: number) => () => void;
   /** Sees every batch the database has taken. */
   readonly written?: (rows: number, ms: number) => void;
 }
@@ -42,12 +44,14 @@ export class WriteBehindEngine implements Engine {
   readonly #batchBytes: number;
   readonly #batchMs: number;
   readonly #waitingBytesMax: number;
+  readonly #later: (run: () => void, ms: number) => () => void;
   readonly #written: ((rows: number, ms: number) => void) | undefined;
   /** Takes new rows. */
   #active = new RowLayer();
   /** On its way to the database; older than `#active`. */
   #leaving: RowLayer | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Calls the planned batch off. */
+  #cancel: (() => void) | undefined;
   /** Applies that wait for room, or for the end of `exclusive`, in order. */
   #held: Held[] = [];
   #exclusive = 0;
@@ -60,6 +64,7 @@ export class WriteBehindEngine implements Engine {
     this.#batchBytes = options.batchBytes ?? 256 * 1024;
     this.#batchMs = options.batchMs ?? 50;
     this.#waitingBytesMax = options.waitingBytesMax ?? 4 * 1024 * 1024;
+    this.#later = options.later ?? later;
     this.#written = options.written;
   }
 
@@ -136,7 +141,7 @@ export class WriteBehindEngine implements Engine {
       } catch {
         // What did not reach the database is in the logs.
       }
-      clearTimeout(this.#timer);
+      this.#cancel?.();
       for (const { failed } of this.#held.splice(0)) failed(closedError());
       await this.#engine.close();
     })();
@@ -165,7 +170,11 @@ export class WriteBehindEngine implements Engine {
     for (let i = 0; i < ops.length; i++) layer.add(ops[i]!);
     if (this.#leaving !== undefined) return;
     if (layer.bytes >= this.#batchBytes) this.#startBatch();
-    else this.#timer ??= setTimeout(() => this.#startBatch(), this.#batchMs);
+    else this.#planBatch();
+  }
+
+  #planBatch(): void {
+    this.#cancel ??= this.#later(() => this.#startBatch(), this.#batchMs);
   }
 
   /** Resolves when what waits now is in the database, before anything applied later can be. */
@@ -179,8 +188,8 @@ export class WriteBehindEngine implements Engine {
   }
 
   #startBatch(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     const layer = this.#active;
     if (this.#leaving !== undefined || layer.size === 0) return;
     this.#leaving = layer;
@@ -200,7 +209,7 @@ export class WriteBehindEngine implements Engine {
     const { size, bytes, waiters } = this.#active;
     if (size === 0) return;
     if (bytes >= this.#batchBytes || waiters.length > 0) this.#startBatch();
-    else this.#timer ??= setTimeout(() => this.#startBatch(), this.#batchMs);
+    else this.#planBatch();
   }
 
   /** Applies what was held, as far as there is room. */
@@ -242,6 +251,11 @@ class LateIterator implements EngineIterator {
     const inner = await this.#inner.catch(() => undefined);
     await inner?.close();
   }
+}
+
+function later(run: () => void, ms: number): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
 }
 
 function copyOf(op: BatchOp): BatchOp {

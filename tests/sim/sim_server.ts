@@ -158,6 +158,7 @@ export class ServerProcess implements SimProcess {
         });
       case "nodes":
       case "tables":
+      case "access":
         return;
     }
   }
@@ -165,7 +166,9 @@ export class ServerProcess implements SimProcess {
   /** What is closed is reported as well: it may be the last copy. */
   #reports(): ReplicaReport[] {
     const reports: ReplicaReport[] = [...this.#closedReports.values()];
-    for (const { core } of this.replicas.values()) reports.push({ ...core.report(), bytes: 0 });
+    for (const { core } of this.replicas.values()) {
+      reports.push({ ...core.report(), bytes: 0, disk: "" });
+    }
     return reports;
   }
 
@@ -297,7 +300,7 @@ export class ServerProcess implements SimProcess {
     this.replicas.delete(replica.partition);
     if (how === "keep") {
       this.#env.coverage.hit("close.keep");
-      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0 };
+      const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0, disk: "" };
       this.#closedReports.set(replica.partition, report);
     } else this.#forgetFiles(replica.partition, true);
     this.report({ kind: "requestConfigSync" });

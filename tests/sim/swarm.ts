@@ -54,6 +54,9 @@ export interface DiskRates {
   readonly sharedSegmentBytes: number;
   readonly privateSegmentBytes: number;
   readonly privateReserveBytes: number;
+  /** How long and how much committed rows wait for the database. */
+  readonly writeBehindMs: number;
+  readonly writeBehindBytes: number;
 }
 
 /** Clients and what they ask. */
@@ -192,6 +195,8 @@ function drawDisk(chance: Chance): DiskRates {
     segmentSwitch: draw.chance(0.5) ? logUniform(draw, 0.01, 0.3) : 0,
     sharedSegmentBytes: integerBetween(draw, 1024, 8192),
     privateSegmentBytes: integerBetween(draw, 512, 4096),
+    writeBehindMs: integerBetween(draw, 1, 200),
+    writeBehindBytes: integerBetween(draw, 200, 5000),
     privateReserveBytes: draw.chance(0.5) ? 0 : integerBetween(draw, 0, 20_000),
   };
 }

@@ -1,8 +1,7 @@
-// A storage engine for whole servers: a sorted map that forgets like LevelDB. Batches since the last flush stand in
+// The database of a whole server, below write-behind: a sorted map that forgets like LevelDB. Batches since the last flush stand in
 // two write-ahead segments of which a switch leaves the older one unsynced, so power loss may take older batches
 // and leave newer ones (docs/protocol.md, R15). What survives is in EngineFiles, which outlives processes.
 
-import { compareBytes } from "../../src/base/bytes.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import {
   type BatchOp,
@@ -10,11 +9,10 @@ import {
   EngineError,
   type EngineIterator,
   type EngineSnapshot,
-  META_KEY_PREFIX,
   type RangeOptions,
 } from "../../storage/engine.ts";
 import { MemoryEngine } from "./memory_engine.ts";
-import { keyText, rowHash } from "./model_engine.ts";
+import { keyText } from "./model_engine.ts";
 import type { CrashKind } from "./watched.ts";
 
 interface Batch {
@@ -92,19 +90,13 @@ export class WholeEngine implements Engine {
   readonly #memory = new MemoryEngine();
   readonly #files: EngineFiles;
   readonly #world: EngineWorld;
-  #hash = 0;
   /** Writes take effect in the order of their calls. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(files: EngineFiles, world: EngineWorld) {
     this.#files = files;
     this.#world = world;
-    this.#apply(files.content);
-  }
-
-  /** Order-independent hash of the users' rows. */
-  get contentHash(): number {
-    return this.#hash >>> 0;
+    this.#memory.writeNow(files.content);
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -126,11 +118,19 @@ export class WholeEngine implements Engine {
       await this.#world.wait("apply");
       await before;
       if (this.#world.fails()) throw new EngineError("io", "Write failed: injected");
-      this.#apply(copy);
+      this.#memory.writeNow(copy);
       this.#files.wrote(copy, this.#world.switchesSegment());
     })();
     this.#last = done.catch(() => {});
     return done;
+  }
+
+  apply(ops: readonly BatchOp[]): Promise<void> {
+    return this.write(ops);
+  }
+
+  exclusive(take: () => void): void {
+    take();
   }
 
   async flush(): Promise<void> {
@@ -160,19 +160,5 @@ export class WholeEngine implements Engine {
   async close(): Promise<void> {
     await this.#last;
     await this.#memory.close();
-  }
-
-  #apply(ops: readonly BatchOp[]): void {
-    for (const op of ops) {
-      if (compareBytes(op.key, META_KEY_PREFIX) >= 0) continue;
-      const old = this.#memory.get(op.key);
-      const key = keyText(op.key);
-      if (old !== undefined) this.#hash ^= rowHash(key, old);
-      if (op.type === "put") this.#hash ^= rowHash(key, op.value);
-      // One by one: a batch may write a key twice.
-      this.#memory.writeNow([op]);
-    }
-    const own = ops.filter((op) => compareBytes(op.key, META_KEY_PREFIX) >= 0);
-    if (own.length > 0) this.#memory.writeNow(own);
   }
 }

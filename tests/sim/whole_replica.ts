@@ -8,6 +8,7 @@ import type { RecoveredState, ReplicaEffect, ReplicaEvent } from "../../src/repl
 import type { ReplicaCore } from "../../src/replication/replica.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import type { LogRecord, SharedLog } from "../../storage/log.ts";
+import type { DiskStores } from "../../roles/replica/disk_stores.ts";
 import type { ReplicaMachine } from "../../roles/replica/replica_driver.ts";
 import type {
   OpenedReplica,
@@ -18,7 +19,7 @@ import { countReplicaStep } from "./census.ts";
 import type { Env } from "./env.ts";
 import type { WatchedReplica, WatchedServer } from "./watched.ts";
 import type { WholeDisk } from "./whole_disk.ts";
-import type { WholeEngine } from "./whole_engine.ts";
+import type { HashedEngine } from "./hashed_engine.ts";
 
 /** What a replica needs of its server. */
 export interface WholeHome extends WatchedServer {
@@ -74,7 +75,7 @@ export class WholeReplica implements ReplicaMachine, WatchedReplica {
     return this.core.sessionsImage;
   }
   get contentHash(): number {
-    return (this.#store.engine as WholeEngine).contentHash;
+    return (this.#store.engine as HashedEngine).contentHash;
   }
 
   learnerSignature(node: NodeId): number {
@@ -135,9 +136,9 @@ function briefly(event: ReplicaEvent): unknown {
 export class WatchedStores implements ReplicaStores {
   readonly #env: Env;
   readonly #home: WholeHome;
-  readonly #inner: ReplicaStores;
+  readonly #inner: DiskStores;
 
-  constructor(env: Env, home: WholeHome, inner: ReplicaStores) {
+  constructor(env: Env, home: WholeHome, inner: DiskStores) {
     this.#env = env;
     this.#home = home;
     this.#inner = inner;
@@ -156,11 +157,23 @@ export class WatchedStores implements ReplicaStores {
     return opened;
   }
 
-  async moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void> {
-    await this.#inner.moveAside(partition, reason);
+  async moveAside(
+    partition: PartitionId,
+    reason: "err" | "gar",
+    dataDir?: string,
+  ): Promise<void> {
+    await this.#inner.moveAside(partition, reason, dataDir);
     if (this.#home.isDead) return;
     this.#env.coverage.hit(`server.aside.${reason}`);
     this.#env.watch.forgotten(this.#home.id, partition, reason === "err");
+  }
+
+  locate(partition: PartitionId): string {
+    return this.#inner.locate(partition);
+  }
+
+  drop(tag: string): PartitionId[] {
+    return this.#inner.drop(tag);
   }
 
   /** A stored replica was opened, or cannot be used. */

@@ -11,16 +11,19 @@ import type { RecoveredState } from "../../src/replication/io.ts";
 import { Get, MultiGet } from "../../src/schema/client_rpc.ts";
 import { encodeKey } from "../../src/schema/key_format.ts";
 import type { AnyRpc, RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
-import { openDataDir } from "../../storage/data_dir.ts";
+import { DataDirs } from "../../storage/data_dir.ts";
 import { recoverShard } from "../../storage/recover_shard.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
+import { WriteBehindEngine } from "../../storage/write_behind.ts";
 import { LeaseGate } from "../../roles/replica/control_link.ts";
+import { DiskSet } from "../../roles/replica/disk_set.ts";
 import { CondemnedError, DiskStores } from "../../roles/replica/disk_stores.ts";
 import type { OpenedReplica } from "../../roles/replica/replica_store.ts";
 import { ServerDriver } from "../../roles/replica/server_driver.ts";
 import { ShardHost } from "../../roles/replica/shard_host.ts";
 import { between, heavyTail } from "./chance.ts";
 import { type Env, Violation } from "./env.ts";
+import { HashedEngine } from "./hashed_engine.ts";
 import type { Machine } from "./machine.ts";
 import { keyText } from "./model_engine.ts";
 import { SimRpc } from "./rpc.ts";
@@ -31,6 +34,9 @@ import { WatchedTranslator } from "./watched_translator.ts";
 import { DATA_DIR, ProcessFiles, type WholeDisk } from "./whole_disk.ts";
 import { WholeEngine } from "./whole_engine.ts";
 import { WatchedLog, WatchedStores, type WholeHome, WholeReplica } from "./whole_replica.ts";
+
+/** A disk that is never too full to take another replica. */
+const ROOM = { totalBytes: 1e12, freeBytes: 1e12 };
 
 /** Lines of the log that say nothing bad. */
 const EXPECTED = new Set([
@@ -130,9 +136,10 @@ export class WholeProcess implements SimProcess, WholeHome {
     return new Promise((resolve) => this.#env.scheduler.after(ms, label, this, () => resolve()));
   }
 
-  #openEngine(dir: string): Promise<WholeEngine> {
+  #openEngine(dir: string): Promise<HashedEngine> {
     const { disk } = this.#env.swarm;
-    const engine = new WholeEngine(this.disk.engine(dir), {
+    const files = this.disk.engine(dir);
+    const engine = new WholeEngine(files, {
       wait: (what) => {
         const typical = what === "apply" ? disk.applyTypicalMs : disk.checkpointTypicalMs;
         const max = what === "apply" ? 500 : 5000;
@@ -145,7 +152,16 @@ export class WholeProcess implements SimProcess, WholeHome {
         return fails;
       },
     });
-    return Promise.resolve(engine);
+    const behind = new WriteBehindEngine(engine, {
+      batchBytes: disk.writeBehindBytes,
+      batchMs: disk.writeBehindMs,
+      waitingBytesMax: 2 * disk.writeBehindBytes,
+      later: (run, ms) => {
+        const planned = this.#env.scheduler.after(ms, "write behind", this, run);
+        return () => this.#env.scheduler.cancel(planned);
+      },
+    });
+    return Promise.resolve(new HashedEngine(behind, files.content));
   }
 
   // ---- start ------------------------------------------------------------------------------------------
@@ -153,11 +169,14 @@ export class WholeProcess implements SimProcess, WholeHome {
   async #boot(): Promise<void> {
     const { swarm } = this.#env;
     const seconds = Math.floor(this.now().wall / 1000);
-    this.#incarnation = (await openDataDir(this.#files, DATA_DIR, seconds)).incarnation;
+    const dirs = [{ tag: "d1", path: DATA_DIR }];
+    const opening = { logDir: "", nowSeconds: seconds };
+    const { plan: storage } = await DataDirs.open(this.#files, dirs, opening);
+    this.#incarnation = storage.incarnation;
     const { sharedSegmentBytes, privateSegmentBytes } = swarm.disk;
     const stores = new DiskStores({
       files: this.#files,
-      dataDir: DATA_DIR,
+      disks: new DiskSet({ files: this.#files, dirs, reserveBytes: 0, space: () => ROOM }),
       generations: new GenerationSource(this.#incarnation),
       openEngine: (dir) => this.#openEngine(dir),
       privateSegmentBytes,
@@ -166,8 +185,7 @@ export class WholeProcess implements SimProcess, WholeHome {
     const watched = new WatchedStores(this.#env, this, stores);
     const shard = await recoverShard({
       files: this.#files,
-      dataDir: DATA_DIR,
-      logDir: DATA_DIR,
+      storage,
       shard: 0,
       shardCount: 1,
       incarnation: this.#incarnation,
@@ -177,8 +195,8 @@ export class WholeProcess implements SimProcess, WholeHome {
     });
     if (shard.damage.length > 0) this.#env.coverage.hit("recovery.damage");
     const opened: OpenedReplica[] = [];
-    for (const { partition, reason } of shard.condemned) {
-      await this.#condemned(watched, partition, reason);
+    for (const { partition, dataDir, reason } of shard.condemned) {
+      await this.#condemned(watched, partition, reason, dataDir);
     }
     for (const { dir, privateLog, recovery } of shard.replicas) {
       const { partition } = dir.manifest;
@@ -195,10 +213,15 @@ export class WholeProcess implements SimProcess, WholeHome {
     this.#assemble(watched, new WatchedLog(this.#env, this, shard.sharedLog), opened);
   }
 
-  async #condemned(stores: WatchedStores, partition: PartitionId, reason: string): Promise<void> {
+  async #condemned(
+    stores: WatchedStores,
+    partition: PartitionId,
+    reason: string,
+    dataDir?: string,
+  ): Promise<void> {
     this.#env.coverage.hit("server.condemned");
     stores.found(partition, NOTHING, reason);
-    await stores.moveAside(partition, "err");
+    await stores.moveAside(partition, "err", dataDir);
   }
 
   #assemble(stores: WatchedStores, sharedLog: WatchedLog, opened: OpenedReplica[]): void {
@@ -241,7 +264,9 @@ export class WholeProcess implements SimProcess, WholeHome {
       shardPorts: [Number(node.slice(node.lastIndexOf(":") + 1))],
       httpPort: 0,
       labels: new Map(),
-      command: (_shard, command) => host.command(command),
+      command: (_shard, command) => {
+        if (command.kind !== "access") host.command(command);
+      },
     });
     this.#host = host;
     this.#control = control;
