@@ -1,89 +1,35 @@
 // The bench role: loads records if the workload needs them, runs the workload, prints what it measured.
 // docs/benchmark.md says how to repeat published numbers.
 
-import {
-  type AnySetting,
-  bool,
-  choice,
-  duration,
-  hostPorts,
-  int,
-  keyOf,
-  text,
-  type Values,
-} from "../../src/config/field.ts";
-import { readFlags } from "../../src/config/flags.ts";
-import { suggestion } from "../../src/config/suggest.ts";
-import { readClientSecurity, SECURITY_FLAGS } from "../client_security.ts";
 import { type Cluster, Err, openCluster, StoreError } from "../../src/client/mod.ts";
-import { DISTRIBUTIONS } from "./distribution.ts";
+import { readClientSecurity } from "../client_security.ts";
+import { openPeer, type Peer } from "./against.ts";
+import { benchHelp, type BenchOptions, readBenchFlags } from "./flags.ts";
 import { PegasusTarget } from "./pegasus_target.ts";
-import { describeMachine, renderComparison, renderReport, type Report } from "./report.ts";
-import { load, type Progress, Runner, type RunResult } from "./runner.ts";
-import { type Target, type Workload, WORKLOADS } from "./workload.ts";
-
-const FLAGS = {
-  ...SECURITY_FLAGS,
-  meta: hostPorts({ default: ["127.0.0.1:34601"], doc: "Meta servers" }),
-  workload: text({ default: "mixed", doc: `One of ${Object.keys(WORKLOADS).join(", ")}` }),
-  table: text({ default: "temp", doc: "Table to use; created if it does not exist" }),
-  partitions: int({ default: 8, min: 1, max: 1024, doc: "Partitions of a table that is created" }),
-  records: int({ default: 100_000, min: 1, max: 1e9, doc: "Records of the data set" }),
-  operations: int({ default: 100_000, min: 1, max: 1e9, doc: "Operations to measure" }),
-  concurrency: int({ default: 32, min: 1, max: 100_000, doc: "Operations outstanding" }),
-  valueSize: int({ default: 100, min: 1, max: 900_000, doc: "Bytes of a value" }),
-  distribution: choice(["workload", ...DISTRIBUTIONS], {
-    default: "workload",
-    doc: "Which records are touched; workload = as the workload says",
-  }),
-  rate: int({ default: 0, min: 0, max: 1e7, doc: "Operations per second to start; 0 = no pause" }),
-  warmUp: int({ default: 0, min: 0, max: 1e9, doc: "Operations before measuring" }),
-  durationMs: duration({
-    default: "0ms",
-    min: "0ms",
-    max: "24h",
-    doc: "End after this; 0ms = never",
-  }),
-  seed: text({ default: "1", doc: "Seed of all chance" }),
-  skipLoad: bool({ default: false, doc: "The records are there already" }),
-  json: bool({ default: false, doc: "Print the result as one JSON object" }),
-  out: text({ default: "", doc: "Also write the result as JSON to this file" }),
-  compare: text({ default: "", doc: "Two result files A,B: print B beside A and end" }),
-} as const satisfies Record<string, AnySetting>;
-
-type Options = Values<typeof FLAGS>;
+import {
+  describeMachine,
+  ratiosOf,
+  renderAgainst,
+  renderComparison,
+  renderReport,
+  type Report,
+} from "./report.ts";
+import type { RowLayout } from "./row_layout.ts";
+import { load, type Progress, Runner } from "./runner.ts";
+import type { Target, Workload } from "./workload.ts";
 
 /** Runs the role. @returns 0 measured, 1 failed or operations failed, 2 wrong usage */
-export async function runBench(args: string[]): Promise<number> {
-  const byKey = new Map(Object.entries(FLAGS).map(([name, f]) => [keyOf(name, f), f] as const));
-  const flags = readFlags(byKey, args);
-  if (flags.help) {
-    console.log(helpText());
+export async function runBench(args: readonly string[]): Promise<number> {
+  const request = readBenchFlags(args);
+  if (request.kind === "help") {
+    console.log(benchHelp());
     return 0;
   }
-  const problems = [...flags.problems, ...flags.words.map((word) => `Unexpected word "${word}"`)];
-  const options = Object.fromEntries(
-    Object.entries<AnySetting>(FLAGS).map(([name, field]) => {
-      const key = keyOf(name, field);
-      const given = flags.given.get(key);
-      if (given === undefined) return [name, field.default];
-      const parsed = field.parse(given);
-      if (!parsed.ok) problems.push(`Flag "--${key}": expected ${parsed.expected}, got "${given}"`);
-      return [name, parsed.ok ? parsed.value : field.default];
-    }),
-  ) as Options;
-  const workload = Object.hasOwn(WORKLOADS, options.workload)
-    ? WORKLOADS[options.workload]
-    : undefined;
-  if (workload === undefined) {
-    const names = Object.keys(WORKLOADS);
-    const hint = suggestion(options.workload, names) || `: expected one of ${names.join(", ")}`;
-    problems.push(`Unknown workload "${options.workload}"${hint}`);
-  }
-  if (problems.length > 0 || workload === undefined) {
-    for (const problem of problems) console.error(problem);
+  if (request.kind === "invalid") {
+    for (const problem of request.problems) console.error(problem);
     return 2;
   }
+  const { options, workload } = request;
   try {
     if (options.compare !== "") return compare(options.compare);
     return await measure(options, workload);
@@ -91,27 +37,6 @@ export async function runBench(args: string[]): Promise<number> {
     console.error(cause instanceof Error ? cause.message : String(cause));
     return 1;
   }
-}
-
-function helpText(): string {
-  const flags = Object.entries<AnySetting>(FLAGS).map(([name, field]) => {
-    const shown = field.format(field.default);
-    return `  --${keyOf(name, field).padEnd(14)} ${field.doc}${shown === "" ? "" : ` [${shown}]`}`;
-  });
-  const workloads = Object.entries(WORKLOADS).map(([name, { brief }]) =>
-    `  ${name.padEnd(10)} ${brief}`
-  );
-  return [
-    "Measures throughput and latency of a cluster.",
-    "",
-    "Usage: pegasus bench [flags]",
-    "",
-    "Flags:",
-    ...flags,
-    "",
-    "Workloads:",
-    ...workloads,
-  ].join("\n");
 }
 
 function compare(files: string): number {
@@ -126,52 +51,106 @@ function compare(files: string): number {
   return 0;
 }
 
-async function measure(options: Options, workload: Workload): Promise<number> {
-  const target = await openTarget(options, workload);
-  const show = progressLine(!options.json);
+type Show = (phase: string) => Progress;
+
+async function measure(options: BenchOptions, workload: Workload): Promise<number> {
+  const layout = { rowsPerHashKey: workload.rowsPerHashKey, valueBytes: options.valueSize };
+  // First what may not be installed: nothing is loaded in vain.
+  const peer = options.against === "none" ? undefined : await openPeer(options, workload, layout);
+  let target: Target | undefined;
   try {
-    if (workload.load && !options.skipLoad) {
-      await load(target, options.records, workload.rowsPerHashKey, show("load"));
-    }
-    const runner = new Runner(target, {
-      workload,
-      distribution: options.distribution === "workload"
-        ? workload.distribution
-        : options.distribution,
-      records: options.records,
-      operations: options.operations,
-      concurrency: options.concurrency,
-      rate: options.rate,
-      warmUp: options.warmUp,
-      durationMs: options.durationMs,
-      seed: options.seed,
-    });
-    const onInterrupt = () => runner.stop();
-    Deno.addSignalListener("SIGINT", onInterrupt);
-    const result = await runner.run(show("run"));
-    Deno.removeSignalListener("SIGINT", onInterrupt);
-    print(options, target, result);
-    return result.errors === 0 ? 0 : 1;
+    target = await openTarget(options, layout);
+    return await measureBoth(options, workload, target, peer);
   } finally {
-    await target.close();
+    await target?.close();
+    await peer?.close();
   }
 }
 
-function print(options: Options, target: Target, result: RunResult): void {
-  const report: Report = {
-    target: target.name,
+async function measureBoth(
+  options: BenchOptions,
+  workload: Workload,
+  target: Target,
+  peer: Peer | undefined,
+): Promise<number> {
+  const show = progressLine(!options.json);
+  const ours = new Runner(target, runOptions(options, workload));
+  const theirs = peer === undefined
+    ? undefined
+    : new Runner(peer.target, runOptions(options, workload));
+  let stopped = false;
+  const onInterrupt = () => {
+    stopped = true;
+    ours.stop();
+    theirs?.stop();
+  };
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  try {
+    await prepare(options, workload, ours, target, show);
+    if (peer !== undefined) await prepare(options, workload, theirs!, peer.target, show);
+    const rounds = theirs === undefined ? 1 : options.rounds;
+    const slice = Math.ceil(options.operations / rounds);
+    for (let round = 0; round < rounds && !stopped; round++) {
+      const turn = rounds === 1 ? "" : ` ${round + 1}/${rounds}`;
+      await ours.run(slice, show(`${target.name}${turn}`));
+      await theirs?.run(slice, show(`${peer!.target.name}${turn}`));
+    }
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+  }
+  const report = reportOf(options, target.name, ours);
+  const against = peer === undefined ? undefined : reportOf(options, peer.description, theirs!);
+  print(options, report, against);
+  return report.errors + (against?.errors ?? 0) === 0 ? 0 : 1;
+}
+
+function runOptions(options: BenchOptions, workload: Workload) {
+  const { distribution } = options;
+  return {
+    ...options,
+    workload,
+    distribution: distribution === "workload" ? workload.distribution : distribution,
+  };
+}
+
+async function prepare(
+  options: BenchOptions,
+  workload: Workload,
+  runner: Runner,
+  target: Target,
+  show: Show,
+): Promise<void> {
+  // A peer that was started for this run is empty, whatever the flag says.
+  const isEmpty = target.name !== "pegasus" && options.againstAddress === "";
+  if (workload.load && (isEmpty || !options.skipLoad)) {
+    await load(target, options.records, workload.rowsPerHashKey, show(`load ${target.name}`));
+  }
+  if (options.warmUp > 0) await runner.warmUp(options.warmUp);
+}
+
+function reportOf(options: BenchOptions, target: string, runner: Runner): Report {
+  return {
+    target,
     workload: options.workload,
     at: new Date().toISOString(),
-    ...result,
+    ...runner.result(),
     settings: options,
     machine: describeMachine(),
   };
-  const json = JSON.stringify(report);
-  if (options.out !== "") Deno.writeTextFileSync(options.out, `${json}\n`);
-  console.log(options.json ? json : renderReport(report));
 }
 
-async function openTarget(options: Options, workload: Workload): Promise<Target> {
+function print(options: BenchOptions, report: Report, against: Report | undefined): void {
+  const whole = against === undefined
+    ? report
+    : { ...report, against, ratio: ratiosOf(report, against) };
+  const json = JSON.stringify(whole);
+  if (options.out !== "") Deno.writeTextFileSync(options.out, `${json}\n`);
+  if (options.json) console.log(json);
+  else if (against === undefined) console.log(renderReport(report));
+  else console.log(renderAgainst(report, against));
+}
+
+async function openTarget(options: BenchOptions, layout: RowLayout): Promise<Target> {
   const security = await readClientSecurity(options);
   const cluster = await openCluster({
     meta: [...options.meta],
@@ -185,11 +164,10 @@ async function openTarget(options: Options, workload: Workload): Promise<Target>
     await cluster.close();
     throw cause;
   }
-  const layout = { rowsPerHashKey: workload.rowsPerHashKey, valueBytes: options.valueSize };
   return new PegasusTarget(cluster.table(options.table), layout, () => cluster.close());
 }
 
-async function ensureTable(cluster: Cluster, options: Options): Promise<void> {
+async function ensureTable(cluster: Cluster, options: BenchOptions): Promise<void> {
   const { tables } = await cluster.admin.listTables("available");
   if (tables.some(({ name }) => name === options.table)) return;
   const alive = (await cluster.admin.listNodes()).filter((node) => node.alive).length;
@@ -203,7 +181,7 @@ async function ensureTable(cluster: Cluster, options: Options): Promise<void> {
 }
 
 /** One line on a terminal's stderr that is written over; nothing elsewhere. */
-function progressLine(wanted: boolean): (phase: string) => Progress {
+function progressLine(wanted: boolean): Show {
   const encoder = new TextEncoder();
   if (!wanted || !Deno.stderr.isTerminal()) return () => () => {};
   return (phase) => (done, total, seconds) => {

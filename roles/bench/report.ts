@@ -2,6 +2,9 @@
 
 import type { Latency, RunResult } from "./runner.ts";
 
+/** Ours divided by the peer's: throughput (more is better), latencies (less is better). */
+export type Ratios = Readonly<Record<"throughput" | "p50" | "p90" | "p99" | "p999", number>>;
+
 /** A result with everything needed to repeat it. */
 export interface Report extends RunResult {
   readonly target: string;
@@ -41,7 +44,8 @@ export function renderReport(report: Report): string {
     (report.rowsPerSecond > report.throughput * 1.01
       ? ` (${format(report.rowsPerSecond)} rows/s)`
       : "") +
-    `, ${report.operations} in ${report.seconds.toFixed(2)} s, ${report.errors} errors`,
+    `, ${report.operations} in ${report.seconds.toFixed(2)} s, ${report.errors} errors` +
+    (report.misses > 0 ? `, ${report.misses} reads found nothing` : ""),
     "latency in microseconds:",
     ...columns(rows),
     ...report.errorSamples.map((sample) => `error: ${sample}`),
@@ -64,6 +68,45 @@ export function renderComparison(before: Report, after: Report): string {
     ...keys.map((key) => row(`${key} us`, before.latency[key], after.latency[key])),
     row("errors", before.errors, after.errors),
   ]).join("\n");
+}
+
+/** Ratios of one run on two stores. */
+export function ratiosOf(ours: Report, theirs: Report): Ratios {
+  const ratio = (a: number, b: number) => b === 0 ? 0 : Math.round((a / b) * 1000) / 1000;
+  const of = (key: "p50" | "p90" | "p99" | "p999") => ratio(ours.latency[key], theirs.latency[key]);
+  return {
+    throughput: ratio(ours.throughput, theirs.throughput),
+    p50: of("p50"),
+    p90: of("p90"),
+    p99: of("p99"),
+    p999: of("p999"),
+  };
+}
+
+/** One run on two stores: both, and how many times the peer's this store's numbers are. */
+export function renderAgainst(ours: Report, theirs: Report): string {
+  const ratios = ratiosOf(ours, theirs);
+  const row = (name: string, a: number, b: number, ratio: number | undefined) => [
+    name,
+    format(a),
+    format(b),
+    ratio === undefined ? "" : `${ratio.toFixed(2)}x`,
+  ];
+  const latencies = (["p50", "p90", "p99", "p999"] as const).map((key) =>
+    row(`${key} us`, ours.latency[key], theirs.latency[key], ratios[key])
+  );
+  return [
+    `Workload ${ours.workload}, in turns; the peer: ${theirs.target}`,
+    ...columns([
+      ["", ours.target, "peer", "ratio"],
+      row("operations/s", ours.throughput, theirs.throughput, ratios.throughput),
+      ...latencies,
+      row("client cpu us/op", ours.clientCpu, theirs.clientCpu, undefined),
+      row("reads without a row", ours.misses, theirs.misses, undefined),
+      row("errors", ours.errors, theirs.errors, undefined),
+    ]),
+    ...[...ours.errorSamples, ...theirs.errorSamples].map((sample) => `error: ${sample}`),
+  ].join("\n");
 }
 
 function latencyRow(name: string, own: Latency): string[] {

@@ -1,7 +1,8 @@
 // Runs a workload: a number of loops, each with one operation outstanding (closed), or operations started at a fixed
 // rate whatever the answers do (open). In the open loop latency counts from the intended start, so a stall is not
-// hidden by the operations it kept from starting.
+// hidden by the operations it kept from starting. A run may come in slices, so that two stores take turns.
 
+import nodeProcess from "node:process";
 import { Prng } from "../../src/base/prng.ts";
 import { type DistributionName, makeDistribution } from "./distribution.ts";
 import { LatencyHistogram } from "./latency_histogram.ts";
@@ -12,14 +13,11 @@ export interface RunOptions {
   readonly workload: Workload;
   readonly distribution: DistributionName;
   readonly records: number;
-  readonly operations: number;
   /** Operations outstanding at a time, at most. */
   readonly concurrency: number;
   /** Operations per second to start; 0 = as many as the answers allow. */
   readonly rate: number;
-  /** Operations before the measurement begins. */
-  readonly warmUp: number;
-  /** Stop after so long, ms; 0 = no limit. */
+  /** Stop a slice after so long, ms; 0 = no limit. */
   readonly durationMs: number;
   readonly seed: string;
 }
@@ -40,17 +38,26 @@ export interface RunResult {
   readonly operations: number;
   readonly errors: number;
   readonly errorSamples: string[];
+  /** Single-row reads that found nothing. */
+  readonly misses: number;
   readonly seconds: number;
   /** Operations per second. */
   readonly throughput: number;
   /** Rows read or written per second; equals throughput for single-row operations. */
   readonly rowsPerSecond: number;
+  /** Processor time of this process per operation, microseconds. */
+  readonly clientCpu: number;
   readonly latency: Latency;
   readonly byOperation: Readonly<Record<string, Latency>>;
 }
 
 /** Progress while it runs: operations done, of how many, seconds since the start. */
 export type Progress = (done: number, total: number, seconds: number) => void;
+
+/** Operations that tell how many rows they had. */
+const ROWS: ReadonlySet<OperationName> = new Set(["scan", "multiSet", "multiGet"]);
+const PROGRESS_MS = 500;
+const ERROR_SAMPLES_MAX = 5;
 
 /** One run of a workload against a target. */
 export class Runner {
@@ -61,14 +68,18 @@ export class Runner {
   readonly #prng: Prng;
   readonly #pickRecord: () => number;
   readonly #mix: { readonly name: OperationName; readonly upTo: number }[] = [];
+  readonly #errorSamples = new Set<string>();
   #records: number;
+  /** Of the running slice. */
   #started = 0;
   #done = 0;
-  #rows = 0;
-  #errors = 0;
   #stopped = false;
-  readonly #errorSamples = new Set<string>();
-  #measureFrom = 0;
+  // Sums over all measured slices.
+  #rows = 0;
+  #misses = 0;
+  #errors = 0;
+  #seconds = 0;
+  #cpuMicros = 0;
 
   constructor(target: Target, options: RunOptions) {
     this.#target = target;
@@ -94,36 +105,63 @@ export class Runner {
     this.#stopped = true;
   }
 
-  async run(progress: Progress): Promise<RunResult> {
+  /** Operations that are not counted, so that what follows finds everything warm. */
+  async warmUp(operations: number): Promise<void> {
+    await this.#slice(operations, () => {});
+    this.#all.reset();
+    this.#byOperation.clear();
+    this.#rows = this.#misses = 0;
+  }
+
+  /** Measures. May be called again: results add up. */
+  async run(operations: number, progress: Progress): Promise<void> {
+    const before = nodeProcess.cpuUsage();
+    const begin = performance.now();
+    await this.#slice(operations, progress);
+    this.#seconds += (performance.now() - begin) / 1000;
+    const { user, system } = nodeProcess.cpuUsage(before);
+    this.#cpuMicros += user + system;
+  }
+
+  async #slice(operations: number, progress: Progress): Promise<void> {
     const { concurrency, rate, durationMs } = this.#options;
     const begin = performance.now();
-    this.#measureFrom = begin;
+    this.#started = this.#done = 0;
     const timer = setInterval(
-      () => progress(this.#done, this.#options.operations, (performance.now() - begin) / 1000),
-      500,
+      () => progress(this.#done, operations, (performance.now() - begin) / 1000),
+      PROGRESS_MS,
     );
-    const limit = durationMs > 0 ? setTimeout(() => this.stop(), durationMs) : undefined;
+    let isLate = false;
+    const limit = durationMs > 0 ? setTimeout(() => isLate = true, durationMs) : undefined;
+    const goesOn = () => this.#started < operations && !this.#stopped && !isLate;
     try {
-      if (rate > 0) await this.#openLoop(begin);
-      else await Promise.all(Array.from({ length: concurrency }, () => this.#closedLoop()));
+      if (rate > 0) await this.#openLoop(begin, goesOn);
+      else await Promise.all(Array.from({ length: concurrency }, () => this.#closedLoop(goesOn)));
     } finally {
       clearInterval(timer);
       clearTimeout(limit);
     }
-    return this.#result(performance.now());
+    progress(this.#done, this.#done, (performance.now() - begin) / 1000);
   }
 
-  async #closedLoop(): Promise<void> {
-    while (this.#started < this.#options.operations && !this.#stopped) {
+  async #closedLoop(goesOn: () => boolean): Promise<void> {
+    while (goesOn()) {
       this.#started++;
-      await this.#one(performance.now());
+      const name = this.#pickOperation();
+      const startedAt = performance.now();
+      // Written out, not a call of #one: an async function less per operation.
+      try {
+        this.#count(name, await this.#perform(name), startedAt);
+      } catch (cause) {
+        this.#fail(cause);
+      }
     }
   }
 
-  async #openLoop(begin: number): Promise<void> {
-    const { operations, rate, concurrency } = this.#options;
+  async #openLoop(begin: number, goesOn: () => boolean): Promise<void> {
+    const { rate, concurrency } = this.#options;
     const outstanding = new Set<Promise<void>>();
-    while (this.#started < operations && !this.#stopped) {
+    while (goesOn()) {
       const intended = begin + (this.#started * 1000) / rate;
       const wait = intended - performance.now();
       if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
@@ -138,26 +176,27 @@ export class Runner {
   async #one(startedAt: number): Promise<void> {
     const name = this.#pickOperation();
     try {
-      const rows = await this.#perform(name);
-      this.#rows += rows;
-      const now = performance.now();
-      const us = Math.max(1, Math.round((now - startedAt) * 1000));
-      let own = this.#byOperation.get(name);
-      if (own === undefined) this.#byOperation.set(name, own = new LatencyHistogram());
-      own.record(us);
-      this.#all.record(us);
+      this.#count(name, await this.#perform(name), startedAt);
     } catch (cause) {
-      this.#errors++;
-      if (this.#errorSamples.size < 5) this.#errorSamples.add(String(cause));
+      this.#fail(cause);
     }
-    if (++this.#done === this.#options.warmUp) this.#beginMeasuring();
   }
 
-  #beginMeasuring(): void {
-    this.#measureFrom = performance.now();
-    this.#all.reset();
-    this.#byOperation.clear();
-    this.#rows = 0;
+  #count(name: OperationName, result: unknown, startedAt: number): void {
+    const us = Math.max(1, Math.round((performance.now() - startedAt) * 1000));
+    this.#rows += ROWS.has(name) ? result as number : 1;
+    if (name === "get" && (result === undefined || result === null)) this.#misses++;
+    let own = this.#byOperation.get(name);
+    if (own === undefined) this.#byOperation.set(name, own = new LatencyHistogram());
+    own.record(us);
+    this.#all.record(us);
+    this.#done++;
+  }
+
+  #fail(cause: unknown): void {
+    this.#done++;
+    this.#errors++;
+    if (this.#errorSamples.size < ERROR_SAMPLES_MAX) this.#errorSamples.add(String(cause));
   }
 
   #pickOperation(): OperationName {
@@ -166,25 +205,24 @@ export class Runner {
     return (this.#mix.find(({ upTo }) => draw < upTo) ?? this.#mix.at(-1)!).name;
   }
 
-  async #perform(name: OperationName): Promise<number> {
-    if (name === "insert") {
-      await this.#target.set(this.#records++);
-      return 1;
-    }
-    const result = await this.#target[name](this.#pickRecord());
-    return name === "scan" || name === "multiSet" || name === "multiGet" ? result as number : 1;
+  #perform(name: OperationName): Promise<unknown> {
+    if (name === "insert") return this.#target.set(this.#records++);
+    return this.#target[name](this.#pickRecord());
   }
 
-  #result(end: number): RunResult {
-    const seconds = (end - this.#measureFrom) / 1000;
+  /** Everything measured so far. */
+  result(): RunResult {
     const measured = this.#all.count;
+    const seconds = Math.max(this.#seconds, 1e-9);
     return {
       operations: measured,
       errors: this.#errors,
       errorSamples: [...this.#errorSamples],
+      misses: this.#misses,
       seconds,
       throughput: measured / seconds,
       rowsPerSecond: this.#rows / seconds,
+      clientCpu: measured === 0 ? 0 : this.#cpuMicros / measured,
       latency: summarize(this.#all),
       byOperation: Object.fromEntries(
         [...this.#byOperation].map(([name, own]) => [name, summarize(own)]),
@@ -218,10 +256,8 @@ export async function load(
   const begin = performance.now();
   let next = 0;
   let done = 0;
-  const timer = setInterval(
-    () => progress(done, records, (performance.now() - begin) / 1000),
-    500,
-  );
+  const seconds = () => (performance.now() - begin) / 1000;
+  const timer = setInterval(() => progress(done, records, seconds()), PROGRESS_MS);
   const loop = async () => {
     while (next < records) {
       const record = next;
@@ -236,4 +272,5 @@ export async function load(
   } finally {
     clearInterval(timer);
   }
+  progress(records, records, seconds());
 }

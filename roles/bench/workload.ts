@@ -58,6 +58,13 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   scan: one("read all rows of random hash keys", "scan", 100),
   multi_set: one("set 100 rows of one hash key at once", "multiSet", 100, false),
   multi_get: one("read 100 rows of one hash key at once", "multiGet", 100),
+  multi: {
+    brief: "half multi_get, half multi_set, of 100 rows",
+    mix: { multiGet: 0.5, multiSet: 0.5 },
+    distribution: "uniform",
+    rowsPerHashKey: 100,
+    load: true,
+  },
   incr: one("increment random counters", "incr", 1, false),
   del: one("delete random records", "del"),
   a: {
@@ -103,6 +110,18 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
     load: true,
   },
 };
+
+/** The name a user meant: YCSB's letters also in capitals or as "ycsb-a". */
+export function workloadNameOf(word: string): string {
+  return word.toLowerCase().replace(/^ycsb[-_]?/, "");
+}
+
+/** Whether a workload changes anything. */
+export function isWriting({ mix }: Workload): boolean {
+  return Object.keys(mix).some((name) => !READS.has(name));
+}
+
+const READS: ReadonlySet<string> = new Set<OperationName>(["get", "scan", "multiGet"]);
 
 /** What is measured: a store that can do the operations on numbered records. */
 export interface Target {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Prng } from "../../../src/base/prng.ts";
 import { makeDistribution } from "../../../roles/bench/distribution.ts";
-import { Runner } from "../../../roles/bench/runner.ts";
+import { Runner, type RunResult } from "../../../roles/bench/runner.ts";
 import { type Target, WORKLOADS } from "../../../roles/bench/workload.ts";
 
 function counts(name: "uniform" | "zipfian" | "latest", records: number, draws: number): number[] {
@@ -62,50 +62,73 @@ class CountingTarget implements Target {
 function runner(
   target: Target,
   workload: string,
-  change: Partial<{ rate: number; warmUp: number }> = {},
+  change: Partial<{ rate: number }> = {},
 ) {
   return new Runner(target, {
     workload: WORKLOADS[workload]!,
     distribution: "uniform",
     records: 100,
-    operations: 1000,
     concurrency: 8,
     rate: 0,
-    warmUp: 0,
     durationMs: 0,
     seed: "1",
     ...change,
   });
 }
 
+async function measured(runner: Runner): Promise<RunResult> {
+  await runner.run(1000, () => {});
+  return runner.result();
+}
+
+Deno.test("Runner adds up slices", async () => {
+  const slices = runner(new CountingTarget(), "multi_set");
+  await slices.run(300, () => {});
+  const first = slices.result();
+  await slices.run(700, () => {});
+  const { operations, seconds, byOperation } = slices.result();
+  assert.equal(first.operations, 300);
+  assert.equal(operations, 1000);
+  assert.equal(byOperation["multiSet"]?.count, 1000);
+  assert.ok(seconds > first.seconds);
+});
+
+Deno.test("Runner counts reads that find nothing", async () => {
+  const target = new CountingTarget();
+  let reads = 0;
+  target.get = () => Promise.resolve(++reads % 4 === 0 ? undefined as unknown as number : 1);
+  assert.equal((await measured(runner(target, "get"))).misses, 250);
+});
+
 Deno.test("Runner keeps the mix and the number of operations outstanding", async () => {
   const target = new CountingTarget();
-  const result = await runner(target, "b").run(() => {});
+  const result = await measured(runner(target, "b"));
   assert.equal(result.operations, 1000);
   assert.equal(target.outstandingMax, 8);
   assert(target.calls["get"]! > 900 && target.calls["set"]! > 20, JSON.stringify(target.calls));
 });
 
 Deno.test("Runner counts rows of operations on many", async () => {
-  const result = await runner(new CountingTarget(), "multi_set").run(() => {});
+  const result = await measured(runner(new CountingTarget(), "multi_set"));
   assert.equal(Math.round(result.rowsPerSecond / result.throughput), 100);
 });
 
 Deno.test("Runner leaves the warm-up out", async () => {
-  const result = await runner(new CountingTarget(), "get", { warmUp: 400 }).run(() => {});
-  assert.equal(result.operations, 600);
+  const warm = runner(new CountingTarget(), "get");
+  await warm.warmUp(400);
+  assert.equal((await measured(warm)).operations, 1000);
 });
 
 Deno.test("Runner counts failures apart and shows a sample", async () => {
   const target = new CountingTarget();
   target.fail = true;
-  const result = await runner(target, "get").run(() => {});
+  const result = await measured(runner(target, "get"));
   assert.equal(result.errors, 1000);
   assert.equal(result.operations, 0);
   assert.deepEqual(result.errorSamples, ["Error: refused"]);
 });
 
 Deno.test("Runner starts operations at the given rate in an open loop", async () => {
-  const result = await runner(new CountingTarget(), "get", { rate: 1_000_000 }).run(() => {});
+  const result = await measured(runner(new CountingTarget(), "get", { rate: 1_000_000 }));
   assert.equal(result.operations, 1000);
 });

@@ -1,0 +1,60 @@
+// The peer of a comparison: another store on this machine that runs the same workload in turns. Its processes end
+// with the comparison.
+
+import type { BenchOptions } from "./flags.ts";
+import { startEtcd } from "./peers/etcd_servers.ts";
+import { EtcdTarget } from "./peers/etcd_target.ts";
+import type { PeerProcesses } from "./peers/processes.ts";
+import { type PeerSetup, startRedis } from "./peers/redis_servers.ts";
+import { RedisTarget } from "./peers/redis_target.ts";
+import type { RowLayout } from "./row_layout.ts";
+import { isWriting, type Target, type Workload } from "./workload.ts";
+
+/** A peer that is ready. */
+export interface Peer {
+  readonly target: Target;
+  /** What runs, for people and results. */
+  readonly description: string;
+  close(): Promise<void>;
+}
+
+/** Starts the store asked for, or connects to it. @throws {Error} If it is not installed or does not answer. */
+export async function openPeer(
+  options: BenchOptions,
+  workload: Workload,
+  layout: RowLayout,
+): Promise<Peer> {
+  const { against, againstAddress } = options;
+  const setup = setupOf(options, workload);
+  const servers = againstAddress === ""
+    ? await (against === "redis" ? startRedis(setup) : startEtcd(setup))
+    : running(against, againstAddress);
+  try {
+    const target = against === "redis"
+      ? await RedisTarget.open(servers.addresses[0]!, setup === "replicated" ? 2 : 0, layout)
+      : new EtcdTarget(servers.addresses, layout);
+    const close = async () => {
+      await target.close();
+      await servers.stop();
+    };
+    return { target, description: servers.description, close };
+  } catch (error) {
+    await servers.stop();
+    throw error;
+  }
+}
+
+function setupOf({ against, againstSetup }: BenchOptions, workload: Workload): PeerSetup {
+  if (againstSetup !== "auto") return againstSetup;
+  // A single Redis in memory is the fastest reader there is; a write has to be as safe as ours. etcd reads from
+  // its quorum, so its group is the fair one for both.
+  return against === "redis" && !isWriting(workload) ? "single" : "replicated";
+}
+
+function running(store: string, addresses: string): PeerProcesses {
+  return {
+    addresses: addresses.split(",").map((address) => address.trim()),
+    description: `${store} at ${addresses}`,
+    stop: () => Promise.resolve(),
+  };
+}
