@@ -20,6 +20,8 @@ export interface LocalClusterOptions {
   readonly flags?: { readonly meta?: readonly string[]; readonly replica?: readonly string[] };
   /** Further flags of one server. @default none */
   readonly flagsOf?: (name: string) => readonly string[];
+  /** Further data directories of a server, of a replica server only. @default none */
+  readonly moreDirs?: (name: string) => readonly string[];
 }
 
 /** See the file comment. */
@@ -27,6 +29,7 @@ export class LocalCluster {
   readonly dir: string;
   readonly cluster: string;
   readonly #flagsOf: (name: string) => readonly string[];
+  readonly #moreDirs: (name: string) => readonly string[];
   readonly #flags: { readonly meta: readonly string[]; readonly replica: readonly string[] };
 
   /** @param options Where and how. The state file has to exist, or `plan` has to be called first. */
@@ -34,6 +37,7 @@ export class LocalCluster {
     this.dir = options.dir;
     this.cluster = options.cluster;
     this.#flagsOf = options.flagsOf ?? (() => []);
+    this.#moreDirs = options.moreDirs ?? (() => []);
     this.#flags = { meta: options.flags?.meta ?? [], replica: options.flags?.replica ?? [] };
   }
 
@@ -109,7 +113,7 @@ export class LocalCluster {
     const flags = [
       `--cluster=${this.cluster}`,
       `--listen=${entry.address}`,
-      `--data-dir=${paths.dataDir}`,
+      `--data-dir=${[paths.dataDir, ...this.#moreDirs(name)].join(",")}`,
       ...(entry.http === undefined ? [] : [`--http=${entry.http}`]),
       ...(entry.role === "replica" ? [`--meta=${this.metas.join(",")}`] : this.#storeFlags()),
       ...this.#flags[entry.role],

@@ -55,7 +55,8 @@ function selfCommand(): { command: string; args: string[] } {
 /**
  * Starts a server and lets it run.
  *
- * @param args Role and flags; one of them must be `--data-dir=` and the server's data directory.
+ * @param args Role and flags; one of them must be `--data-dir=` and the server's data directory, or a list that
+ * begins with it.
  * @returns Its process id, and the length of the output file before it started.
  * @throws {Error} If the process cannot be made.
  */
@@ -94,7 +95,8 @@ export async function launch(
 
 /** Whether `pid` runs and is the server that owns `dataDir`. A process that ended but was not reaped does not. */
 export function isRunning(pid: number, dataDir: string): boolean {
-  return pid > 0 && commandLine(pid).includes(`--data-dir=${dataDir}`);
+  const flag = `--data-dir=${dataDir}`;
+  return pid > 0 && commandLine(pid).some((word) => word === flag || word.startsWith(`${flag},`));
 }
 
 // Deno itself reads /proc only for processes that may do everything, hence the two small programs (2 ms).

@@ -35,6 +35,8 @@ export type ShardCommand =
   }
   /** Whom meta says may come in. */
   | { readonly kind: "access"; readonly access: AccessState }
+  /** A data directory is not used any more. */
+  | { readonly kind: "diskLost"; readonly tag: string }
   /** Asks for a `reports` message with the same number. */
   | { readonly kind: "collect"; readonly request: number };
 
@@ -49,6 +51,8 @@ export type ShardReport =
     readonly config: PartitionConfig;
   }
   | { readonly kind: "requestConfigSync" }
+  /** Something in a data directory failed. */
+  | { readonly kind: "diskSuspect"; readonly tag: string }
   /** A proposal of meta came in on this shard's port. */
   | { readonly kind: "proposal"; readonly proposal: ConfigProposalMessage }
   | {

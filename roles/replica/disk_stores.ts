@@ -2,6 +2,7 @@
 // engine certainly holds: replay begins at the durable decree, whatever the applied row says (R15.2), and a
 // replica whose engine knows of mutations that the logs do not hold is not used at all.
 
+import { FilesError } from "../../src/base/files.ts";
 import type { Decree, PartitionId } from "../../src/base/ids.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
@@ -10,6 +11,7 @@ import type { Engine } from "../../storage/engine.ts";
 import type { PrivateLog } from "../../storage/log.ts";
 import { openPrivateLog } from "../../storage/private_log.ts";
 import { type RecoveryResult, ReplicaRecovery } from "../../storage/recovery.ts";
+import { copyReplica, UnsettledCopyError } from "../../storage/replica_copy.ts";
 import { moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
 import { DiskStore, type DiskStoreOptions, maxReplicaCountOf } from "./disk_store.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
@@ -135,6 +137,43 @@ export class DiskStores implements ReplicaStores {
 
   locate(partition: PartitionId): string {
     return this.#options.disks.locate(partition)?.tag ?? "";
+  }
+
+  refusal(partition: PartitionId, tag: string): string | undefined {
+    const { disks } = this.#options;
+    const dir = disks.byTag(tag);
+    if (dir === undefined) {
+      return `No disk "${tag}" in use: expected one of ${disks.tags.join(", ")}`;
+    }
+    const refusal = disks.refusal(partition, dir);
+    return refusal === undefined ? undefined : `Disk ${tag} cannot take it: ${refusal}`;
+  }
+
+  async move(
+    partition: PartitionId,
+    tag: string,
+  ): Promise<{ bytes: number; leftover?: string }> {
+    const { files, disks } = this.#options;
+    const [from, to] = [disks.locate(partition), disks.byTag(tag)];
+    const refusal = this.refusal(partition, tag);
+    if (from === undefined || to === undefined || refusal !== undefined) {
+      throw new FilesError("noSpace", refusal ?? "The replica is not stored");
+    }
+    let bytes = 0;
+    const dirs = { from: from.path, to: to.path };
+    let leftover: unknown;
+    try {
+      leftover = await copyReplica(files, partition, dirs, (more) => bytes += more);
+    } catch (error) {
+      if (error instanceof UnsettledCopyError) {
+        await this.moveAside(partition, "err", to.path).catch(() => {});
+        await this.moveAside(partition, "err", from.path).catch(() => disks.forget(partition));
+      }
+      throw error;
+    }
+    disks.forget(partition);
+    disks.put(partition, to.path);
+    return { bytes, ...(leftover === undefined ? {} : { leftover: String(leftover) }) };
   }
 
   drop(tag: string): PartitionId[] {

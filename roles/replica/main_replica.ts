@@ -22,6 +22,7 @@ import { nodeName } from "../node_name.ts";
 import type { RemoteCommands } from "../remote_commands.ts";
 import { LeaseGate, type ShardReport } from "./control_link.ts";
 import { describeDisks } from "./disk_report.ts";
+import { DiskWatch } from "./disk_watch.ts";
 import { serverCommands } from "./remote_commands.ts";
 import { collectControl, type ShardView } from "./replica_metrics.ts";
 import { ServerDriver } from "./server_driver.ts";
@@ -125,6 +126,7 @@ type Complete = ReplicaOptions & { readonly files: Files; readonly clock: Clock 
 class ReplicaServer implements RunningReplica {
   readonly #options: Complete;
   readonly #dirs: DataDirs;
+  readonly #disks: DiskWatch;
   readonly #shards: ShardLink[] = [];
   readonly #memory: SharedArrayBuffer;
   readonly #lease: LeaseGate;
@@ -141,6 +143,8 @@ class ReplicaServer implements RunningReplica {
   constructor(options: Complete, dirs: DataDirs) {
     this.#options = options;
     this.#dirs = dirs;
+    const { files, logger } = options;
+    this.#disks = new DiskWatch({ files, dirs, logger, onLost: (tag) => this.#onDiskLost(tag) });
     this.#memory = makeMemory(this.#shardCount);
     this.#lease = new LeaseGate(options.clock, this.#memory);
     this.#replication = { ...options.replication };
@@ -182,7 +186,10 @@ class ReplicaServer implements RunningReplica {
   async #startShard(shard: number): Promise<ShardLink> {
     const { files, clock, logger, registry, audit = () => {} } = this.#options;
     const plan = this.#planOf(shard);
-    const report = (report: ShardReport) => this.#control?.onReport(report);
+    const report = (report: ShardReport) => {
+      if (report.kind === "diskSuspect") this.#disks.suspect(report.tag);
+      else this.#control?.onReport(report);
+    };
     const remote: RunRemote = (command, args) => this.#remote(command, args);
     if (this.#shardCount === 1) {
       const lease = this.#lease;
@@ -274,6 +281,10 @@ class ReplicaServer implements RunningReplica {
     }, TICK_MS);
   }
 
+  #onDiskLost(tag: string): void {
+    for (const shard of this.#shards) shard.command({ kind: "diskLost", tag });
+  }
+
   #onFault(error: Error): void {
     this.#trouble = error.message;
     this.#control?.stop();
@@ -330,6 +341,7 @@ class ReplicaServer implements RunningReplica {
     await Promise.all(others.map((shard) => shard.stopServing()));
     await first?.stopServing();
     clearInterval(this.#ticking);
+    await this.#disks.stop();
     await Promise.all(this.#shards.map((shard) => shard.close()));
     await this.#client?.close();
   }
@@ -347,6 +359,7 @@ class ReplicaServer implements RunningReplica {
 
   /** Closes what a failed start has reached. */
   async abandon(): Promise<void> {
+    await this.#disks.stop();
     await Promise.allSettled(this.#shards.map((shard) => shard.close()));
     await this.#dirs.close(false);
   }

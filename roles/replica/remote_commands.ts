@@ -5,8 +5,11 @@ import { Err, StoreError } from "../../src/base/errors.ts";
 import { formatPartition, parsePartition, type PartitionId, tableOf } from "../../src/base/ids.ts";
 import type { RpcServer } from "../../src/rpc/contract.ts";
 import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
+import type { ReplicaReport } from "../../src/schema/types.ts";
+import { shardOf } from "../../storage/recover_shard.ts";
 import { commandList, type RemoteCommands, runRemote, wrong } from "../remote_commands.ts";
 import { Compactor } from "./compaction.ts";
+import type { DiskMoves } from "./disk_moves.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 import type { ServerDriver } from "./server_driver.ts";
 import type { ShardHost } from "./shard_host.ts";
@@ -15,7 +18,16 @@ import type { RunRemote } from "./shard_link.ts";
 const WHICH = "[TABLE_ID|PARTITION ...]";
 
 /** A shard's part of the commands. */
-export function shardCommands(host: ShardHost): RunRemote {
+export function shardCommands(
+  host: ShardHost,
+  { moves, shard, shardCount }: {
+    readonly moves: DiskMoves;
+    readonly shard: number;
+    readonly shardCount: number;
+  },
+): RunRemote {
+  // What is no partition is refused by the first shard.
+  const isOurs = (word = "") => shardOf(parsePartition(word) ?? 0, shardCount) === shard;
   const compactor = new Compactor(host.drivers, host.logger);
   const compaction = {
     brief: "compaction: how far every replica is that was asked to compact",
@@ -54,6 +66,14 @@ export function shardCommands(host: ShardHost): RunRemote {
     "flush-log": {
       brief: "flush-log: make the private logs durable now",
       run: () => host.syncLogs().then(() => "OK"),
+    },
+    "disk-replicas": {
+      brief: "disk-replicas: in which data directory every replica is, for programs",
+      run: () => host.shelf.reports().map(diskLine).join("\n"),
+    },
+    "disk-migrate": {
+      brief: "disk-migrate PARTITION DISK: move a replica to another data directory",
+      run: (words) => isOurs(words[0]) ? moves.start(words) : "",
     },
     sweeper: {
       brief: "sweeper: rows examined and deleted in the search for expired ones",
@@ -114,6 +134,11 @@ export function registerCommands(server: RpcServer, run: RunRemote): void {
       call.fail(known ? error.code : Err.INTERNAL, known ? error.message : String(error));
     });
   });
+}
+
+/** For programs: where a replica is, as a line of JSON. */
+function diskLine({ partition, status, disk, bytes }: ReplicaReport): string {
+  return JSON.stringify({ partition: formatPartition(partition), status, disk, bytes });
 }
 
 /** Open replicas by table ids or partitions; none = all. @throws {StoreError} INVALID_ARGUMENT */

@@ -2,10 +2,12 @@
 // Invariants: a partition is in exactly one of these states; nothing is opened while its predecessor still
 // closes; what is stored is reported to meta in every state, for it may be the last copy.
 
-import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
+import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { ReplicaEvent } from "../../src/replication/io.ts";
-import type { ReplicaReport, TableInfo } from "../../src/schema/types.ts";
+import { withoutMember } from "../../src/replication/membership.ts";
+import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
+import type { PartitionConfig, ReplicaReport, TableInfo } from "../../src/schema/types.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
 
@@ -19,6 +21,12 @@ export interface ShelfOptions {
   readonly opened: (driver: ReplicaDriver) => void;
   /** The set of stored replicas changed: meta should know. */
   readonly onChange: () => void;
+  /** Something in a data directory failed: is it still good? */
+  readonly onTrouble?: (tag: string) => void;
+}
+
+function nameOf(partition: PartitionId): { readonly partition: string } {
+  return { partition: formatPartition(partition) };
 }
 
 type ClosedReport = Omit<ReplicaReport, "disk">;
@@ -34,10 +42,18 @@ export class ReplicaShelf {
   readonly #opening = new Map<PartitionId, ReplicaEvent[]>();
   readonly #closing = new Map<PartitionId, Promise<void>>();
   readonly #closed = new Map<PartitionId, ClosedReport>();
+  /** Damaged and not moved aside: a restart would find them, so logs must be kept for them. */
+  readonly #stuck = new Set<PartitionId>();
   #stopping = false;
+  /** Whether a message comes too late for a replica, which leaves its place because of it (disk_moves.ts). */
+  intercepts: (driver: ReplicaDriver, message: PeerMessage) => boolean = () => false;
 
   constructor(options: ShelfOptions) {
     this.#options = options;
+  }
+
+  get stores(): ReplicaStores {
+    return this.#options.stores;
   }
 
   /** Open replicas by partition. */
@@ -58,6 +74,18 @@ export class ReplicaShelf {
   holds(partition: PartitionId): boolean {
     return this.#open.has(partition) || this.isClosed(partition) ||
       this.#opening.has(partition) || this.#closing.has(partition);
+  }
+
+  /**
+   * The removal of this server to ask for if a configuration counts on a replica that is missing here, or closed:
+   * nobody else may notice while there are no writes, and as long as it is listed the group is one short.
+   */
+  leaving(config: PartitionConfig, node: NodeId) {
+    const { partition, primary, secondaries } = config;
+    const isMember = primary === node || secondaries.includes(node);
+    if (!isMember || (this.holds(partition) && !this.isClosed(partition))) return undefined;
+    const next = withoutMember(config, node);
+    return { partition, attempt: 0, change: "DOWNGRADE_TO_INACTIVE", node, config: next } as const;
   }
 
   /** Whether the replica is stored but not open. */
@@ -82,6 +110,7 @@ export class ReplicaShelf {
       this.#opening.delete(partition);
       const name = formatPartition(partition);
       logger.error("Cannot open a replica", { partition: name, error: String(error) });
+      this.#suspect(stores.locate(partition));
     });
   }
 
@@ -94,16 +123,104 @@ export class ReplicaShelf {
     if (damaged) logger.error("Replica is damaged and closed", details);
     else logger.info("Replica closed", details);
     const report: ClosedReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
-    const closing = driver.stop().then(async () => {
-      if (damaged) await stores.moveAside(partition, "err");
-      else this.#closed.set(partition, report);
-    }).catch((error) => {
+    const disk = stores.locate(partition);
+    const closing = driver.stop().then(() => damaged, (error) => {
       logger.error("Cannot close a replica", { ...details, error: String(error) });
+      return true;
+    }).then(async (isLost) => {
+      if (!isLost) return void this.#closed.set(partition, report);
+      this.#suspect(disk);
+      await this.#moveAside(partition);
     }).finally(() => {
       this.#closing.delete(partition);
       onChange();
     });
     this.#closing.set(partition, closing);
+  }
+
+  /** Moves what is left of a damaged replica out of the way. */
+  async #moveAside(partition: PartitionId): Promise<void> {
+    const { stores, logger } = this.#options;
+    this.#stuck.add(partition);
+    try {
+      await stores.moveAside(partition, "err");
+      this.#stuck.delete(partition);
+    } catch (error) {
+      const details = { partition: formatPartition(partition), error: String(error) };
+      logger.error("Cannot move a replica aside", details);
+    }
+  }
+
+  #suspect(disk: string): void {
+    if (disk !== "") this.#options.onTrouble?.(disk);
+  }
+
+  /**
+   * Goes on without a data directory that failed. That it did is on stable storage elsewhere, so a restart will
+   * not use what is in it.
+   */
+  loseDisk(tag: string): void {
+    const { stores, logger, onChange } = this.#options;
+    for (const partition of stores.drop(tag)) {
+      this.#stuck.delete(partition);
+      this.#closed.delete(partition);
+      const driver = this.#open.get(partition);
+      if (driver === undefined) logger.error("Replica lost", { ...nameOf(partition), disk: tag });
+      else driver.finish(`Data directory ${tag} failed`, true);
+    }
+    onChange();
+  }
+
+  /**
+   * Closes a replica that is no member and moves it to another data directory.
+   *
+   * @returns False if that is not possible now.
+   */
+  move(partition: PartitionId, tag: string): boolean {
+    const driver = this.#open.get(partition);
+    const closed = this.#closed.get(partition);
+    if (this.#closing.has(partition) || (driver === undefined && closed === undefined)) {
+      return false;
+    }
+    const report = closed ?? { ...driver!.core.report(), status: "inactive", bytes: 0 };
+    this.#open.delete(partition);
+    this.#closed.delete(partition);
+    const moving = this.#move(partition, tag, driver).then(() => {
+      // Moved or not: whatever is located is whole.
+      if (this.#options.stores.locate(partition) !== "") this.#closed.set(partition, report);
+    }).finally(() => {
+      this.#closing.delete(partition);
+      this.#options.onChange();
+    });
+    this.#closing.set(partition, moving);
+    return true;
+  }
+
+  async #move(
+    partition: PartitionId,
+    tag: string,
+    driver: ReplicaDriver | undefined,
+  ): Promise<void> {
+    const { stores, logger } = this.#options;
+    // The stop begins before anybody else gets a turn.
+    const details = { ...nameOf(partition), from: stores.locate(partition), to: tag };
+    try {
+      await driver?.stop();
+    } catch (error) {
+      logger.error("Cannot close a replica", { ...details, error: String(error) });
+      return await this.#moveAside(partition);
+    }
+    try {
+      const { bytes, leftover } = await stores.move(partition, tag);
+      logger.info("Replica moved to another disk", { ...details, bytes });
+      if (leftover !== undefined) {
+        logger.warn("Cannot remove what was moved", { ...details, leftover });
+      }
+    } catch (error) {
+      logger.error("Cannot move a replica to another disk", { ...details, error: String(error) });
+      this.#suspect(details.from);
+      this.#suspect(tag);
+    }
   }
 
   /** Meta has no use for the replica: an inactive one is closed, a closed one set aside the next time. */
@@ -141,7 +258,9 @@ export class ReplicaShelf {
     const driver = this.#open.get(partition);
     if (driver !== undefined) return driver.store.covered(generation);
     // Cleanly closed, moved aside or never here: nothing is needed. On its way: everything is.
-    return this.#opening.has(partition) || this.#closing.has(partition) ? 0 : Infinity;
+    const isNeeded = this.#opening.has(partition) || this.#closing.has(partition) ||
+      this.#stuck.has(partition);
+    return isNeeded ? 0 : Infinity;
   }
 
   /** Closes everything; resolves when the last engine is closed. */
@@ -157,6 +276,14 @@ export class ReplicaShelf {
     this.#opening.delete(partition);
     this.#closed.delete(partition);
     if (opened === undefined) return this.#options.onChange();
+    if (this.#options.stores.locate(partition) === "") {
+      // Its directory failed meanwhile.
+      this.#closing.set(
+        partition,
+        opened.store.close().catch(() => {}).finally(() => this.#closing.delete(partition)),
+      );
+      return;
+    }
     if (this.#stopping) {
       this.#closing.set(partition, opened.store.close());
       return;

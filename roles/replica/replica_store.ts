@@ -74,6 +74,15 @@ export interface ReplicaStores {
   moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void>;
   /** Tag of the data directory that holds the replica; "" if none does. */
   locate(partition: PartitionId): string;
+  /** Why the data directory cannot take the replica; `undefined` if it can. */
+  refusal(partition: PartitionId, tag: string): string | undefined;
+  /**
+   * Moves a closed replica to another data directory. If it fails, the replica is where it was, or not located any
+   * more.
+   *
+   * @returns What was copied, and why the source is still there.
+   */
+  move(partition: PartitionId, tag: string): Promise<{ bytes: number; leftover?: string }>;
   /** Gives a data directory up. @returns The partitions whose replicas were in it. */
   drop(tag: string): PartitionId[];
 }

@@ -121,6 +121,9 @@ export class ServerDriver {
         return this.#deliver({ kind: "proposal", proposal: report.proposal });
       case "reports":
         return this.#onReports(report);
+      case "diskSuspect":
+        // For whoever watches the disks; meta hears of them with the next config sync.
+        return;
     }
   }
 

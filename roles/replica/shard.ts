@@ -25,6 +25,7 @@ import { type AuditSink, callAudit } from "../audit.ts";
 import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+import { DiskMoves } from "./disk_moves.ts";
 import { DiskSet } from "./disk_set.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
 import { registerLoad } from "./load_handlers.ts";
@@ -167,12 +168,13 @@ export class Shard implements ShardLink {
     const dial = serverDialSecurity(security);
     const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap, dial });
     const host = this.#makeHost(node, server, client);
-    const remote = shardCommands(host);
+    const moves = new DiskMoves(host.shelf, this.#around.clock);
+    const remote = shardCommands(host, { moves, ...this.#plan });
     registerCommands(server, this.#around.remote);
     for (const replica of this.#opened) host.adopt(replica);
     this.#opened = [];
     const stopLoad = this.#observe(host, server);
-    const stopTimers = this.#startTimers(host);
+    const stopTimers = this.#startTimers(host, moves);
     this.#running = { host, server, client, remote, stopTimers, stopLoad };
     return address;
   }
@@ -264,11 +266,12 @@ export class Shard implements ShardLink {
   }
 
   /** @returns A function that stops them and waits for what they started. */
-  #startTimers(host: ShardHost): () => Promise<void> {
+  #startTimers(host: ShardHost, moves: DiskMoves): () => Promise<void> {
     const { logger, beat } = this.#around;
     const ticking = setInterval(() => {
       beat();
       host.tick();
+      moves.tick();
     }, TICK_MS);
     let syncing = Promise.resolve();
     let busy = false;

@@ -8,12 +8,11 @@ import type { Clock } from "../../src/base/clock.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { ReplicaEffect, ReplicaEvent, ReplicaSettings } from "../../src/replication/io.ts";
-import { withoutMember } from "../../src/replication/membership.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ConfigProposal, type ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
 import { LearnFetch, type PeerMessage } from "../../src/schema/replica_rpc.ts";
-import type { TableInfo } from "../../src/schema/types.ts";
+import type { PartitionConfig, TableInfo } from "../../src/schema/types.ts";
 import type { LogRecord, SharedLog } from "../../storage/log.ts";
 import { StorageTranslator } from "../../storage/translate.ts";
 import { Admission } from "./admission.ts";
@@ -71,7 +70,8 @@ export class ShardHost implements ReplicaDriverHost {
   readonly #book = new NodeBook();
   /** What meta told about tables. */
   readonly tables = new ShardTables();
-  readonly #shelf: ReplicaShelf;
+  /** Everything stored. */
+  readonly shelf: ReplicaShelf;
   readonly #drivers: ReadonlyMap<PartitionId, ReplicaDriver>;
   readonly #waiting = new DurableQueue<ReplicaDriver>();
   readonly #touched: ReplicaDriver[] = [];
@@ -91,7 +91,7 @@ export class ShardHost implements ReplicaDriverHost {
     this.logger = options.logger;
     this.metrics = options.metrics;
     this.#source = new TransferSource(options.clock, options.logger);
-    this.#shelf = new ReplicaShelf({
+    this.shelf = new ReplicaShelf({
       stores: options.stores,
       logger: options.logger,
       build: (opened) => this.#build(opened),
@@ -99,8 +99,9 @@ export class ShardHost implements ReplicaDriverHost {
         if (this.#connected) driver.deliver({ kind: "metaContact", connected: true });
       },
       onChange: () => this.requestConfigSync(),
+      onTrouble: (tag) => options.report({ kind: "diskSuspect", tag }),
     });
-    this.#drivers = this.#shelf.drivers;
+    this.#drivers = this.shelf.drivers;
     this.#admission = new Admission({
       clock: this.clock,
       lease: options.lease,
@@ -133,7 +134,7 @@ export class ShardHost implements ReplicaDriverHost {
   view(): ShardView {
     const { bytes, poisoned } = this.#options.sharedLog;
     return {
-      replicas: this.#shelf.reports(),
+      replicas: this.shelf.reports(),
       tableNames: this.tables.names(),
       waitingRecords: this.#waiting.size,
       waitingThrottled: this.#admission.waiting,
@@ -145,7 +146,7 @@ export class ShardHost implements ReplicaDriverHost {
 
   /** Takes over a replica that was recovered when the process started. */
   adopt(opened: OpenedReplica): void {
-    this.#shelf.add(opened);
+    this.shelf.add(opened);
   }
 
   #build(opened: OpenedReplica): ReplicaDriver {
@@ -188,22 +189,26 @@ export class ShardHost implements ReplicaDriverHost {
       case "tables":
         return this.#onTables(command.tables);
       case "config":
-        return this.#drivers.get(command.config.partition)?.deliver(command);
       case "missing":
-        return this.#onMissing(command.config);
+        if (command.kind === "config") {
+          this.#drivers.get(command.config.partition)?.deliver(command);
+        }
+        return this.#onUnserved(command.config);
       case "proposal":
         return this.#onProposal(command.proposal);
       case "closeReplica":
         return this.#drivers.get(command.partition)?.finish("Meta does not list it", false);
       case "garbage":
-        return this.#shelf.discard(command.partition);
+        return this.shelf.discard(command.partition);
+      case "diskLost":
+        return this.shelf.loseDisk(command.tag);
       case "configReply":
         return this.#drivers.get(command.partition)?.deliver(command);
       case "collect":
         return this.#options.report({
           ...command,
           kind: "reports",
-          replicas: this.#shelf.reports(),
+          replicas: this.shelf.reports(),
         });
     }
   }
@@ -228,7 +233,7 @@ export class ShardHost implements ReplicaDriverHost {
     for (const driver of this.#drivers.values()) await driver.syncLog();
     if (this.#options.sharedLog.poisoned) return;
     await this.#options.sharedLog.collect((partition, generation) =>
-      this.#shelf.covered(partition, generation)
+      this.shelf.covered(partition, generation)
     );
   }
 
@@ -238,7 +243,7 @@ export class ShardHost implements ReplicaDriverHost {
     this.#admission.close();
     await this.sweeper.close();
     for (const driver of this.#drivers.values()) driver.deliver({ kind: "close" });
-    await this.#shelf.closeAll();
+    await this.shelf.closeAll();
     await this.#options.sharedLog.close();
   }
 
@@ -287,7 +292,7 @@ export class ShardHost implements ReplicaDriverHost {
   }
 
   onFinished(driver: ReplicaDriver, reason: string, damaged: boolean): void {
-    this.#shelf.close(driver, reason, damaged);
+    this.shelf.close(driver, reason, damaged);
   }
 
   // ---- incoming -------------------------------------------------------------------------------------
@@ -334,7 +339,7 @@ export class ShardHost implements ReplicaDriverHost {
   #onMessage(message: PeerMessage): void {
     const { partition } = message.body;
     const driver = this.#drivers.get(partition);
-    if (driver !== undefined) {
+    if (driver !== undefined && !this.shelf.intercepts(driver, message)) {
       driver.deliver({ kind: "message", message: owned(message) });
       return this.#touch(driver);
     }
@@ -369,26 +374,22 @@ export class ShardHost implements ReplicaDriverHost {
     if (driver !== undefined) return driver.deliver(event);
     if (change !== "ASSIGN_PRIMARY" || node !== this.#options.node) return;
     // With a history, an empty replica as primary would lose it (Pegasus #895).
-    if (config.ballot === 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);
+    if (config.ballot === 0 || this.shelf.isClosed(partition)) return this.#open(partition, event);
     const details = { partition: formatPartition(partition), ballot: config.ballot };
     this.logger.error("Asked to lead a partition whose replica is not here", details);
   }
 
-  #onMissing(config: Extract<ShardCommand, { kind: "missing" }>["config"]): void {
-    const { partition } = config;
-    const { node } = this.#options;
-    if (this.#shelf.holds(partition)) return;
-    // Nobody else may notice while there are no writes, and as long as it is listed the group is one short.
-    const next = withoutMember(config, node);
-    const change = { partition, attempt: 0, change: "DOWNGRADE_TO_INACTIVE", node } as const;
-    this.#options.report({ kind: "updateConfig", ...change, config: next });
+  /** Counted on and not served here, closed or missing: it leaves, and comes back as a learner. */
+  #onUnserved(config: PartitionConfig): void {
+    const leaving = this.shelf.leaving(config, this.#options.node);
+    if (leaving !== undefined) this.#options.report({ kind: "updateConfig", ...leaving });
   }
 
   /** Opens a stored replica or creates an empty one; the caller knows that this is allowed. */
   #open(partition: PartitionId, event: ReplicaEvent): void {
     const { shard, shardCount, sharedLog } = this.#options;
     if (this.#stopping || sharedLog.poisoned || partition % shardCount !== shard) return;
-    this.#shelf.open(partition, this.tables.of(partition), event);
+    this.shelf.open(partition, this.tables.of(partition), event);
   }
 }
 

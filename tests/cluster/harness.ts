@@ -18,6 +18,10 @@ export interface ClusterOptions {
   readonly coordinator?: string;
   /** How the test itself talks to meta. @default plain TCP, nobody in particular */
   readonly dial?: DialSecurity;
+  /** Data directories of each replica server: "<dir>/r1/data", "<dir>/r1/disk2", ... @default 1 */
+  readonly disks?: number;
+  /** Flags of one server. @default none */
+  readonly flagsOf?: (name: string) => readonly string[];
   /** Settings beside or instead of {@link TEST_SETTINGS}, by their keys in the file. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
 }
@@ -163,7 +167,15 @@ export async function withCluster(
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
   Deno.writeTextFileSync(config, lines.join("\n") + "\n");
   const flags = [`--config=${config}`];
-  const local = new LocalCluster({ dir, cluster: "test", flags: { meta: flags, replica: flags } });
+  const { disks = 1, flagsOf = () => [] } = options;
+  const local = new LocalCluster({
+    ...{ dir, cluster: "test", flagsOf },
+    flags: { meta: flags, replica: flags },
+    moreDirs: (name) =>
+      name.startsWith("r")
+        ? Array.from({ length: disks - 1 }, (_, i) => `${dir}/${name}/disk${i + 2}`)
+        : [],
+  });
   local.plan(planServers(options.metas ?? 1, options.replicas ?? 3, 0), options.coordinator);
   let cluster: TestCluster | undefined;
   try {

@@ -176,6 +176,14 @@ export class WatchedStores implements ReplicaStores {
     return this.#inner.drop(tag);
   }
 
+  refusal(partition: PartitionId, tag: string): string | undefined {
+    return this.#inner.refusal(partition, tag);
+  }
+
+  move(partition: PartitionId, tag: string): Promise<{ bytes: number; leftover?: string }> {
+    return this.#inner.move(partition, tag);
+  }
+
   /** A stored replica was opened, or cannot be used. */
   found(
     partition: PartitionId,

@@ -130,8 +130,10 @@ class Shard {
           this.aside.push(reason);
           return Promise.resolve();
         },
-        locate: () => "",
+        locate: () => "data1",
         drop: () => [],
+        refusal: () => undefined,
+        move: () => Promise.reject(new Error("There is one disk")),
       },
       sharedLog: this.log,
       server: this.server,
