@@ -9,7 +9,9 @@ import { suggestion } from "../src/config/suggest.ts";
 
 /** One command. */
 export interface RemoteCommandSpec {
-  /** One line, with its arguments. */
+  /** Its arguments, if it takes some. */
+  readonly args?: string;
+  /** One line. */
   readonly brief: string;
   /** @throws {StoreError} INVALID_ARGUMENT for wrong words */
   run(words: readonly string[]): string | Promise<string>;
@@ -52,7 +54,8 @@ export function processCommands({ role, version, startedAt, live }: ProcessFacts
       },
     },
     config: {
-      brief: "config [NAME]: settings and their values",
+      args: "[NAME]",
+      brief: "Settings and their values",
       run: ([name]) => {
         if (name === undefined) {
           return live.list().map((setting) => `${setting.name} = ${setting.value}`).join("\n");
@@ -63,7 +66,8 @@ export function processCommands({ role, version, startedAt, live }: ProcessFacts
       },
     },
     "config-set": {
-      brief: "config-set NAME VALUE: change a setting until the next start",
+      args: "NAME VALUE",
+      brief: "Change a setting until the next start",
       run: ([name, value, ...rest]) => {
         if (name === undefined || value === undefined || rest.length > 0) {
           throw wrong("Expected config-set NAME VALUE");
@@ -72,7 +76,8 @@ export function processCommands({ role, version, startedAt, live }: ProcessFacts
       },
     },
     "reset-log-start-level": {
-      brief: "reset-log-start-level [LEVEL]: least important lines that are logged",
+      args: "[LEVEL]",
+      brief: "Least important lines that are logged",
       run: ([level]) => {
         if (level !== undefined) return changed(live, "log-level", level);
         return live.settings.process.logLevel;
@@ -94,11 +99,12 @@ export function wrong(reason: string): StoreError {
 
 /** One line per command. */
 export function commandList(commands: RemoteCommands): string {
-  const all = { ...commands, help: { brief: "This list" } };
-  const names = Object.keys(all).toSorted();
-  const width = Math.max(...names.map((name) => name.length));
-  return names.map((name) => `${name.padEnd(width)}  ${all[name as keyof typeof all]!.brief}`)
-    .join("\n");
+  const lines = Object.entries(commands).map(([name, { args, brief }]) =>
+    [args === undefined ? name : `${name} ${args}`, brief] as const
+  );
+  const all = [...lines, ["help", "This list"] as const].toSorted(([a], [b]) => a < b ? -1 : 1);
+  const width = Math.max(...all.map(([usage]) => usage.length));
+  return all.map(([usage, brief]) => `${usage.padEnd(width)}  ${brief}`).join("\n");
 }
 
 /** Runs a command by name. @throws {StoreError} INVALID_ARGUMENT */

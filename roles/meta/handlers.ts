@@ -36,7 +36,7 @@ export function registerHandlers(
     const all = { ...commands(), ...coreCommands(driver.core) };
     runRemote(all, command, args).then((output) => call.reply({ output }), (error) => {
       const known = error instanceof StoreError;
-      call.fail(known ? error.code : Err.INTERNAL, known ? error.message : String(error));
+      call.fail(known ? error.code : Err.INTERNAL, known ? error.detail : String(error));
     });
   });
 }

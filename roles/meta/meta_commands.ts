@@ -8,11 +8,11 @@ import type { RemoteCommands } from "../remote_commands.ts";
 export function coreCommands(core: MetaCore): RemoteCommands {
   return {
     "server-state": {
-      brief: "server-state: standby, loading or leading",
+      brief: "Standby, loading or leading",
       run: () => core.role,
     },
     proposals: {
-      brief: "proposals: partitions on their way to another configuration, or stuck",
+      brief: "Partitions on their way to another configuration, or stuck",
       run: () => proposalsOf(core),
     },
   };

@@ -104,11 +104,11 @@ export class Watching {
   get commands(): RemoteCommands {
     return {
       hotspots: {
-        brief: "hotspots: partitions that are asked for much more than the others, as JSON",
+        brief: "Partitions that are asked for much more than the others, as JSON",
         run: async () => JSON.stringify(await this.hotspots()),
       },
       availability: {
-        brief: "availability: share of the probes that succeeded, as JSON",
+        brief: "Share of the probes that succeeded, as JSON",
         run: () => JSON.stringify(this.availability),
       },
     };

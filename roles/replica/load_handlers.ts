@@ -47,7 +47,7 @@ export function registerLoad(server: RpcServer, source: LoadSource): () => void 
       call.reply(hotKeys.ask(request));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      call.fail(error.code, error.message);
+      call.fail(error.code, error.detail);
     }
   });
   const timer = setInterval(() => hotKeys.tick(), TICK_MS);

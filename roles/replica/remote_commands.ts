@@ -30,19 +30,22 @@ export function shardCommands(
   const isOurs = (word = "") => shardOf(parsePartition(word) ?? 0, shardCount) === shard;
   const compactor = new Compactor(host.drivers, host.logger);
   const compaction = {
-    brief: "compaction: how far every replica is that was asked to compact",
+    brief: "How far every replica is that was asked to compact",
     run: () => compactor.report(),
   };
   const replicas = {
-    brief: `replicas ${WHICH}: status and decrees`,
+    args: WHICH,
+    brief: "Status and decrees of replicas",
     run: (words: readonly string[]) => chosen(host, words).map(lineOf).join("\n"),
   };
   const envs = {
-    brief: `app-envs ${WHICH}: variables of the tables as this server knows them`,
+    args: WHICH,
+    brief: "Variables of the tables as this server knows them",
     run: (words: readonly string[]) => envsOf(host, words),
   };
   const kill = {
-    brief: "kill-partition TABLE_ID|PARTITION ...: close replicas; meta replaces them",
+    args: "TABLE_ID|PARTITION ...",
+    brief: "Close replicas; meta replaces them",
     run: (words: readonly string[]) => {
       if (words.length === 0) throw wrong("Expected table ids or partitions, as in 1 or 1.3");
       const closed = chosen(host, words);
@@ -52,7 +55,8 @@ export function shardCommands(
   };
   const commands: RemoteCommands = {
     compact: {
-      brief: `compact ${WHICH}: rewrite engines to give back space`,
+      args: WHICH,
+      brief: "Rewrite engines to give back space",
       run(words) {
         const queued = compactor.start(words);
         if (typeof queued === "string") throw wrong(queued);
@@ -64,7 +68,7 @@ export function shardCommands(
     "app-envs": envs,
     "kill-partition": kill,
     "flush-log": {
-      brief: "flush-log: make the private logs durable now",
+      brief: "Make the private logs durable now",
       run: () => host.syncLogs().then(() => "OK"),
     },
     "disk-replicas": {
@@ -76,16 +80,27 @@ export function shardCommands(
       run: (words) => isOurs(words[0]) ? moves.start(words) : "",
     },
     sweeper: {
-      brief: "sweeper: rows examined and deleted in the search for expired ones",
+      brief: "Rows examined and deleted in the search for expired ones",
       run: () => JSON.stringify(host.sweeper.counters),
     },
-    // The names of the original.
-    "replica.query-compact": { ...compaction, brief: "As compaction" },
-    "replica.query-progress": { ...replicas, brief: "As replicas" },
-    "replica.query-app-envs": { ...envs, brief: "As app-envs" },
-    "replica.kill_partition": { ...kill, brief: "As kill-partition" },
   };
-  return (command, words) => runRemote(commands, command, words);
+  const all = withOldNames(commands);
+  return (command, words) => runRemote(all, command, words);
+}
+
+/** Names of the original, and ours for the same. */
+const OLD_NAMES: Readonly<Record<string, string>> = {
+  "replica.query-compact": "compaction",
+  "replica.query-progress": "replicas",
+  "replica.query-app-envs": "app-envs",
+  "replica.kill_partition": "kill-partition",
+};
+
+function withOldNames(commands: RemoteCommands): RemoteCommands {
+  const old = Object.entries(OLD_NAMES).map(([name, own]) =>
+    [name, { ...commands[own]!, brief: `As ${own}` }] as const
+  );
+  return { ...commands, ...Object.fromEntries(old) };
 }
 
 /** The commands of the whole server: those of the process and of its control part, and those of its shards. */
@@ -97,7 +112,7 @@ export function serverCommands(
   const own: RemoteCommands = {
     ...ofProcess,
     "server-state": {
-      brief: "server-state: contact with meta",
+      brief: "Contact with meta",
       run: () => `${control.state}, meta leader ${control.leader}`,
     },
   };
@@ -131,7 +146,7 @@ export function registerCommands(server: RpcServer, run: RunRemote): void {
   server.handle(RemoteCommand, ({ command, args }, call) => {
     run(command, args).then((output) => call.reply({ output }), (error) => {
       const known = error instanceof StoreError;
-      call.fail(known ? error.code : Err.INTERNAL, known ? error.message : String(error));
+      call.fail(known ? error.code : Err.INTERNAL, known ? error.detail : String(error));
     });
   });
 }

@@ -142,6 +142,11 @@ export class Args {
     else held.push(word);
   }
 
+  /** Sets a flag without a value. */
+  set(name: string): void {
+    this.add(name, { bytes: new Uint8Array(0), text: "true", quoted: false });
+  }
+
   has(name: string): boolean {
     return this.#values.has(name);
   }
@@ -234,7 +239,7 @@ function takeFlag(
 ): number {
   if (flag.type === "bool") {
     if (given.inline !== undefined) throw new UsageProblem(`${given.name} takes no value`);
-    args.add(flag.name, { bytes: new Uint8Array(0), text: "true", quoted: false });
+    args.set(flag.name);
     return 0;
   }
   const word = given.inline === undefined

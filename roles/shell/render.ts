@@ -107,6 +107,11 @@ export function fromBase64(text: string): Uint8Array | undefined {
   }
 }
 
+/** A number and what it counts: "1 row", "2 rows". */
+export function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 /** Seconds for people: "42 s", "3 min 5 s", "2 h 7 min". */
 export function formatSeconds(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
@@ -131,7 +136,7 @@ export function formatBytes(bytes: number): string {
     amount /= 1024;
     unit++;
   }
-  return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit]}`;
+  return `${unit === 0 ? Math.round(amount) : amount.toFixed(1)} ${units[unit]}`;
 }
 
 const BAR_WIDTH = 24;
@@ -157,13 +162,15 @@ export class Progress {
     this.#startedAt = now();
   }
 
-  /** Redraws at most every 200 ms. */
-  update(done: number, rows: number): void {
+  /** Redraws at most every 200 ms. `noun`: what is counted. */
+  update(done: number, rows: number, noun = "rows"): void {
     const now = this.#now();
     if (this.#total < 0 || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
     this.#isDrawn = true;
-    this.#write(`\r\x1b[K${progressLine(done, this.#total, rows, (now - this.#startedAt) / 1000)}`);
+    this.#write(
+      `\r\x1b[K${progressLine(done, this.#total, rows, (now - this.#startedAt) / 1000, noun)}`,
+    );
   }
 
   /** Removes the line. */
@@ -174,9 +181,15 @@ export class Progress {
 }
 
 /** The text of a progress line after `seconds`. */
-export function progressLine(done: number, total: number, rows: number, seconds: number): string {
+export function progressLine(
+  done: number,
+  total: number,
+  rows: number,
+  seconds: number,
+  noun = "rows",
+): string {
   const rate = seconds > 0 ? Math.round(rows / seconds) : 0;
-  const counts = `${rows} rows, ${rate} rows/s`;
+  const counts = `${rows} ${noun}, ${rate} ${noun}/s`;
   if (total === 0) return counts;
   const share = Math.min(1, done / total);
   const filled = Math.round(share * BAR_WIDTH);

@@ -225,10 +225,14 @@ export function adviceOf(code: number): Advice {
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly code: number;
+  /** The message without the name of the code: what travels in an answer. */
+  readonly detail: string;
 
   constructor(code: number, message?: string, options?: { cause?: unknown }) {
-    super(`${errorName(code)}: ${message ?? errorMeaning(code)}`, options);
+    const detail = message ?? errorMeaning(code);
+    super(`${errorName(code)}: ${detail}`, options);
     this.code = code;
+    this.detail = detail;
   }
 
   /** `"not done"` proves that nothing happened; `"unknown"` proves nothing. */

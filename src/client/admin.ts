@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { Err, StoreError } from "../base/errors.ts";
 import type { TableId } from "../base/ids.ts";
 import { ServerInfo } from "../schema/client_rpc.ts";
+import { DetectHotkey, ReplicaLoad } from "../schema/load_rpc.ts";
 import * as rpc from "../schema/meta_rpc.ts";
 import type { RequestOf, ResponseOf, Rpc } from "../schema/rpc.ts";
 import type { ConfigChange, TableInfo, TableStatus } from "../schema/types.ts";
@@ -219,6 +220,19 @@ export class Admin {
   async remoteCommand(address: string, command: string, args: readonly string[]): Promise<string> {
     const request = { command, args: [...args] };
     return (await this.#rpc.call(address, rpc.RemoteCommand, request, this.#timeoutMs)).output;
+  }
+
+  /** What one shard of a replica server tells of its load; `address` is the shard's. */
+  replicaLoad(address: string): Promise<ResponseOf<typeof ReplicaLoad>> {
+    return this.#rpc.call(address, ReplicaLoad, {}, this.#timeoutMs);
+  }
+
+  /** Starts, stops or looks at the search for a hot key; `address` is the shard's that has the partition. */
+  detectHotkey(
+    address: string,
+    request: RequestOf<typeof DetectHotkey>,
+  ): Promise<ResponseOf<typeof DetectHotkey>> {
+    return this.#rpc.call(address, DetectHotkey, request, this.#timeoutMs);
   }
 
   #ask<Q, A>(declared: Rpc<Q, A>, request: Q): Promise<A> {

@@ -8,8 +8,11 @@ import { BULK_COMMANDS } from "./bulk.ts";
 import { CLUSTER_COMMANDS } from "./cluster.ts";
 import { COMPACTION_COMMANDS } from "./compaction.ts";
 import { DATA_COMMANDS } from "./data.ts";
+import { ENV_COMMANDS } from "./envs.ts";
+import { HOT_COMMANDS } from "./hot.ts";
 import { RANGE_COMMANDS } from "./ranges.ts";
 import { SESSION_COMMANDS } from "./session.ts";
+import { STATS_COMMANDS } from "./stats.ts";
 import { TABLE_COMMANDS } from "./tables.ts";
 import { USER_COMMANDS } from "./users.ts";
 
@@ -34,7 +37,10 @@ export const COMMANDS: readonly Command[] = [
   ...BALANCE_COMMANDS,
   ...TABLE_COMMANDS,
   ...USER_COMMANDS,
+  ...ENV_COMMANDS,
   ...COMPACTION_COMMANDS,
+  ...STATS_COMMANDS,
+  ...HOT_COMMANDS,
   ...DATA_COMMANDS,
   ...RANGE_COMMANDS,
   ...BULK_COMMANDS,
@@ -42,7 +48,9 @@ export const COMMANDS: readonly Command[] = [
 
 /** A command by name or alias. @throws {UsageProblem} With a suggestion if there is none */
 export function needCommand(name: string): Command {
-  const found = COMMANDS.find((c) => c.name === name || c.aliases?.includes(name) === true);
+  // Dashes do for underscores, as in options.
+  const plain = name.replaceAll("-", "_");
+  const found = COMMANDS.find((c) => c.name === plain || c.aliases?.includes(plain) === true);
   if (found !== undefined) return found;
   const names = COMMANDS.flatMap((command) => [command.name, ...(command.aliases ?? [])]);
   const hint = nearest(name, names) === undefined ? '; "help" lists them' : suggestion(name, names);

@@ -16,7 +16,7 @@ import {
 import { linesOf } from "../io.ts";
 import { COPY_COMMANDS } from "./copy.ts";
 import { COUNT_COMMANDS } from "./count.ts";
-import type { Json } from "../render.ts";
+import { counted, type Json } from "../render.ts";
 
 const PROBLEMS_SHOWN_MAX = 20;
 
@@ -113,7 +113,7 @@ function report(context: Context, state: ImportState, seconds: number): void {
   if (failed > problems.length) context.note(`... and ${failed - problems.length} more`);
   context.isNegative = failed > 0 || context.signal.aborted;
   const rate = seconds > 0 ? Math.round(rows / seconds) : rows;
-  const rest = failed > 0 ? `, ${failed} lines failed` : "";
+  const rest = failed > 0 ? `, ${counted(failed, "line")} failed` : "";
   const ending = context.signal.aborted ? ", interrupted" : "";
   const value = {
     rows,
@@ -121,7 +121,7 @@ function report(context: Context, state: ImportState, seconds: number): void {
     seconds: Math.round(seconds * 1000) / 1000,
     problems: problems as Json,
   };
-  context.answer(value, `${rows} rows stored${rest}${ending} (${rate} rows/s)`);
+  context.answer(value, `${counted(rows, "row")} stored${rest}${ending} (${rate} rows/s)`);
 }
 
 const exportCommand: Command = {
@@ -164,7 +164,7 @@ const exportCommand: Command = {
       progress.clear();
       await sink.close();
     }
-    context.answer({ rows, file: path }, `${rows} rows written to ${path}`);
+    context.answer({ rows, file: path }, `${counted(rows, "row")} written to ${path}`);
   },
 };
 

@@ -1,10 +1,11 @@
 // Commands on the cluster and its servers.
 
 import { formatPartition, parsePartition } from "../../../src/base/ids.ts";
-import type { FunctionLevel, NodeInfo } from "../../../src/client/mod.ts";
+import type { FunctionLevel } from "../../../src/client/mod.ts";
 import type { ConfigChange } from "../../../src/schema/types.ts";
 import { type Command, UsageProblem } from "../declare.ts";
-import { formatBytes, type Json } from "../render.ts";
+import type { Json } from "../render.ts";
+import { NODES_COMMAND } from "./nodes.ts";
 import { SERVER_COMMANDS } from "./servers.ts";
 
 const LEVELS: readonly FunctionLevel[] = ["stopped", "blind", "freezed", "steady", "lively"];
@@ -36,72 +37,6 @@ const clusterInfo: Command = {
     context.answerPairs(pairs);
   },
 };
-
-const nodes: Command = {
-  name: "nodes",
-  group: "cluster",
-  brief: "List the replica servers",
-  positionals: [],
-  flags: [
-    { name: "detailed", short: "d", type: "bool", brief: "Also print replicas, disks and beacons" },
-    {
-      name: "status",
-      short: "s",
-      type: "text",
-      brief: "Only servers in this state",
-      choices: ["all", "alive", "unalive"],
-      default: "all",
-    },
-  ],
-  async run(context, args) {
-    const all = await context.admin.listNodes();
-    const status = args.text("status") ?? "all";
-    const shown = all.filter((n) => status === "all" || n.alive === (status === "alive"));
-    shown.sort((a, b) => a.node < b.node ? -1 : 1);
-    const detailed = args.has("detailed");
-    const head = detailed ? DETAILED_HEAD : ["address", "status"];
-    const rows = shown.map((node) => {
-      const row: Json[] = [node.node, statusOf(node)];
-      return detailed ? [...row, ...nodeDetails(node)] : row;
-    });
-    context.answerTable(head, rows);
-    const alive = all.filter((node) => node.alive).length;
-    context.note(`${all.length} nodes, ${alive} alive, ${all.length - alive} unalive`);
-  },
-};
-
-const DETAILED_HEAD = [
-  "address",
-  "status",
-  "replica_count",
-  "primary_count",
-  "secondary_count",
-  "disk_free",
-  "disk_total",
-  "draining",
-  "shards",
-  "http_port",
-  "beacon_age_ms",
-];
-
-function statusOf(node: NodeInfo): string {
-  if (!node.alive) return "UNALIVE";
-  return node.stats?.draining === true ? "DRAINING" : "ALIVE";
-}
-
-function nodeDetails(node: NodeInfo): Json[] {
-  return [
-    node.replicas,
-    node.primaries,
-    node.replicas - node.primaries,
-    node.stats === undefined ? null : formatBytes(node.stats.diskFreeBytes),
-    node.stats === undefined ? null : formatBytes(node.stats.diskTotalBytes),
-    node.stats?.draining ?? null,
-    node.shardPorts.length,
-    node.httpPort,
-    node.beaconAgeMs,
-  ];
-}
 
 const getMetaLevel: Command = {
   name: "get_meta_level",
@@ -169,32 +104,12 @@ const propose: Command = {
   },
 };
 
-const remoteCommand: Command = {
-  name: "remote_command",
-  changes: true,
-  group: "cluster",
-  brief: "Run a maintenance command on one server and print its answer",
-  positionals: [
-    { name: "address", type: "text", brief: "host:port of the server, meta or replica" },
-    { name: "command", type: "text", brief: "The command; help lists them" },
-    { name: "arguments", type: "text", brief: "Its arguments", rest: true, optional: true },
-  ],
-  flags: [],
-  async run(context, args) {
-    const words = args.all("arguments").map((word) => word.text);
-    const [address, command] = [args.needText("address"), args.needText("command")];
-    const output = await context.admin.remoteCommand(address, command, words);
-    context.answer(output, output.trimEnd());
-  },
-};
-
 /** See the file comment. */
 export const CLUSTER_COMMANDS: readonly Command[] = [
   clusterInfo,
-  nodes,
+  NODES_COMMAND,
   getMetaLevel,
   setMetaLevel,
   propose,
-  remoteCommand,
   ...SERVER_COMMANDS,
 ];

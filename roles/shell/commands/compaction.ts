@@ -1,54 +1,119 @@
 // Commands that give back the space of deleted rows.
 
-import { formatPartition } from "../../../src/base/ids.ts";
+import { parsePartition, tableOf } from "../../../src/base/ids.ts";
+import { StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Command } from "../declare.ts";
+import { counted, type Json } from "../render.ts";
 
 const POLL_MS = 200;
 
-/** What one server says of the replicas it was asked to compact. */
-interface NodeReport {
+/** How far one replica is. */
+interface ReplicaState {
   readonly node: string;
-  readonly lines: string[];
+  readonly gpid: string;
+  readonly state: string;
+  /** What a finished one was and is, as the server says it. */
+  readonly detail: string;
 }
 
-/** @returns Lines of the table's replicas on a server. */
-async function linesOf(context: Context, node: string, tableId: number): Promise<string[]> {
+/** The table's replicas on a server, as it tells them. */
+async function statesOf(context: Context, node: string, tableId: number): Promise<ReplicaState[]> {
   const output = await context.admin.remoteCommand(node, "compaction", []);
-  const prefix = formatPartition(tableId * 65536).replace(/0$/, "");
-  return output.split("\n").filter((line) => line.startsWith(prefix));
+  const states: ReplicaState[] = [];
+  for (const line of output.split("\n")) {
+    const [gpid = "", state = "", ...rest] = line.replace(/^shard \d+: /, "").split(" ");
+    const partition = parsePartition(gpid);
+    if (partition === undefined || tableOf(partition) !== tableId) continue;
+    states.push({ node, gpid, state, detail: rest.join(" ") });
+  }
+  return states;
 }
+
+const HEAD = ["node", "gpid", "state", "detail"];
 
 const manualCompact: Command = {
   name: "manual_compact",
+  aliases: ["manual_compaction"],
   changes: true,
   group: "tables",
   brief: "Rewrite a table's files on every server to give back the space of deleted rows",
+  details: [
+    "Each shard compacts one replica after the other; Ctrl-C stops the waiting, not the work.",
+    "manual_compact users; manual_compact users --query",
+  ],
   positionals: [{ name: "table", type: "table", brief: "The table" }],
-  flags: [],
+  flags: [
+    { name: "query", short: "q", type: "bool", brief: "Only print how far it is" },
+    { name: "no_wait", type: "bool", brief: "Only start it; do not wait for the end" },
+  ],
   async run(context, args) {
     const name = args.needText("table");
     const { tableId } = await context.admin.tableConfig(name);
-    const nodes = (await context.admin.listNodes()).filter((node) => node.alive);
-    for (const { node } of nodes) {
-      await context.admin.remoteCommand(node, "compact", [String(tableId)]);
-    }
-    const reports: NodeReport[] = [];
-    for (const { node } of nodes) {
-      while (!context.signal.aborted) {
-        const lines = await linesOf(context, node, tableId);
-        const isDone = lines.every((line) => !/ (queued|running)$/.test(line));
-        if (isDone) {
-          reports.push({ node, lines });
-          break;
-        }
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      }
-    }
-    const text = reports.flatMap(({ node, lines }) => lines.map((line) => `${node} ${line}`));
-    context.answer(reports.map(({ node, lines }) => ({ node, replicas: lines })), text.join("\n"));
+    const nodes = (await context.admin.listNodes()).filter((node) => node.alive)
+      .map(({ node }) => node).sort();
+    if (!args.has("query")) await start(context, nodes, tableId);
+    const waits = !args.has("query") && !args.has("no_wait");
+    const states = waits
+      ? await watch(context, nodes, tableId)
+      : await look(context, nodes, tableId);
+    context.isNegative = states.some(({ state }) => state === "failed");
+    context.answerTable(
+      HEAD,
+      states.map(({ node, gpid, state, detail }): Json[] => [node, gpid, state, detail]),
+    );
+    const open = states.filter(isOpen).length;
+    context.note(`${counted(states.length, "replica")}, ${open} of them queued or running`);
   },
 };
+
+async function start(context: Context, nodes: readonly string[], tableId: number): Promise<void> {
+  await Promise.all(
+    nodes.map((node) => context.admin.remoteCommand(node, "compact", [String(tableId)])),
+  );
+}
+
+function isOpen({ state }: ReplicaState): boolean {
+  return state === "queued" || state === "running";
+}
+
+async function look(
+  context: Context,
+  nodes: readonly string[],
+  tableId: number,
+): Promise<ReplicaState[]> {
+  const all = await Promise.all(
+    nodes.map((node) =>
+      statesOf(context, node, tableId).catch((error) => {
+        if (!(error instanceof StoreError)) throw error;
+        context.note(`${node} does not answer any more: ${error.message}`);
+        return [];
+      })
+    ),
+  );
+  return all.flat();
+}
+
+/** Until every replica is done, or Ctrl-C. */
+async function watch(
+  context: Context,
+  nodes: readonly string[],
+  tableId: number,
+): Promise<ReplicaState[]> {
+  let progress: ReturnType<Context["progress"]> | undefined;
+  try {
+    for (;;) {
+      const states = await look(context, nodes, tableId);
+      const done = states.filter((state) => !isOpen(state)).length;
+      progress ??= context.progress(states.length);
+      progress.update(done, done, "replicas");
+      if (done === states.length || context.signal.aborted) return states;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  } finally {
+    progress?.clear();
+  }
+}
 
 /** See the file comment. */
 export const COMPACTION_COMMANDS: readonly Command[] = [manualCompact];

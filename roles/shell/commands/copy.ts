@@ -4,6 +4,7 @@
 
 import type { Table, TableRow } from "../../../src/client/mod.ts";
 import { secondsSince2016 } from "../../../src/schema/value_format.ts";
+import { counted } from "../render.ts";
 import type { Context } from "../context.ts";
 import { type Args, type Command, UsageProblem } from "../declare.ts";
 import { boundedInt, filtersValues, tableScan, valueFilter, WALK_FLAGS } from "./scan_flags.ts";
@@ -80,7 +81,10 @@ async function copyRows(context: Context, args: Args, target: Table): Promise<vo
   const options = { returnExpireTs: keepsLife };
   const rows = await forRows(context, args, options, "max_concurrency", store);
   const rest = skipped > 0 ? `, ${skipped} existed` : "";
-  context.answer({ rows: rows - skipped, skipped }, `${rows - skipped} rows copied${rest}`);
+  context.answer(
+    { rows: rows - skipped, skipped },
+    `${counted(rows - skipped, "row")} copied${rest}`,
+  );
 }
 
 const clearData: Command = {
@@ -103,14 +107,17 @@ const clearData: Command = {
         ? await forRows(context, args, {}, undefined, () => Promise.resolve())
         : await (await tableScan(context, args, { noValue: true })).count();
       context.isNegative = true;
-      return context.answer({ removed: 0, rows }, `${rows} rows would be removed: add -f to do it`);
+      return context.answer(
+        { removed: 0, rows },
+        `${counted(rows, "row")} would be removed: add -f to do it`,
+      );
     }
     const { table } = context;
     const options = { noValue: !filtersValues(args) };
     const removed = await forRows(context, args, options, undefined, ({ hashKey, sortKey }) => {
       return table.del(hashKey, sortKey);
     });
-    context.answer({ removed }, `OK, ${removed} rows removed`);
+    context.answer({ removed }, `OK, ${counted(removed, "row")} removed`);
   },
 };
 
@@ -144,7 +151,7 @@ async function forRows(
       }
       looked += batch.length;
       progress.update(looked, rows);
-      if (context.signal.aborted) throw new Error(`Interrupted after ${rows} rows`);
+      if (context.signal.aborted) throw new Error(`Interrupted after ${counted(rows, "row")}`);
     }
   } finally {
     progress.clear();

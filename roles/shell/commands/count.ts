@@ -3,7 +3,7 @@
 import type { TableRow } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import { type Args, type Command, UsageProblem } from "../declare.ts";
-import { formatBytes, type Json, jsonBytes, renderPairs } from "../render.ts";
+import { counted, formatBytes, type Json, jsonBytes, renderPairs } from "../render.ts";
 import { boundedInt, filtersValues, tableScan, valueFilter, WALK_FLAGS } from "./scan_flags.ts";
 
 const TOP_MAX = 1000;
@@ -106,7 +106,7 @@ const countData: Command = {
       ["diff_hash_key", "stat_size", "top_count", "run_seconds"].some((name) => args.has(name));
     if (walks) return await walk(context, args);
     const rows = await (await tableScan(context, args, { noValue: true })).count();
-    context.answer({ rows }, `${rows} rows`);
+    context.answer({ rows }, counted(rows, "row"));
   },
 };
 
@@ -145,8 +145,8 @@ async function walk(context: Context, args: Args): Promise<void> {
 function answer(context: Context, args: Args, found: Findings, complete: boolean): void {
   const pairs: [string, Json][] = [["rows", found.rows]];
   if (args.has("diff_hash_key")) pairs.push(["hash_keys", found.hashKeys.size]);
-  const texts = [found.rows + " rows"];
-  if (args.has("diff_hash_key")) texts[0] += `, ${found.hashKeys.size} hash keys`;
+  const texts = [counted(found.rows, "row")];
+  if (args.has("diff_hash_key")) texts[0] += `, ${counted(found.hashKeys.size, "hash key")}`;
   if (!complete) texts[0] += "; stopped before the end";
   pairs.push(["complete", complete]);
   if (args.has("stat_size")) {

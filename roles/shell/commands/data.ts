@@ -6,7 +6,7 @@ import type { Check, CheckOutcome } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Args, Command, Flag, Positional } from "../declare.ts";
 import { UsageProblem } from "../declare.ts";
-import { type Json, jsonBytes } from "../render.ts";
+import { counted, type Json, jsonBytes } from "../render.ts";
 
 /** The first key of a row. */
 export const HASH_KEY: Positional = {
@@ -186,7 +186,9 @@ const multiGet: Command = {
     const { rows, complete } = await context.table.multiGet(hashKey, which);
     const writer = await context.openRows();
     for (const { sortKey, value } of rows) await writer.row({ hashKey, sortKey, value });
-    await writer.end(`${rows.length} rows${complete ? "" : "; a limit stopped here, use scan"}`);
+    await writer.end(
+      `${counted(rows.length, "row")}${complete ? "" : "; a limit stopped here, use scan"}`,
+    );
   },
 };
 
@@ -200,7 +202,7 @@ const multiDel: Command = {
   async run(context, args) {
     const sortKeys = args.all("sort_keys").map((word) => word.bytes);
     const count = await context.table.multiDel(args.needBytes("hash_key"), sortKeys);
-    context.answer(count, `OK, ${count} sort keys`);
+    context.answer(count, `OK, ${counted(count, "sort key")}`);
   },
 };
 

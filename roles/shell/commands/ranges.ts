@@ -4,7 +4,7 @@ import type { MultiGetRange, Scan, TableRow } from "../../../src/client/mod.ts";
 import { secondsSince2016 } from "../../../src/schema/value_format.ts";
 import type { Context } from "../context.ts";
 import type { Args, Command } from "../declare.ts";
-import { jsonBytes } from "../render.ts";
+import { counted, jsonBytes } from "../render.ts";
 import { HASH_KEY } from "./data.ts";
 import {
   boundedInt,
@@ -46,7 +46,9 @@ async function printScan(context: Context, args: Args, scan: Scan): Promise<void
       if (writer.count >= max) break;
     }
   } finally {
-    await writer.end(`${writer.count} rows${context.signal.aborted ? ", interrupted" : ""}`);
+    await writer.end(
+      `${counted(writer.count, "row")}${context.signal.aborted ? ", interrupted" : ""}`,
+    );
   }
 }
 
@@ -99,7 +101,7 @@ const multiGetRange: Command = {
     for (const { sortKey, value } of rows) {
       await writer.row({ hashKey, sortKey, value: noValue ? undefined : value });
     }
-    await writer.end(`${rows.length} rows${complete ? "" : "; a limit stopped here"}`);
+    await writer.end(`${counted(rows.length, "row")}${complete ? "" : "; a limit stopped here"}`);
   },
 };
 
@@ -116,7 +118,9 @@ const multiGetSortKeys: Command = {
     const { sortKeys, complete } = await context.table.multiGetSortKeys(hashKey, { countMax });
     const writer = context.openRows();
     for (const sortKey of sortKeys) await writer.row({ hashKey, sortKey });
-    await writer.end(`${sortKeys.length} sort keys${complete ? "" : "; a limit stopped here"}`);
+    await writer.end(
+      `${counted(sortKeys.length, "sort key")}${complete ? "" : "; a limit stopped here"}`,
+    );
   },
 };
 
@@ -144,10 +148,10 @@ const multiDelRange: Command = {
       onChunk(sortKeys) {
         removed += sortKeys.length;
         if (!args.has("silent")) progress.update(removed, removed);
-        if (context.signal.aborted) throw new Error(`Interrupted after ${removed} rows`);
+        if (context.signal.aborted) throw new Error(`Interrupted after ${counted(removed, "row")}`);
       },
     }).finally(() => progress.clear());
-    context.answer(total, `OK, ${total} rows removed`);
+    context.answer(total, `OK, ${counted(total, "row")} removed`);
   },
 };
 

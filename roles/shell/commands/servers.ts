@@ -1,10 +1,9 @@
-// Questions to every server of the cluster at once. A server that does not answer is a row of the answer, not
-// the end of it: such questions are asked when something is wrong.
+// Questions and orders to every server of the cluster at once, or to some.
 
-import { StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
-import type { Command } from "../declare.ts";
-import type { Json } from "../render.ts";
+import { type Args, type Command, UsageProblem } from "../declare.ts";
+import { counted, type Json } from "../render.ts";
+import { askAll, type Reply, type Target, TARGET_FLAGS, targetsOf } from "./targets.ts";
 
 const HEAD = ["address", "role", "version", "started", "shards", "http_port", "error"];
 
@@ -13,48 +12,160 @@ const serverInfo: Command = {
   group: "cluster",
   brief: "Print version and start of every server, or of some",
   positionals: [],
-  flags: [
-    {
-      name: "type",
-      short: "t",
-      type: "text",
-      brief: "Only servers of this kind",
-      choices: ["all", "meta-server", "replica-server"],
-      default: "all",
-    },
-    { name: "list", short: "l", type: "text", brief: "Only these, host:port with commas between" },
-  ],
+  flags: TARGET_FLAGS,
   async run(context, args) {
     const type = args.text("type") ?? "all";
-    const list = args.text("list")?.split(",").map((address) => address.trim());
-    const addresses = list ?? await addressesOf(context, type);
-    const rows = await Promise.all(addresses.map((address) => rowOf(context, address)));
-    const shown = rows.filter(([, role]) => type === "all" || role === "" || type.startsWith(role));
+    const targets = await targetsOf(context, args);
+    const replies = await askAll(targets, ({ address }) => context.admin.serverInfo(address));
+    const rows = replies.map(({ target: { address }, value, error }): Json[] => {
+      if (value === undefined) return [address, "", "", "", "", "", error];
+      const { role, version, startedAt, shardCount, httpPort } = value;
+      return [address, role, version, new Date(startedAt).toISOString(), shardCount, httpPort, ""];
+    });
+    const shown = rows.filter(([, role]) =>
+      type === "all" || role === "" || type.startsWith(String(role))
+    );
     context.answerTable(HEAD, shown);
-    const silent = shown.filter((row) => row.at(-1) !== "").length;
-    context.isNegative = silent > 0;
-    context.note(`${shown.length} servers, ${silent} without an answer`);
+    finish(context, shown.length, shown.filter((row) => row.at(-1) !== "").length);
   },
 };
 
-async function addressesOf({ admin }: Context, type: string): Promise<string[]> {
-  const metas = type === "replica-server" ? [] : (await admin.clusterInfo()).metaServers;
-  const nodes = type === "meta-server" ? [] : await admin.listNodes();
-  return [...metas, ...nodes.map(({ node }) => node).sort()];
+/** A silent server is a negative answer. */
+function finish(context: Context, servers: number, silent: number): void {
+  context.isNegative = silent > 0;
+  context.note(`${counted(servers, "server")}, ${silent} without an answer`);
 }
 
-type Row = [address: string, role: string, ...rest: Json[]];
+/** One value for each server: its output, or its error. */
+function answerReplies(context: Context, replies: readonly Reply<string>[]): void {
+  const value = replies.map(({ target, value, error }) => ({
+    address: target.address,
+    ...(value === undefined ? { error } : { output: value }),
+  }));
+  const text = replies.map(({ target, value, error }) => {
+    if (value === undefined) return `[${target.address}] ERROR: ${error}`;
+    const output = value.trimEnd();
+    return output.includes("\n")
+      ? `[${target.address}]\n${output}`
+      : `[${target.address}] ${output}`;
+  });
+  context.answer(value, text.join("\n"));
+  const failed = replies.filter(({ value }) => value === undefined).length;
+  context.isNegative = failed > 0;
+  context.note(`${replies.length - failed} servers succeeded, ${failed} failed`);
+}
 
-async function rowOf({ admin }: Context, address: string): Promise<Row> {
-  try {
-    const { role, version, startedAt, shardCount, httpPort } = await admin.serverInfo(address);
-    const started = new Date(startedAt).toISOString();
-    return [address, role, version, started, shardCount, httpPort, ""];
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    return [address, "", "", "", "", "", error.message];
-  }
+/** Runs a maintenance command on the chosen servers that are not known to be dead. */
+async function remote(
+  context: Context,
+  targets: readonly Target[],
+  command: string,
+  words: readonly string[],
+): Promise<void> {
+  if (targets.length === 0) throw new Error("There is no such server");
+  const replies = await askAll(
+    targets,
+    ({ address }) => context.admin.remoteCommand(address, command, words),
+  );
+  answerReplies(context, replies);
+}
+
+const remoteCommand: Command = {
+  name: "remote_command",
+  changes: true,
+  group: "cluster",
+  brief: "Run a maintenance command on servers and print what each answers",
+  details: [
+    "remote_command -t replica-server help lists the commands of replica servers.",
+    "remote_command -l 10.0.0.1:34801 kill-partition 1.3 closes one replica of one server.",
+  ],
+  positionals: [
+    { name: "command", type: "text", brief: "The command; help lists them" },
+    { name: "arguments", type: "text", brief: "Its arguments", rest: true, optional: true },
+  ],
+  flags: TARGET_FLAGS,
+  async run(context, args) {
+    const words = args.all("arguments").map((word) => word.text);
+    await remote(context, await targetsOf(context, args), args.needText("command"), words);
+  },
+};
+
+const flushLog: Command = {
+  name: "flush_log",
+  changes: true,
+  group: "cluster",
+  brief: "Make the private logs of replica servers durable now",
+  details: [
+    "They are every second anyway; acknowledged writes are durable in the shared log already.",
+  ],
+  positionals: [],
+  flags: TARGET_FLAGS.filter(({ name }) => name === "list"),
+  async run(context, args) {
+    const targets = await targetsOf(context, args);
+    await remote(context, targets.filter(({ role }) => role !== "meta"), "flush-log", []);
+  },
+};
+
+const serverConfig: Command = {
+  name: "server_config",
+  changes: true,
+  group: "cluster",
+  brief: "Print settings of running servers, or change one until the next start",
+  details: [
+    "server_config -t meta-server lists all settings of meta servers.",
+    "server_config cure-interval; server_config cure-interval set 2s",
+    "A setting that only a start takes is refused, with the list of those that can be changed.",
+  ],
+  positionals: [
+    { name: "name", type: "text", brief: "The setting, as in docs/config.md", optional: true },
+    {
+      name: "action",
+      type: "text",
+      brief: "What to do with it",
+      choices: ["get", "set"],
+      optional: true,
+    },
+    { name: "value", type: "text", brief: "Its new value, as in a flag", optional: true },
+  ],
+  flags: TARGET_FLAGS,
+  async run(context, args) {
+    const name = args.text("name");
+    const value = args.text("value");
+    const isSet = args.text("action") === "set";
+    if (isSet !== (value !== undefined)) {
+      throw new UsageProblem(`Say "server_config NAME set VALUE"`);
+    }
+    const targets = await targetsOf(context, args);
+    if (name === undefined || name === "list") return await remote(context, targets, "config", []);
+    const found = await askSetting(context, targets, args, name);
+    if (!isSet) return answerReplies(context, found);
+    await remote(context, found.map(({ target }) => target), "config-set", [name, value!]);
+  },
+};
+
+/** The setting of every server that has it: meta and replica servers have different ones. */
+async function askSetting(
+  context: Context,
+  targets: readonly Target[],
+  args: Args,
+  name: string,
+): Promise<Reply<string>[]> {
+  const replies = await askAll(targets, async ({ address }) => {
+    const found = JSON.parse(await context.admin.remoteCommand(address, "config", [name]));
+    const mutable = found.mutable ? "can be changed" : "only at a start";
+    return `${found.value} (default ${found.default}; ${found.allowed}; ${mutable})`;
+  });
+  if (args.has("type") || args.has("list")) return replies;
+  const known = replies.filter(({ value, error }) =>
+    value !== undefined || !error.includes("Unknown setting")
+  );
+  return known.length > 0 ? known : replies;
 }
 
 /** See the file comment. */
-export const SERVER_COMMANDS: readonly Command[] = [serverInfo];
+export const SERVER_COMMANDS: readonly Command[] = [
+  serverInfo,
+  remoteCommand,
+  flushLog,
+  serverConfig,
+];

@@ -1,11 +1,9 @@
-// Commands on tables: list, create, drop, and their environment variables.
+// Commands on tables: list, describe, create, drop, recall, rename.
 
 import { formatPartition } from "../../../src/base/ids.ts";
 import type { PartitionConfig, TableStatus } from "../../../src/client/mod.ts";
-import type { Context } from "../context.ts";
-import type { Args, Command, Flag, Positional } from "../declare.ts";
-import { UsageProblem } from "../declare.ts";
-import { formatTime, type Json, renderPairs, rowObjects } from "../render.ts";
+import { type Args, type Command, type Flag, type Positional, UsageProblem } from "../declare.ts";
+import { counted, formatTime, type Json, renderPairs, rowObjects } from "../render.ts";
 
 const NAME: Positional = { name: "name", type: "table", brief: "Name of the table" };
 const DETAILED: Flag = { name: "detailed", short: "d", type: "bool", brief: "Print more" };
@@ -93,7 +91,7 @@ const ls: Command = {
     });
     const names = args.has("detailed") ? [...head, ...healthHead] : head;
     context.answerTable(names, rows);
-    context.note(`${tables.length} tables`);
+    context.note(counted(tables.length, "table"));
   },
 };
 
@@ -195,7 +193,7 @@ const create: Command = {
       replicaCount: args.int("replica_count") ?? 3,
       envs: parseEnvs(args.text("envs")),
       failIfExists: args.has("fail_if_exist"),
-      onProgress: (ready) => progress.update(ready, ready),
+      onProgress: (ready) => progress.update(ready, ready, "partitions"),
     }).finally(() => progress.clear());
     context.answer({ app_name: name, app_id: tableId }, `OK, table ${tableId}`);
   },
@@ -279,80 +277,6 @@ const setReplicaCount: Command = {
   },
 };
 
-async function answerEnvs(context: Context, envs: Map<string, string>): Promise<void> {
-  context.answerPairs([...envs].sort(([a], [b]) => a < b ? -1 : 1));
-}
-
-const envCommand = { group: "tables", needsTable: true } as const;
-
-const getAppEnvs: Command = {
-  ...envCommand,
-  name: "get_app_envs",
-  brief: "Print the table's environment variables",
-  positionals: [],
-  flags: [],
-  async run(context) {
-    const { tables } = await context.admin.listTables("available");
-    const table = tables.find((t) => t.name === context.tableName);
-    if (table === undefined) throw new Error(`There is no table "${context.tableName}"`);
-    await answerEnvs(context, table.envs);
-  },
-};
-
-const setAppEnvs: Command = {
-  ...envCommand,
-  name: "set_app_envs",
-  changes: true,
-  brief: "Set environment variables of the table",
-  positionals: [{
-    name: "keys_and_values",
-    type: "env",
-    brief: "key value key value ...",
-    rest: true,
-  }],
-  flags: [],
-  async run(context, args: Args) {
-    const words = args.all("keys_and_values").map((word) => word.text);
-    if (words.length % 2 !== 0) throw new UsageProblem("The last key has no value");
-    const set: Record<string, string> = {};
-    for (let i = 0; i < words.length; i += 2) set[words[i]!] = words[i + 1]!;
-    await answerEnvs(context, await context.admin.updateEnvs(context.tableName, { set }));
-  },
-};
-
-const delAppEnvs: Command = {
-  ...envCommand,
-  name: "del_app_envs",
-  changes: true,
-  brief: "Remove environment variables of the table",
-  positionals: [{ name: "keys", type: "env", brief: "Their keys", rest: true }],
-  flags: [],
-  async run(context, args) {
-    const keys = args.all("keys").map((word) => word.text);
-    await answerEnvs(context, await context.admin.updateEnvs(context.tableName, { delete: keys }));
-  },
-};
-
-const clearAppEnvs: Command = {
-  ...envCommand,
-  name: "clear_app_envs",
-  changes: true,
-  brief: "Remove all environment variables of the table, or those under a prefix",
-  positionals: [],
-  flags: [
-    { name: "all", short: "a", type: "bool", brief: "All of them" },
-    { name: "prefix", short: "p", type: "text", brief: "Those that begin with PREFIX." },
-  ],
-  confirm: (args, context) =>
-    args.has("all") ? `Remove all variables of table "${context.tableName}"?` : undefined,
-  async run(context, args) {
-    const prefix = args.text("prefix");
-    if (prefix === undefined && !args.has("all")) throw new UsageProblem("Say -a or -p PREFIX");
-    const clear = prefix === undefined ? [] : [prefix];
-    await answerEnvs(context, await context.admin.updateEnvs(context.tableName, { clear }));
-  },
-};
-
 /** See the file comment. */
 export const TABLE_COMMANDS: readonly Command[] = [
   ls,
@@ -362,8 +286,4 @@ export const TABLE_COMMANDS: readonly Command[] = [
   recall,
   rename,
   setReplicaCount,
-  getAppEnvs,
-  setAppEnvs,
-  delAppEnvs,
-  clearAppEnvs,
 ];

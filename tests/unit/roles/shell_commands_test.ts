@@ -93,12 +93,12 @@ Deno.test("shell works on several rows and ranges", async () => {
     (await shell.exec("hash_scan h -n 1 --start_inclusive=false a"))[1],
     '"h" : "b" => "2"\n',
   );
-  assert.equal((await shell.exec("multi_del h a"))[1], "OK, 1 sort keys\n");
+  assert.equal((await shell.exec("multi_del h a"))[1], "OK, 1 sort key\n");
   assert.equal((await shell.exec("multi_del_range h b d"))[1], "OK, 2 rows removed\n");
   assert.equal((await shell.exec("full_scan"))[1], '"h" : "d" => "4"\n');
   assert.equal((await shell.exec("full_scan -o out.txt"))[1], "");
   assert.equal(shell.files.get("out.txt"), '"h" : "d" => "4"\n');
-  assert.equal((await shell.exec("count_data"))[1], "1 rows\n");
+  assert.equal((await shell.exec("count_data"))[1], "1 row\n");
   assert.equal((await shell.exec("count_data -d -h exact -x nope"))[1], "0 rows, 0 hash keys\n");
 });
 
@@ -280,12 +280,12 @@ Deno.test("shell import names bad lines, goes on, or stops when told to", async 
   );
   const [status, out, err] = await shell.exec("import f.jsonl");
   assert.equal(status, 1);
-  assert.match(out, /^2 rows stored, 1 lines failed/);
+  assert.match(out, /^2 rows stored, 1 line failed/);
   assert.match(err, /^Line 2: /);
   shell.fake.addTable("u");
   const stopped = await shell.run("--table", "u", "-e", "import f.jsonl --stop_on_error -c 1");
   assert.equal(stopped[0], 1);
-  assert.match(stopped[1], /^1 rows stored, 1 lines failed/);
+  assert.match(stopped[1], /^1 row stored, 1 line failed/);
   const json = await shell.exec("import f.jsonl", "--json");
   const value = JSON.parse(json[1]) as {
     rows: number;

@@ -53,6 +53,6 @@ Deno.test("clear_data removes what passes the filters, and only with -f", async 
     "clear_data -f --hash_key_filter_type prefix --hash_key_filter_pattern h1",
   );
   assert.deepEqual(some, [0, "OK, 2 rows removed\n"]);
-  assert.deepEqual(await run("count_data"), [0, "1 rows\n"]);
-  assert.deepEqual(await run("clear_data -f; count_data"), [0, "OK, 1 rows removed\n0 rows\n"]);
+  assert.deepEqual(await run("count_data"), [0, "1 row\n"]);
+  assert.deepEqual(await run("clear_data -f; count_data"), [0, "OK, 1 row removed\n0 rows\n"]);
 });
