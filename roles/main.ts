@@ -4,6 +4,7 @@
 
 import { suggestion } from "../src/config/suggest.ts";
 import { extractedFor } from "./extraction.ts";
+import { narrowPermissions } from "./permissions.ts";
 import { VERSION } from "./version.ts";
 
 /** A role of the executable. */
@@ -52,8 +53,16 @@ const ROLES: Readonly<Record<string, Role>> = {
   },
 };
 
-/** Runs the program. @returns The exit code, or `undefined` if the process goes on. */
-export async function main(args: readonly string[]): Promise<number | undefined> {
+/**
+ * Runs the program.
+ *
+ * @param onRole Told the role before it is loaded.
+ * @returns The exit code, or `undefined` if the process goes on.
+ */
+export async function main(
+  args: readonly string[],
+  onRole: (name: string) => void = () => {},
+): Promise<number | undefined> {
   const [first = "", ...others] = args;
   if (first === "--help" || first === "-h" || first === "") {
     console.log(programHelp());
@@ -66,7 +75,10 @@ export async function main(args: readonly string[]): Promise<number | undefined>
   const flagged = first === "--role" ? others.shift() : /^--role=(.*)$/.exec(first)?.[1];
   const name = flagged ?? first;
   const role = Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
-  if (role !== undefined) return await (await extractedFor(role.load))(others);
+  if (role !== undefined) {
+    onRole(name);
+    return await (await extractedFor(role.load))(others);
+  }
   const known = Object.keys(ROLES);
   const what = name.startsWith("-")
     ? `Unknown flag "${name}" before the role`
@@ -90,6 +102,6 @@ function programHelp(): string {
 }
 
 if (import.meta.main) {
-  const code = await main(Deno.args);
+  const code = await main(Deno.args, narrowPermissions);
   if (code !== undefined) Deno.exit(code);
 }

@@ -24,8 +24,7 @@ const PERMISSIONS = [
   "--allow-write",
   "--allow-net",
   "--allow-env",
-  "--allow-sys",
-  "--allow-ffi",
+  `--allow-ffi=${decodeURIComponent(new URL("../../node_modules", import.meta.url).pathname)}`,
 ];
 
 /** Time in which a new process must show its command line; it takes about a millisecond. */
