@@ -139,10 +139,14 @@ function writeHistory(dir: string, { seed, history }: RunResult): void {
 /** The commit that is checked out; a seed means something only together with it. */
 function commit(): string {
   try {
-    const git = new URL("../../.git/", import.meta.url);
-    const head = Deno.readTextFileSync(new URL("HEAD", git)).trim();
+    const root = new URL("../../", import.meta.url).pathname;
+    let git = `${root}.git`;
+    // A second working tree has a file that names the place.
+    if (Deno.statSync(git).isFile) git = Deno.readTextFileSync(git).trim().slice(8);
+    const head = Deno.readTextFileSync(`${git}/HEAD`).trim();
     if (!head.startsWith("ref: ")) return head;
-    return Deno.readTextFileSync(new URL(head.slice(5), git)).trim();
+    const common = git.replace(/\/worktrees\/[^/]+$/, "");
+    return Deno.readTextFileSync(`${common}/${head.slice(5)}`).trim();
   } catch {
     return "unknown";
   }

@@ -8,7 +8,9 @@ export interface Mutant {
   readonly name: string;
   readonly file: string;
   readonly edits: readonly (readonly [from: string, to: string])[];
-  /** The unit test that must fail: the bug is in a part that is not simulated. */
+  /** The bug is in what only whole servers have: all seeds run them. */
+  readonly whole?: boolean;
+  /** The unit test that must fail: behind this bug other checks stand that keep it from a run. */
   readonly unitTest?: string;
 }
 
@@ -77,10 +79,11 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "M9 the lease is enforced by the timer only",
-    file: "tests/sim/sim_server.ts",
+    file: "roles/replica/admission.ts",
+    whole: true,
     edits: [[
-      "return now.mono < this.#deadlineMono && now.wall < this.#deadlineWall;",
-      "return now.mono < Infinity && this.#deadlineMono > 0 && this.#deadlineWall > 0;",
+      "if (!stale) return core.readable && this.#host.lease.heldAt(now);",
+      "if (!stale) return core.readable;",
     ]],
   },
   {
@@ -117,30 +120,32 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "M14 durable is claimed before the engine is flushed",
-    file: "tests/sim/sim_replica.ts",
-    edits: [["      engine.flush();\n", ""]],
+    file: "roles/replica/disk_store.ts",
+    whole: true,
+    edits: [["    await engine.flush();\n", ""]],
   },
   {
-    name: "M15 the log is collected by the commit point",
-    file: "tests/sim/sim_replica.ts",
-    edits: [[
-      "privateLog[count]!.decree <= manifest.durable",
-      "privateLog[count]!.decree <= manifest.durable + this.core.committed",
-    ]],
+    name: "M15 the log is collected beyond what is durable",
+    file: "roles/replica/disk_store.ts",
+    whole: true,
+    edits: [["await log.collect(at.decree, ", "await log.collect(at.decree + 10, "]],
   },
   {
     name: "M16 acknowledged before the log is synced",
-    file: "tests/sim/sim_server.ts",
-    edits: [[
-      "    if (!this.#syncing) this.#startSync();\n  }\n",
-      '    if (!this.#syncing) this.#startSync();\n    this.#env.scheduler.after(0, "early", this, () => replica.step({ kind: "appended", token }));\n  }\n',
-    ]],
+    file: "storage/shared_log.ts",
+    whole: true,
+    edits: [["      await this.#sync.sync(segment.file);\n", ""]],
+  },
+  {
+    name: "M17 damage inside a log is taken for its end",
+    file: "storage/log_reader.ts",
+    edits: [["    if (last && !proven) return offset;", "    if (last) return offset;"]],
+    unitTest: "tests/unit/storage/shared_log_test.ts",
   },
   {
     name: "M18 rows expire by the local clock",
     file: "storage/translate.ts",
     edits: [["secondsSince2016(timestampUs / 1000)", "secondsSince2016(Date.now())"]],
-    unitTest: "tests/unit/storage/translate_test.ts",
   },
   {
     name: "M19 a write in replication is reported as not done",
@@ -178,11 +183,12 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "M24 the engine's applied row is trusted after power loss",
-    file: "tests/sim/recover.ts",
-    edits: [[
-      "    applied: durable,\n    durable,",
-      "    applied: Math.max(durable, files.engine.applied),\n    durable,",
-    ]],
+    file: "roles/replica/disk_stores.ts",
+    whole: true,
+    edits: [
+      ["    applied: sessions.decree,\n", "    applied: proven,\n"],
+      ["tail: mutations.slice(first.length)", "tail: mutations.slice(needed.length)"],
+    ],
   },
   {
     name: "M25 a learner is promoted while it still executes what it caught up with",
@@ -211,8 +217,18 @@ export const MUTANTS: readonly Mutant[] = [
     ]],
   },
   {
-    name: "M29 an image is taken with the sessions of another moment",
-    file: "tests/sim/sim_transfer.ts",
-    edits: [["const rows = [core.sessionsImage];", "const rows = [files.engine.sessions.image];"]],
+    name: "M29 an image comes without its exactly-once window",
+    file: "roles/replica/transfer_source.ts",
+    whole: true,
+    edits: [[
+      "new ImageExport(engine, core.sessionsImage)",
+      "new ImageExport(engine, new Uint8Array(0))",
+    ]],
+  },
+  {
+    name: "M30 reads miss rows on their way to the database",
+    file: "storage/write_behind.ts",
+    whole: true,
+    edits: [["this.#active.find(key) ?? this.#leaving?.find(key)", "this.#active.find(key)"]],
   },
 ];

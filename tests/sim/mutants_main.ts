@@ -54,8 +54,9 @@ async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Ou
   for (const [from, to] of mutant.edits) changed = changed.replace(from, () => to);
   Deno.writeTextFileSync(path, changed);
   const permissions = ["--no-prompt", "--no-check", "--allow-read", "--allow-env", "--allow-ffi"];
+  const whole = mutant.whole === true ? ["--whole"] : [];
   const what = mutant.unitTest === undefined
-    ? ["run", ...permissions, "tests/sim/main.ts", "--seeds", String(seeds)]
+    ? ["run", ...permissions, "tests/sim/main.ts", "--seeds", String(seeds), ...whole]
     : ["test", ...permissions, "--allow-write", mutant.unitTest];
   const output = await run(Deno.execPath(), what, dir);
   Deno.writeTextFileSync(path, original);

@@ -3,6 +3,7 @@
 
 import type { NodeId } from "../../src/base/ids.ts";
 import { AssertionError } from "../../src/base/assert.ts";
+import { withoutAmbient } from "./ambient.ts";
 import { countUnknown } from "./census.ts";
 import { Chance } from "./chance.ts";
 import { Coverage } from "./coverage.ts";
@@ -50,7 +51,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   const world = new World(options);
   let failure: RunResult["failure"];
   try {
-    await world.run();
+    await withoutAmbient(options.seed, () => world.run());
   } catch (error) {
     const rule = error instanceof Violation
       ? error.rule
