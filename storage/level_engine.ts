@@ -58,6 +58,10 @@ const MISSING_FILE = /IO error: .*: No such file or directory$/s;
  * fit together, `io` for anything the file system refused.
  */
 export async function openLevelEngine(dir: string, options: LevelOptions = {}): Promise<Engine> {
+  return new LevelEngine(await openDb(dir, options), dir);
+}
+
+async function openDb(dir: string, options: LevelOptions): Promise<Db> {
   const db: Db = new ClassicLevel<Uint8Array, Uint8Array>(dir, {
     ...VIEWS,
     writeBufferSize: options.writeBufferBytes ?? 4 * 1024 * 1024,
@@ -75,7 +79,23 @@ export async function openLevelEngine(dir: string, options: LevelOptions = {}): 
     if (!MISSING_FILE.test(failure.message)) throw failure;
     throw new EngineError("corruption", failure.message, { cause });
   }
-  return new LevelEngine(db, dir);
+  return db;
+}
+
+/**
+ * What LevelDB tells of its files: statistics by level, and the tables with their key ranges.
+ *
+ * @throws {EngineError} As {@link openLevelEngine}.
+ */
+export async function describeLevel(
+  dir: string,
+): Promise<{ readonly stats: string; readonly tables: string }> {
+  const db = await openDb(dir, { createIfMissing: false });
+  try {
+    return { stats: db.getProperty("leveldb.stats"), tables: db.getProperty("leveldb.sstables") };
+  } finally {
+    await db.close();
+  }
 }
 
 class LevelEngine implements Engine {

@@ -1,5 +1,6 @@
 // What the shell needs from the outside world, as an interface, so that tests can hold a shell in their hand;
-// `terminalIo` is the real one. The only file of the shell that touches process and disk, but for line_editor.ts.
+// `terminalIo` is the real one. The only file of the shell that touches process and disk, but for
+// line_editor.ts and offline.ts.
 
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 

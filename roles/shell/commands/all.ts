@@ -10,6 +10,7 @@ import { COMPACTION_COMMANDS } from "./compaction.ts";
 import { DATA_COMMANDS } from "./data.ts";
 import { ENV_COMMANDS } from "./envs.ts";
 import { HOT_COMMANDS } from "./hot.ts";
+import { OFFLINE_COMMANDS } from "./offline.ts";
 import { RANGE_COMMANDS } from "./ranges.ts";
 import { SESSION_COMMANDS } from "./session.ts";
 import { STATS_COMMANDS } from "./stats.ts";
@@ -44,6 +45,7 @@ export const COMMANDS: readonly Command[] = [
   ...DATA_COMMANDS,
   ...RANGE_COMMANDS,
   ...BULK_COMMANDS,
+  ...OFFLINE_COMMANDS,
 ];
 
 /** A command by name or alias. @throws {UsageProblem} With a suggestion if there is none */
