@@ -54,6 +54,8 @@ interface NodeRecord {
   readonly logDir: string;
   /** Whether the process ended with everything synced. */
   readonly clean: boolean;
+  /** Identity of meta's store whose tables are kept here; "" = of none yet. */
+  readonly store: string;
 }
 
 interface Candidate extends DataDir {
@@ -69,17 +71,19 @@ export class DataDirs {
   readonly #good: Candidate[];
   readonly #bad: BadDir[];
   #version: number;
+  #store: string;
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(
     files: Files,
-    parts: { plan: StoragePlan; good: Candidate[]; bad: BadDir[]; version: number },
+    parts: { plan: StoragePlan; good: Candidate[]; bad: BadDir[]; version: number; store: string },
   ) {
     this.#files = files;
     this.plan = parts.plan;
     this.#good = parts.good;
     this.#bad = parts.bad;
     this.#version = parts.version;
+    this.#store = parts.store;
   }
 
   /**
@@ -100,10 +104,28 @@ export class DataDirs {
     try {
       await opening.take();
       const plan = await opening.begin(options.logDir, options.nowSeconds);
-      const { good, bad, version } = opening;
-      return new DataDirs(files, { plan, good, bad, version });
+      const { good, bad, version, store } = opening;
+      return new DataDirs(files, { plan, good, bad, version, store });
     } catch (error) {
       opening.release();
+      throw error;
+    }
+  }
+
+  /** Identity of meta's store whose tables are kept here; "" = of none yet. */
+  get store(): string {
+    return this.#store;
+  }
+
+  /** Keeps another identity; durable when it resolves. */
+  async adoptStore(store: string): Promise<void> {
+    if (store === this.#store) return;
+    const before = this.#store;
+    this.#store = store;
+    try {
+      await this.#write(false);
+    } catch (error) {
+      this.#store = before;
       throw error;
     }
   }
@@ -147,7 +169,7 @@ export class DataDirs {
     const write = this.#writing.then(async () => {
       const version = ++this.#version;
       const { incarnation, logDir } = this.plan;
-      const head = { incarnation, version, logDir, clean };
+      const head = { incarnation, version, logDir, clean, store: this.#store };
       const failed = await writeRecords(this.#files, this.#good, head);
       if (failed !== undefined) throw failed.error;
     });
@@ -174,6 +196,10 @@ class Opening {
     this.#dirs = dirs;
   }
 
+  get store(): string {
+    return this.#newest?.store ?? "";
+  }
+
   release(): void {
     for (const { lock } of this.#found) lock?.release();
   }
@@ -198,7 +224,13 @@ class Opening {
     this.version = (newest?.version ?? 0) + 1;
     for (;;) {
       const dir = logDir === "" ? this.good[0]!.path : logDir;
-      const head = { incarnation, version: this.version, logDir: dir, clean: false };
+      const head = {
+        incarnation,
+        version: this.version,
+        logDir: dir,
+        clean: false,
+        store: this.store,
+      };
       const failed = await writeRecords(this.#files, this.good, head);
       if (failed === undefined) {
         const lostLog = newest === undefined ? "" : this.#lostLog(newest);
@@ -325,19 +357,18 @@ async function writeRecords(
 
 /** @throws {LayoutError} */
 function readRecord(files: Files, path: string): NodeRecord {
-  const { incarnation, version = 0, id = "", disks = {}, logDir = "", clean = false } = readChecked(
-    files,
-    path,
-  );
+  const { incarnation, version = 0, id = "", disks = {}, logDir = "", clean = false, store = "" } =
+    readChecked(files, path);
   const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
   if (
     !isWhole(incarnation) || !isWhole(version) || typeof id !== "string" ||
-    typeof disks !== "object" || disks === null || typeof logDir !== "string"
+    typeof disks !== "object" || disks === null || typeof logDir !== "string" ||
+    typeof store !== "string"
   ) {
     throw new LayoutError("unreadable", `Cannot use "${path}": a value is missing or wrong`);
   }
   const named = disks as Readonly<Record<string, string>>;
-  return { incarnation, version, id, disks: named, logDir, clean: clean === true };
+  return { incarnation, version, id, disks: named, logDir, clean: clean === true, store };
 }
 
 function randomId(): string {

@@ -27,6 +27,8 @@ export interface RecoveryResult {
    */
   readonly mutations: readonly Mutation[];
   readonly lastSequence: number;
+  /** Largest ballot of a mutation in the logs; 0 = they hold none. */
+  readonly mutationBallot: Ballot;
   /** Why this replica must not be used; the other fields mean nothing then. */
   readonly condemned?: string;
 }
@@ -40,6 +42,7 @@ export class ReplicaRecovery {
   readonly #tail = new Map<Decree, Mutation>();
   #ballot: Ballot;
   #lastCommitted: Decree = 0;
+  #mutationBallot: Ballot = 0;
   /** Of the first private record; `undefined` as long as there was none. */
   #firstSequence: number | undefined;
   #lastSequence = 0;
@@ -188,6 +191,7 @@ export class ReplicaRecovery {
       committed: Math.max(this.#durable, Math.min(this.#lastCommitted, present)),
       mutations,
       lastSequence: this.#lastSequence,
+      mutationBallot: this.#mutationBallot,
     };
     return this.#condemned === undefined ? result : { ...result, condemned: this.#condemned };
   }
@@ -217,6 +221,7 @@ export class ReplicaRecovery {
       return this.#condemn("A mutation record cannot be decoded");
     }
     this.#ballot = Math.max(this.#ballot, head.ballot);
+    this.#mutationBallot = Math.max(this.#mutationBallot, head.ballot);
     this.#lastCommitted = Math.max(this.#lastCommitted, head.lastCommitted);
     if (head.decree <= this.#durable) return;
     const held = this.#tail.get(head.decree);

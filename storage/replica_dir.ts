@@ -235,7 +235,7 @@ export class ReplicaDir {
    */
   async commitGeneration(
     generation: number,
-    change: { readonly ballot: Ballot; readonly durable: Decree },
+    change: { readonly ballot: Ballot; readonly durable: Decree; readonly info?: unknown },
   ): Promise<void> {
     assert(generation > this.#manifest.generation, "Generation goes back", { generation });
     await this.#write({ ...change, generation, syncedSequence: 0 });

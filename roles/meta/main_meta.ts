@@ -84,6 +84,7 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
     cluster: options.cluster,
     metaServers: options.metas ?? [address],
     coordinator: coordinator.description,
+    newStoreId: crypto.randomUUID(),
     settings,
   });
   const client = options.openClient(address);

@@ -270,6 +270,9 @@ const NOTE_TEXT: Readonly<Record<MetaNote, string>> = {
   balance: "Balancing",
   drain: "Drained servers changed",
   users: "Users changed",
+  foreignServer:
+    "Server holds data of another store and is not admitted: was the store of meta lost?",
+  recovery: "Rebuilding tables from replica servers",
 };
 
 const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
@@ -291,4 +294,6 @@ const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
   balance: "info",
   drain: "info",
   users: "info",
+  foreignServer: "error",
+  recovery: "warn",
 };

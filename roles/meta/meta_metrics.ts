@@ -8,7 +8,13 @@ import type { MetaAsk } from "./meta_ask.ts";
 
 const ROLES: readonly MetaCore["role"][] = ["standby", "loading", "leading"];
 /** Alerts are built on these: they are there with 0 before the first one. */
-const COUNTED: readonly MetaNote[] = ["nodeDead", "config", "cureGivenUp", "noCandidate"];
+const COUNTED: readonly MetaNote[] = [
+  "nodeDead",
+  "config",
+  "cureGivenUp",
+  "noCandidate",
+  "foreignServer",
+];
 
 /** See the file comment. */
 export class MetaMetrics {

@@ -10,6 +10,7 @@ import { LocalCluster } from "./local_cluster.ts";
 import { pathsOf } from "./processes.ts";
 import { dashboardOf, greeting } from "./greeting.ts";
 import { Probe } from "./probe.ts";
+import { recoverStore, waitForServers } from "./recover.ts";
 import { ensureAdmin, ownDial, removeSecurity, secure, securityFlags } from "./secured.ts";
 import { nameOf, planServers, readState, type ServerEntry } from "./state.ts";
 import { runForeground } from "./supervise.ts";
@@ -65,6 +66,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   kill: { brief: "Kill a server as a crash would: 2 or r2, m1", argument: "<n>", run: kill },
   "stop-one": { brief: "Stop a server as for maintenance", argument: "<n>", run: stopOne },
   "start-one": { brief: "Start a server that does not run", argument: "<n>", run: startOne },
+  recover: {
+    brief: "Rebuild meta's lost store from the replica servers",
+    argument: "",
+    run: recover,
+  },
   clear: { brief: "Remove all data of a stopped onebox", argument: "", run: clear },
 };
 
@@ -241,9 +247,7 @@ async function bringUp(
   const probe = new Probe(CLUSTER, cluster.metas, ownDial(options.dir));
   let dashboard: string;
   try {
-    if (!(await probe.waitForNodes(nodes, READY_MS))) {
-      throw new Error(`The servers do not find each other; their logs are in "${options.dir}"`);
-    }
+    await waitForServers(probe, nodes, options.dir);
     await probe.createTable(TABLE.name, TABLE.partitionCount, members);
     if (!(await probe.waitForTable(TABLE.name, members, READY_MS))) {
       throw new Error(`Table "${TABLE.name}" does not serve; see the logs in "${options.dir}"`);
@@ -315,6 +319,19 @@ async function status(options: Options): Promise<number> {
   const isWhole = servers.every(({ state }) => state === "running") &&
     !(view instanceof Error) && view.nodesAlive >= cluster.replicas.length;
   return isWhole ? 0 : 1;
+}
+
+/** Starts what does not run, and leaves everything running. */
+async function recover(options: Options): Promise<number> {
+  const cluster = existing(options);
+  await cluster.startAll();
+  const dial = ownDial(options.dir);
+  const probe = new Probe(CLUSTER, cluster.metas, dial);
+  try {
+    return await recoverStore(cluster, probe, dial, (line) => console.log(line)) ? 0 : 1;
+  } finally {
+    await probe.close();
+  }
 }
 
 async function kill(options: Options, argument: string): Promise<number> {

@@ -8,7 +8,13 @@ import type { RpcClient } from "../../src/rpc/contract.ts";
 import type { DialSecurity } from "../../src/rpc/security.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
-import { CreateTable, ListNodes, ListTables, QueryConfig } from "../../src/schema/meta_rpc.ts";
+import {
+  ClusterInfo,
+  CreateTable,
+  ListNodes,
+  ListTables,
+  QueryConfig,
+} from "../../src/schema/meta_rpc.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
 import { waitFor } from "./processes.ts";
 
@@ -59,6 +65,13 @@ export class Probe {
   /** Port at which a server answers HTTP; 0 = it does not. @throws {StoreError} If it does not answer. */
   async httpPort(address: string): Promise<number> {
     return (await this.#rpc.call(address, ServerInfo, {}, CALL_MS)).httpPort;
+  }
+
+  /** What meta says an operator must act on; "" = nothing. @throws {StoreError} If nobody answers. */
+  async warning(): Promise<string> {
+    const options = { timeoutMs: CALL_MS, isRead: true };
+    const { details } = await this.#meta.call(ClusterInfo, {}, options);
+    return details.get("warning") ?? "";
   }
 
   /** Waits until `count` replica servers are alive. @returns False after `timeoutMs`. */

@@ -59,6 +59,8 @@ export type ShardReport =
     readonly kind: "reports";
     readonly request: number;
     readonly replicas: readonly ReplicaReport[];
+    /** Tables of these replicas, as last heard of. */
+    readonly tables: readonly TableInfo[];
   };
 
 const MONO = 0;

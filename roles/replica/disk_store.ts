@@ -13,6 +13,7 @@ import { type LogRecord, type PrivateLog, RecordKind } from "../../storage/log.t
 import { openPrivateLog } from "../../storage/private_log.ts";
 import type { GenerationSource, ReplicaDir } from "../../storage/replica_dir.ts";
 import type { DiskSet } from "./disk_set.ts";
+import { describeTable, imageBallotOf, tableOfManifest } from "./stored_info.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 
 /** What all stores of a shard share. */
@@ -26,12 +27,6 @@ export interface DiskStoreOptions {
   readonly privateReserveBytes: number;
 }
 
-/** What the manifest keeps of the table. */
-export interface StoredInfo {
-  readonly maxReplicaCount: number;
-  readonly tableName: string;
-}
-
 /** See the file comment. */
 export class DiskStore implements ReplicaStore {
   readonly partition: PartitionId;
@@ -42,7 +37,8 @@ export class DiskStore implements ReplicaStore {
   #generation: number;
   /** Largest ballot this process has appended; 0 = none yet. */
   #ballot: Ballot = 0;
-  #table: TableInfo | undefined = undefined;
+  #table: TableInfo;
+  #imageBallot: Ballot;
   /** The manifest is changed by one caller at a time. */
   #manifest: Promise<unknown> = Promise.resolve();
   /** Removal of old generations. */
@@ -55,6 +51,12 @@ export class DiskStore implements ReplicaStore {
     this.#log = log;
     this.partition = dir.manifest.partition;
     this.#generation = dir.manifest.generation;
+    this.#table = tableOfManifest(dir.manifest);
+    this.#imageBallot = imageBallotOf(dir.manifest.info);
+  }
+
+  get table(): TableInfo {
+    return this.#table;
   }
 
   get engine(): Engine {
@@ -118,7 +120,7 @@ export class DiskStore implements ReplicaStore {
         ballot,
         durable: at.decree,
         syncedSequence: log.syncedSequence,
-        ...this.#description(),
+        ...describeTable(this.#table, this.#imageBallot),
       });
       return true;
     });
@@ -129,7 +131,13 @@ export class DiskStore implements ReplicaStore {
   }
 
   describe(table: TableInfo): void {
+    const isKnown = table.revision === this.#table.revision && table.createdAt > 0 &&
+      table.createdAt === this.#table.createdAt && table.status === this.#table.status;
     this.#table = table;
+    if (isKnown) return;
+    // What cannot be written now is written with the next checkpoint.
+    this.#serially(() => this.#dir.update(describeTable(this.#table, this.#imageBallot)))
+      .catch(() => {});
   }
 
   async stage(): Promise<StagedGeneration> {
@@ -146,7 +154,9 @@ export class DiskStore implements ReplicaStore {
       commit: (ballot, durable) =>
         this.#serially(() => {
           const stored = Math.max(ballot, this.#dir.manifest.ballot);
-          return this.#dir.commitGeneration(generation, { ballot: stored, durable });
+          this.#imageBallot = ballot;
+          const { info } = describeTable(this.#table, ballot);
+          return this.#dir.commitGeneration(generation, { ballot: stored, durable, info });
         }),
       activate: (released) => {
         const old = { engine: this.#engine, log: this.#log };
@@ -196,13 +206,6 @@ export class DiskStore implements ReplicaStore {
     }
   }
 
-  #description(): { tableName?: string; partitionCount?: number; info?: StoredInfo } {
-    const table = this.#table;
-    if (table === undefined) return {};
-    const { name: tableName, partitionCount, maxReplicaCount } = table;
-    return { tableName, partitionCount, info: { maxReplicaCount, tableName } };
-  }
-
   #serially<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#manifest.then(work);
     this.#manifest = done.catch(() => {
@@ -210,12 +213,4 @@ export class DiskStore implements ReplicaStore {
     });
     return done;
   }
-}
-
-/** Reads `info` of a manifest that may have been written by another version. */
-export function maxReplicaCountOf(info: unknown): number {
-  const count = typeof info === "object" && info !== null && "maxReplicaCount" in info
-    ? Number(info.maxReplicaCount)
-    : NaN;
-  return Number.isInteger(count) && count > 0 ? count : 3;
 }

@@ -13,7 +13,8 @@ import { openPrivateLog } from "../../storage/private_log.ts";
 import { type RecoveryResult, ReplicaRecovery } from "../../storage/recovery.ts";
 import { copyReplica, UnsettledCopyError } from "../../storage/replica_copy.ts";
 import { moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
-import { DiskStore, type DiskStoreOptions, maxReplicaCountOf } from "./disk_store.ts";
+import { DiskStore, type DiskStoreOptions } from "./disk_store.ts";
+import { describeTable, imageBallotOf, maxReplicaCountOf } from "./stored_info.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
 
 /** Replicas a table has if nothing else is known. */
@@ -41,7 +42,6 @@ export class DiskStores implements ReplicaStores {
     const { files, disks, generations } = this.#options;
     const { path: dataDir } = disks.choose(partition);
     const maxReplicaCount = table?.maxReplicaCount ?? REPLICA_COUNT_UNKNOWN;
-    const tableName = table?.name ?? "";
     // At once: others are placed meanwhile.
     disks.put(partition, dataDir);
     const dir = await ReplicaDir.create(files, dataDir, {
@@ -50,9 +50,9 @@ export class DiskStores implements ReplicaStores {
       ballot: 0,
       durable: 0,
       syncedSequence: 0,
-      tableName,
-      partitionCount: table?.partitionCount ?? 0,
-      info: { maxReplicaCount, tableName },
+      ...(table === undefined
+        ? { tableName: "", partitionCount: 0, info: { maxReplicaCount } }
+        : describeTable(table, 0)),
       copies: 0,
     }).catch((error) => {
       disks.forget(partition);
@@ -111,9 +111,10 @@ export class DiskStores implements ReplicaStores {
       this.#options.disks.put(dir.manifest.partition, dir.dataDir);
       engine = await this.#options.openEngine(dir.enginePath);
       await ensureFormat(engine);
-      const recovered = await replay(engine, dir.manifest.durable, recovery);
+      const { info, partitionCount, durable } = dir.manifest;
+      const mutationBallot = Math.max(recovery.mutationBallot, imageBallotOf(info));
+      const recovered = { ...await replay(engine, durable, recovery), mutationBallot };
       const store = new DiskStore(this.#options, dir, engine, log);
-      const { info, partitionCount } = dir.manifest;
       return { store, recovered, maxReplicaCount: maxReplicaCountOf(info), partitionCount };
     } catch (error) {
       await engine?.close();

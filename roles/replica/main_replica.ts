@@ -249,6 +249,7 @@ class ReplicaServer implements RunningReplica {
       asksForUsers: security.auth !== "off",
       shardPorts: this.shardPorts,
       labels: this.#options.labels ?? new Map(),
+      identity: dirs,
       disks: (reports) => describeDisks({ good: dirs.good, bad: dirs.bad, reserveBytes }, reports),
       command: (shard, command) => this.#shards[shard]!.command(command),
     });

@@ -42,6 +42,8 @@ export class ReplicaShelf {
   readonly #opening = new Map<PartitionId, ReplicaEvent[]>();
   readonly #closing = new Map<PartitionId, Promise<void>>();
   readonly #closed = new Map<PartitionId, ClosedReport>();
+  /** Tables of closed replicas. */
+  readonly #closedTables = new Map<PartitionId, TableInfo>();
   /** Damaged and not moved aside: a restart would find them, so logs must be kept for them. */
   readonly #stuck = new Set<PartitionId>();
   #stopping = false;
@@ -128,7 +130,11 @@ export class ReplicaShelf {
       logger.error("Cannot close a replica", { ...details, error: String(error) });
       return true;
     }).then(async (isLost) => {
-      if (!isLost) return void this.#closed.set(partition, report);
+      if (!isLost) {
+        this.#closed.set(partition, report);
+        this.#closedTables.set(partition, driver.store.table);
+        return;
+      }
       this.#suspect(disk);
       await this.#moveAside(partition);
     }).finally(() => {
@@ -251,6 +257,21 @@ export class ReplicaShelf {
       reports.push({ ...core.report(), bytes, disk: stores.locate(partition) });
     }
     return reports;
+  }
+
+  /** The newest description of each table that something is stored of. */
+  tables(): TableInfo[] {
+    const newest = new Map<number, TableInfo>();
+    const take = (table: TableInfo) => {
+      const known = newest.get(table.tableId);
+      if (known === undefined || table.revision > known.revision) newest.set(table.tableId, table);
+    };
+    for (const { store } of this.#open.values()) take(store.table);
+    for (const partition of this.#closed.keys()) {
+      const table = this.#closedTables.get(partition);
+      if (table !== undefined) take(table);
+    }
+    return [...newest.values()];
   }
 
   /** Highest sequence of a generation for which the shared log is not needed any more. */

@@ -31,7 +31,9 @@ export interface ReplicaStore {
    * @returns False if another generation became active meanwhile.
    */
   checkpoint(at: { decree: Decree; ballot: Ballot; sessions: Uint8Array }): Promise<boolean>;
-  /** Notes what meta says about the table; written with the next manifest. */
+  /** The table as last described, or as its directory tells. */
+  readonly table: TableInfo;
+  /** Notes what meta says about the table; soon on disk, because meta's store may have to be rebuilt from it. */
   describe(table: TableInfo): void;
   /** Begins a new generation with an empty engine. At most one at a time. */
   stage(): Promise<StagedGeneration>;

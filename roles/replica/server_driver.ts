@@ -4,16 +4,32 @@
 
 import type { Clock } from "../../src/base/clock.ts";
 import { Err, errorName } from "../../src/base/errors.ts";
-import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { NodeId, PartitionId, TableId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import { ServerCore } from "../../src/replication/server.ts";
 import type { ServerEffect, ServerEvent, ServerSettings } from "../../src/replication/server_io.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
-import { Beacon, ConfigSync, UpdateConfig } from "../../src/schema/meta_rpc.ts";
+import { Beacon, ConfigSync, ReportStored, UpdateConfig } from "../../src/schema/meta_rpc.ts";
 import { SyncUsers } from "../../src/schema/access_rpc.ts";
-import type { DiskInfo, ReplicaReport } from "../../src/schema/types.ts";
+import type { DiskInfo, ReplicaReport, TableInfo } from "../../src/schema/types.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
 import { totalSpace } from "./disk_report.ts";
+
+/** Identity of the store of meta that this server's data belongs to. */
+export interface StoreIdentity {
+  /** "" = of none yet. */
+  readonly store: string;
+  /** Keeps another one; durable when it returns, or when it resolves. */
+  adoptStore(store: string): Promise<void> | void;
+}
+
+class MemoryIdentity implements StoreIdentity {
+  store = "";
+
+  adoptStore(store: string): void {
+    this.store = store;
+  }
+}
 
 /** What the control part is made from. */
 export interface ServerDriverOptions {
@@ -29,6 +45,8 @@ export interface ServerDriverOptions {
   readonly shardPorts: readonly number[];
   readonly httpPort: number;
   readonly labels: ReadonlyMap<string, string>;
+  /** Whose tables are stored here. @default nobody's, kept in memory */
+  readonly identity?: StoreIdentity;
   /** Looks at the data directories, given what is stored. @default nothing is known */
   readonly disks?: (reports: readonly ReplicaReport[]) => DiskInfo[];
   /** Whether the shards ask who their callers are. @default false */
@@ -40,30 +58,37 @@ export interface ServerDriverOptions {
 /** A config change is asked again by its replica after a second; a late answer is matched by its attempt. */
 const UPDATE_CONFIG_TIMEOUT_MS = 3000;
 
-/** A config sync that waits for the reports of the shards. */
+/** A large server takes a while to send all it has. */
+const REPORT_TIMEOUT_MS = 10_000;
+
+/** What waits for the reports of the shards. */
 interface Collection {
-  readonly request: number;
-  readonly attempt: number;
-  readonly to: string;
   missing: number;
   readonly replicas: ReplicaReport[];
+  readonly tables: Map<TableId, TableInfo>;
+  readonly done: (replicas: readonly ReplicaReport[], tables: readonly TableInfo[]) => void;
 }
 
 /** See the file comment. */
 export class ServerDriver {
   readonly #options: ServerDriverOptions;
   readonly #core: ServerCore;
+  readonly #identity: StoreIdentity;
   readonly #queue: ServerEvent[] = [];
   readonly #effects: ServerEffect[] = [];
   #stepping = false;
   #stopped = false;
-  #collection: Collection | undefined = undefined;
+  /** By the number of the request; a newer one for the same end replaces an older one. */
+  readonly #collections = new Map<number, Collection>();
+  #sync = 0;
+  #stock = 0;
   #requests = 0;
   #usersVersion = 0;
   #onLeft: () => void = () => {};
 
   constructor(options: ServerDriverOptions) {
     this.#options = options;
+    this.#identity = options.identity ?? new MemoryIdentity();
     const { node, metas, settings } = options;
     this.#core = new ServerCore({ self: node, metas, settings });
   }
@@ -149,7 +174,9 @@ export class ServerDriver {
       case "beacon":
         return this.#beacon(effect);
       case "configSync":
-        return this.#collect(effect.to, effect.attempt);
+        return this.#configSync(effect.to, effect.attempt);
+      case "reportStored":
+        return this.#reportStored(effect.to);
       case "lease":
         return this.#options.lease.set(effect.deadlineMono, effect.deadlineWall);
       case "contact":
@@ -180,7 +207,9 @@ export class ServerDriver {
   }
 
   #beacon({ to, attempt, sentAt }: Extract<ServerEffect, { kind: "beacon" }>): void {
-    const { client, node, incarnation, shardPorts, httpPort, labels, settings } = this.#options;
+    const { client, node, incarnation, shardPorts, httpPort, labels } = this.#options;
+    const { settings } = this.#options;
+    const identity = this.#identity;
     const request = {
       node,
       incarnation,
@@ -188,42 +217,87 @@ export class ServerDriver {
       shardPorts: [...shardPorts],
       httpPort,
       labels: new Map(labels),
+      store: identity.store,
     };
     client.start(to, Beacon, request, settings.beaconTimeoutMs, (error, reply) => {
-      this.#deliver({ kind: "beaconReply", attempt, error, reply });
+      const deliver = () => this.#deliver({ kind: "beaconReply", attempt, error, reply });
+      const isNew = reply?.isLeader === true && reply.allowed && reply.store !== "" &&
+        reply.store !== identity.store;
+      if (!isNew) return deliver();
+      // Before anything of that store's tables comes here: a store that is lost must find its data unmistakably.
+      const adopted = identity.adoptStore(reply.store);
+      if (adopted === undefined) return deliver();
+      adopted.then(deliver, (cause) => {
+        this.#options.logger.error("Cannot keep the identity of meta's store", {
+          error: String(cause),
+        });
+      });
     });
   }
 
-  #collect(to: string, attempt: number): void {
+  #collect(done: Collection["done"]): number {
     const request = ++this.#requests;
     const missing = this.#options.shardPorts.length;
-    this.#collection = { request, attempt, to, missing, replicas: [] };
+    this.#collections.set(request, { missing, replicas: [], tables: new Map(), done });
     this.#toAll({ kind: "collect", request });
+    return request;
   }
 
-  #onReports({ request, replicas }: Extract<ShardReport, { kind: "reports" }>): void {
-    const collection = this.#collection;
-    if (collection?.request !== request) return;
+  #onReports({ request, replicas, tables }: Extract<ShardReport, { kind: "reports" }>): void {
+    const collection = this.#collections.get(request);
+    if (collection === undefined) return;
     for (const report of replicas) collection.replicas.push(report);
+    for (const table of tables) {
+      const known = collection.tables.get(table.tableId);
+      if (known === undefined || known.revision < table.revision) {
+        collection.tables.set(table.tableId, table);
+      }
+    }
     if (--collection.missing > 0) return;
-    this.#collection = undefined;
-    const { client, node, incarnation, settings } = this.#options;
-    const { to, attempt, replicas: reported } = collection;
-    const disks = this.#options.disks?.(reported) ?? [];
-    const { totalBytes: diskTotalBytes, freeBytes: diskFreeBytes } = totalSpace(disks);
-    const primaries = reported.filter((report) => report.status === "primary").length;
-    const stats = {
-      replicas: reported.length,
-      primaries,
-      diskTotalBytes,
-      diskFreeBytes,
-      draining: this.#core.leaving,
-      disks,
-    };
-    const body = { node, incarnation, replicas: reported, stats };
-    client.start(to, ConfigSync, body, settings.configSyncTimeoutMs, (error, answer) => {
-      this.#deliver({ kind: "syncReply", attempt, error, reported, answer });
-      if (error === Err.OK && this.#options.asksForUsers === true) this.#syncUsers(to);
+    this.#collections.delete(request);
+    collection.done(collection.replicas, [...collection.tables.values()]);
+  }
+
+  #configSync(to: string, attempt: number): void {
+    this.#collections.delete(this.#sync);
+    this.#sync = this.#collect((replicas) => {
+      const { client, node, incarnation, settings } = this.#options;
+      const reported = [...replicas];
+      const disks = this.#options.disks?.(reported) ?? [];
+      const { totalBytes: diskTotalBytes, freeBytes: diskFreeBytes } = totalSpace(disks);
+      const primaries = reported.filter((report) => report.status === "primary").length;
+      const stats = {
+        replicas: reported.length,
+        primaries,
+        diskTotalBytes,
+        diskFreeBytes,
+        draining: this.#core.leaving,
+        disks,
+      };
+      const body = { node, incarnation, replicas: reported, stats };
+      client.start(to, ConfigSync, body, settings.configSyncTimeoutMs, (error, answer) => {
+        this.#deliver({ kind: "syncReply", attempt, error, reported, answer });
+        if (error === Err.OK && this.#options.asksForUsers === true) this.#syncUsers(to);
+      });
+    });
+  }
+
+  #reportStored(to: string): void {
+    this.#collections.delete(this.#stock);
+    this.#stock = this.#collect((replicas, tables) => {
+      const { client, node, incarnation, lease, logger } = this.#options;
+      const body = {
+        ...{ node, incarnation, store: this.#identity.store, isServing: lease.held },
+        tables: [...tables],
+        replicas: [...replicas],
+      };
+      client.start(to, ReportStored, body, REPORT_TIMEOUT_MS, (error) => {
+        logger.info("Told meta what is stored here", {
+          replicas: replicas.length,
+          tables: tables.length,
+          outcome: errorName(error),
+        });
+      });
     });
   }
 

@@ -209,6 +209,7 @@ export class ShardHost implements ReplicaDriverHost {
           ...command,
           kind: "reports",
           replicas: this.shelf.reports(),
+          tables: this.shelf.tables(),
         });
     }
   }

@@ -43,6 +43,21 @@ export type ClusterDescription = ResponseOf<typeof rpc.ClusterInfo>;
 /** What a server says about itself; `startedAt` in Unix milliseconds. */
 export type ServerDescription = ResponseOf<typeof ServerInfo>;
 
+/** How a recovery of meta's store goes. */
+export type RecoveryState = ResponseOf<typeof rpc.Recover>;
+
+/** Options of {@link Admin.recover}. */
+export interface RecoverOptions {
+  /** Servers to ask, "host:port". @default all that have shown themselves */
+  readonly nodes?: readonly string[];
+  /** Go on without servers that do not answer. @default false */
+  readonly skipBadNodes?: boolean;
+  /** Partitions that no server holds become empty. @default false */
+  readonly skipLostPartitions?: boolean;
+  /** Hears every change of state or detail. */
+  readonly onProgress?: (state: RecoveryState) => void;
+}
+
 /** What the balancer does and would do next. */
 export type BalanceState = ResponseOf<typeof rpc.Balance>;
 
@@ -209,6 +224,35 @@ export class Admin {
    */
   async drain(node: string, drained: boolean): Promise<string[]> {
     return (await this.#change(rpc.Drain, { node, drained })).drained;
+  }
+
+  /**
+   * Rebuilds the tables of an empty store of meta from what the replica servers hold, and waits for the end.
+   *
+   * @returns How it ended: "done", or "failed" with the reasons in `lines`; then nothing was stored.
+   */
+  async recover(options: RecoverOptions = {}): Promise<RecoveryState> {
+    const { nodes = [], skipBadNodes = false, skipLostPartitions = false, onProgress } = options;
+    const request = { nodes: [...nodes], skipBadNodes, skipLostPartitions };
+    let state = await this.#change(rpc.Recover, { action: "start", ...request });
+    let known = "";
+    for (;;) {
+      const text = `${state.state} ${state.detail}`;
+      if (text !== known) onProgress?.(state);
+      known = text;
+      if (state.state === "done" || state.state === "failed") return state;
+      if (state.state === "idle") {
+        throw new StoreError(Err.OUTCOME_UNKNOWN, "Another meta server leads now; start it again");
+      }
+      await pause(POLL_MS);
+      state = await this.#ask(rpc.Recover, { action: "status", ...request });
+    }
+  }
+
+  /** How the recovery that was started last goes. */
+  recoveryState(): Promise<RecoveryState> {
+    const request = { nodes: [], skipBadNodes: false, skipLostPartitions: false };
+    return this.#ask(rpc.Recover, { action: "status", ...request });
   }
 
   /** What a server, meta or replica, says about itself. */

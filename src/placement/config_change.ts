@@ -6,7 +6,7 @@ import { type Ballot, NOBODY, type NodeId } from "../base/ids.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 
 /** Lost members that a configuration remembers. */
-const LAST_DROPS_MAX = 3;
+export const LAST_DROPS_MAX = 3;
 
 /** Primary and secondaries. */
 export function membersOf(config: PartitionConfig): NodeId[] {

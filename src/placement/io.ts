@@ -21,7 +21,9 @@ import {
   Propose,
   QueryConfig,
   RecallTable,
+  Recover,
   RenameTable,
+  ReportStored,
   SetMaxReplicaCount,
   UpdateConfig,
   UpdateTableEnvs,
@@ -56,6 +58,8 @@ export const META_REQUESTS = {
   listUsers: ListUsers,
   grant: Grant,
   syncUsers: SyncUsers,
+  recover: Recover,
+  reportStored: ReportStored,
 } as const;
 
 /** Name of a request. */
@@ -79,8 +83,12 @@ export interface StoredValue {
   readonly version: number;
 }
 
+/** What a replica server says it holds. */
+export type Stock = RequestOf<typeof ReportStored>;
+
 /** One change of an atomic group; the same shape as in src/coordination/coordinator.ts. */
 export type StoreChange =
+  | { readonly op: "delete"; readonly path: string; readonly version: number }
   | { readonly op: "create"; readonly path: string; readonly value: Uint8Array }
   | {
     readonly op: "set";
@@ -187,7 +195,9 @@ export type MetaNote =
   | "level"
   | "balance"
   | "drain"
-  | "users";
+  | "users"
+  | "foreignServer"
+  | "recovery";
 
 /** Intervals, limits and policies. All times in ms. */
 export interface MetaSettings {

@@ -12,6 +12,7 @@ import {
   DRAINED_PATH,
   parsePath,
   readDrained,
+  readIdentity,
   readPartition,
   readTable,
   readUsers,
@@ -34,17 +35,23 @@ export function loadCluster(
   if (cluster === undefined) {
     const foreign = nodes.find(({ path }) => parsePath(path).kind !== "other");
     if (foreign !== undefined) return `The store has "${foreign.path}" but not "${CLUSTER_PATH}"`;
-    const value = clusterValue(s.clusterName);
+    const fresh = { store: s.newStoreId, former: [], recovering: false };
     write(s, reign, [
-      { op: "create", path: CLUSTER_PATH, value },
+      { op: "create", path: CLUSTER_PATH, value: clusterValue(s.clusterName, fresh) },
       { op: "create", path: TABLES_PATH, value: new Uint8Array(0) },
-    ], done);
+    ], () => {
+      reign.identity = { ...fresh, version: 0 };
+      done();
+    });
     return undefined;
   }
   try {
     const mismatch = clusterMismatch(cluster.value, s.clusterName);
     if (mismatch !== undefined) return mismatch;
-    readTables(s, reign, nodes);
+    reign.identity = readIdentity(cluster);
+    // Half a recovery is no state of a cluster: its nodes only wait to be replaced.
+    if (reign.identity.recovering) reign.leftovers = nodes.filter(isTableNode);
+    else readTables(s, reign, nodes);
     const drained = nodes.find(({ path }) => path === DRAINED_PATH);
     if (drained !== undefined) {
       const names = new Set(readDrained(drained.value));
@@ -58,8 +65,25 @@ export function loadCluster(
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  done();
+  if (reign.identity.store === "") giveIdentity(s, reign, done);
+  else done();
   return undefined;
+}
+
+/** For a store of before there were identities. */
+function giveIdentity(s: MetaState, reign: Reign, done: () => void): void {
+  const next = { ...reign.identity, store: s.newStoreId };
+  const value = clusterValue(s.clusterName, next);
+  const { version } = reign.identity;
+  write(s, reign, [{ op: "set", path: CLUSTER_PATH, value, version }], ([stored]) => {
+    reign.identity = { ...next, version: stored! };
+    done();
+  });
+}
+
+function isTableNode({ path }: StoredValue): boolean {
+  const { kind } = parsePath(path);
+  return kind === "table" || kind === "partition";
 }
 
 function readTables(s: MetaState, reign: Reign, nodes: readonly StoredValue[]): void {

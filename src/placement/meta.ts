@@ -12,7 +12,15 @@ import { ClusterState } from "./cluster_state.ts";
 import { onConfigSync } from "./config_sync.ts";
 import { cureAll, curePartition, onDead } from "./cure.ts";
 import { FailureDetector } from "./failure_detector.ts";
-import type { MetaBody, MetaEffect, MetaEvent, MetaRequest, MetaSettings, Token } from "./io.ts";
+import type {
+  MetaBody,
+  MetaEffect,
+  MetaEvent,
+  MetaRequest,
+  MetaRequestName,
+  MetaSettings,
+  Token,
+} from "./io.ts";
 import { loadCluster } from "./load.ts";
 import {
   abdicate,
@@ -40,6 +48,14 @@ import {
   onCreateTable,
   onDropTable,
 } from "./tables.ts";
+import {
+  isForeign,
+  onRecover,
+  onReportStored,
+  recoveryHold,
+  tickRecovery,
+  wantsStored,
+} from "./recovery.ts";
 import { onUpdateConfig } from "./update_config.ts";
 import { noUsers, onDropUser, onGrant, onListUsers, onPutUser, onSyncUsers } from "./users.ts";
 import { onClusterInfo, onListNodes, onListTables, onQueryConfig } from "./views.ts";
@@ -52,6 +68,8 @@ export interface MetaOptions {
   readonly metaServers: readonly string[];
   /** Description of the store, for people. */
   readonly coordinator: string;
+  /** Identity for a store that has none: never the same twice. */
+  readonly newStoreId: string;
   readonly settings: MetaSettings;
 }
 
@@ -65,6 +83,7 @@ export class MetaCore {
       clusterName: options.cluster,
       metaServers: options.metaServers,
       coordinator: options.coordinator,
+      newStoreId: options.newStoreId,
       settings: options.settings,
       level: options.settings.functionLevel,
       reign: undefined,
@@ -155,6 +174,7 @@ function tick(s: MetaState): void {
   const { dead, pausedMs } = reign.detector.check(s.now.mono);
   if (pausedMs > 0) note(s, "detectorPaused", { pausedMs: Math.round(pausedMs) });
   if (!reign.started || !leads(s)) return;
+  tickRecovery(s, reign);
   if (dead.length > 0) onDead(s, reign, dead);
   else if (s.now.mono >= reign.nextCureAt) {
     cureAll(s, reign);
@@ -182,7 +202,12 @@ function onElected(s: MetaState, epoch: number): void {
   s.level = s.settings.functionLevel;
   s.reign = {
     epoch,
+    since: s.now.mono,
     started: false,
+    identity: { store: "", former: [], recovering: false, version: -1 },
+    foreign: new Map(),
+    recovery: undefined,
+    leftovers: [],
     cluster: new ClusterState(),
     detector: new FailureDetector(s.settings, s.now.mono),
     writes: new Map(),
@@ -208,6 +233,7 @@ function onLoaded(s: MetaState, { epoch, nodes }: Extract<MetaEvent, { kind: "lo
 
 function start(s: MetaState, reign: Reign): void {
   reign.started = true;
+  reign.since = s.now.mono;
   const { cluster, detector } = reign;
   let partitions = 0;
   for (const table of cluster.tables.values()) {
@@ -238,6 +264,15 @@ function endReign(s: MetaState, reason: string): void {
   note(s, "stopped", { epoch: reign.epoch, reason });
 }
 
+/** What is answered while tables are being rebuilt. */
+const ALWAYS: ReadonlySet<MetaRequestName> = new Set([
+  "recover",
+  "clusterInfo",
+  "listNodes",
+  "controlMeta",
+  "reportStored",
+]);
+
 function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
   const { reign } = s;
   if (request.name === "beacon") return onBeacon(s, token, request.body);
@@ -247,6 +282,10 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
   }
   if (!reign.started) {
     return fail(s, token, Err.SERVICE_NOT_ACTIVE, "The leader is reading its store");
+  }
+  if (!ALWAYS.has(request.name)) {
+    const hold = recoveryHold(reign);
+    if (hold !== undefined) return fail(s, token, Err.UNDER_RECOVERY, hold);
   }
   switch (request.name) {
     case "queryConfig":
@@ -291,6 +330,10 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
       return onGrant(s, reign, request.body, token);
     case "syncUsers":
       return onSyncUsers(s, reign, request.body, token);
+    case "recover":
+      return onRecover(s, reign, request.body, token);
+    case "reportStored":
+      return onReportStored(s, reign, request.body, token);
   }
 }
 
@@ -302,9 +345,28 @@ function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">): void 
     // harmless: a store that was slow for a while must not make everybody look dead.
     reign?.detector.beacon(beacon, s.now.mono);
     const leader = reign === undefined ? s.leader : "";
-    const answer = { sentAt, isLeader: false, leader, allowed: true, syncHint: 0 };
+    return reply<"beacon">(s, token, {
+      ...{ sentAt, isLeader: false, leader, allowed: true, syncHint: 0 },
+      ...{ store: "", wantsStored: false },
+    });
+  }
+  const { store } = reign.identity;
+  const ack = {
+    sentAt,
+    isLeader: true,
+    leader: s.self,
+    store,
+    wantsStored: wantsStored(reign, node),
+  };
+  if (reign.started && isForeign(reign.identity, beacon.store)) {
+    if (reign.foreign.get(node)?.store !== beacon.store) {
+      note(s, "foreignServer", { node, store: beacon.store, ours: store });
+    }
+    reign.foreign.set(node, { store: beacon.store, heardAt: s.now.mono });
+    const answer = { ...ack, allowed: false, syncHint: 0 };
     return reply<"beacon">(s, token, answer);
   }
+  reign.foreign.delete(node);
   const outcome = reign.detector.beacon(beacon, s.now.mono);
   const allowed = outcome !== "stale";
   switch (outcome) {
@@ -325,5 +387,5 @@ function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">): void 
       break;
   }
   const syncHint = reign.detector.get(node)?.syncHint ?? 0;
-  reply<"beacon">(s, token, { sentAt, isLeader: true, leader: s.self, allowed, syncHint });
+  reply<"beacon">(s, token, { ...ack, allowed, syncHint });
 }

@@ -22,6 +22,8 @@ import type {
 } from "./io.ts";
 import { effectiveLevel } from "./levels.ts";
 import type { Users } from "./users.ts";
+import type { ForeignServer, Recovery } from "./recovery.ts";
+import type { Identity } from "./stored.ts";
 
 /** How long to wait before an uncertain write is looked up again, ms. */
 const READ_BACK_RETRY_MS = 1000;
@@ -38,8 +40,16 @@ interface PendingWrite {
 /** What this process knows while it leads. */
 export interface Reign {
   readonly epoch: number;
+  /** When it began to decide, monotonic ms. */
+  since: number;
   /** The tree was read: requests are answered. */
   started: boolean;
+  identity: Identity;
+  /** Servers that are not admitted because they hold data of another store. */
+  readonly foreign: Map<NodeId, ForeignServer>;
+  recovery: Recovery | undefined;
+  /** What an interrupted recovery has written. */
+  leftovers: readonly StoredValue[];
   readonly cluster: ClusterState;
   readonly detector: FailureDetector;
   readonly writes: Map<number, PendingWrite>;
@@ -66,6 +76,8 @@ export interface MetaState {
   readonly clusterName: string;
   readonly metaServers: readonly string[];
   readonly coordinator: string;
+  /** Identity that a store gets that has none. */
+  readonly newStoreId: string;
   readonly settings: MetaSettings;
   level: FunctionLevel;
   reign: Reign | undefined;
@@ -172,7 +184,7 @@ export function onReadBack(
   const found = pending.changes.map((change, i) => compare(change, nodes[i]));
   if (found.every((outcome) => outcome === "done")) {
     reign.writes.delete(number);
-    return pending.done(nodes.map((node) => node!.version));
+    return pending.done(nodes.map((node) => node?.version ?? -1));
   }
   if (found.every((outcome) => outcome === "open")) {
     // Not there yet, and may still be on its way. The versions let only one of both attempts
@@ -204,6 +216,7 @@ function compare(change: StoreChange, stored: StoredValue | undefined): "done" |
     return stored.version === 0 && equalBytes(stored.value, change.value) ? "done" : "alien";
   }
   if (stored?.version === change.version) return "open";
+  if (change.op === "delete") return stored === undefined ? "done" : "alien";
   const isOurs = stored?.version === change.version + 1 && equalBytes(stored.value, change.value);
   return isOurs ? "done" : "alien";
 }

@@ -6,6 +6,7 @@
 import { fromHex, fromUtf8, toHex, utf8 } from "../base/bytes.ts";
 import { formatPartition, indexOf, type PartitionId, type TableId, tableOf } from "../base/ids.ts";
 import { type UserRecord, userRecord } from "../schema/access.ts";
+import type { StoredValue } from "./io.ts";
 import {
   type PartitionConfig,
   partitionConfig,
@@ -54,14 +55,42 @@ export function parsePath(path: string): PathName {
   return { kind: "partition", table, index: Number(match[2]) };
 }
 
+/** Which store this is, and what it may be taken for. */
+export interface Identity {
+  /** Made with the store; replica servers keep it. "" in a store of before there were identities. */
+  readonly store: string;
+  /** Identities it had before: servers that know one of them belong to it. */
+  readonly former: readonly string[];
+  /** Tables are being rebuilt from replica servers: what is stored of them is not whole. */
+  readonly recovering: boolean;
+  /** Version of the node. */
+  readonly version: number;
+}
+
+const CLUSTER_KEYS = ["layout", "cluster", "store", "former", "recovering"];
+
 /** Bytes of the cluster node. */
-export function clusterValue(cluster: string): Uint8Array {
-  return toJson({ layout: LAYOUT, cluster });
+export function clusterValue(
+  cluster: string,
+  { store, former, recovering }: Omit<Identity, "version">,
+): Uint8Array {
+  return toJson({ layout: LAYOUT, cluster, store, former, recovering });
+}
+
+/** @throws {Error} If the bytes are not a cluster node. */
+export function readIdentity({ value, version }: StoredValue): Identity {
+  const plain = fromJson(value, "cluster", CLUSTER_KEYS);
+  const { store = "", former = [], recovering = false } = plain;
+  const areTexts = Array.isArray(former) && former.every((id) => typeof id === "string");
+  if (typeof store === "string" && areTexts && typeof recovering === "boolean") {
+    return { store, former, recovering, version };
+  }
+  throw new Error("The stored cluster has an identity that cannot be read");
 }
 
 /** Why this store is not ours; `undefined` if it is. */
 export function clusterMismatch(value: Uint8Array, cluster: string): string | undefined {
-  const { layout, cluster: stored } = fromJson(value, "cluster", ["layout", "cluster"]);
+  const { layout, cluster: stored } = fromJson(value, "cluster", CLUSTER_KEYS);
   if (layout !== LAYOUT) return `The store has layout ${layout}, this version knows ${LAYOUT}`;
   if (stored !== cluster) return `The store belongs to cluster "${stored}", not to "${cluster}"`;
   return undefined;
@@ -130,6 +159,7 @@ const TABLE_KEYS = [
   "createdAt",
   "droppedAt",
   "expiresAt",
+  "revision",
 ] as const satisfies readonly (keyof TableInfo)[];
 
 const PARTITION_KEYS = [
@@ -151,6 +181,8 @@ export function readTable(value: Uint8Array, id: TableId): TableInfo {
   const plain = fromJson(value, `table ${id}`, TABLE_KEYS);
   const envs = Object.entries(plain.envs as Record<string, unknown>);
   const list = TABLE_KEYS.map((key) => key === "envs" ? envs : plain[key]);
+  // The last field came later.
+  if (plain.revision === undefined) list.pop();
   const table = tableInfo.read(list, `table ${id}`);
   if (table.tableId !== id) throw new Error(`Table ${id} is stored as table ${table.tableId}`);
   return table;

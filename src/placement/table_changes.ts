@@ -9,7 +9,8 @@ import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { fail, levelNow, levelText, type MetaState, type Reign, reply } from "./meta_state.ts";
 import { envProblem } from "../schema/table_envs.ts";
-import { busyReason, nameProblem, replicaCountProblem, writeTable } from "./tables.ts";
+import { nameProblem } from "./names.ts";
+import { busyReason, replicaCountProblem, writeTable } from "./tables.ts";
 
 /** The table of this name if it can be changed now; otherwise the request is refused. */
 export function changeable(

@@ -20,20 +20,14 @@ import {
   reply,
   write,
 } from "./meta_state.ts";
+import { nameProblem } from "./names.ts";
+import { foreignText } from "./recovery.ts";
 import { partitionPath, partitionValue, tablePath, tableValue } from "./stored.ts";
 import { envProblem } from "../schema/table_envs.ts";
 import { changeConfig } from "./update_config.ts";
 
 /** Members a partition may have. */
 export const REPLICA_COUNT_MAX = 5;
-
-const NAME_PATTERN = /^[0-9A-Za-z._:-]{1,128}$/;
-
-/** Why a name may not be given to a table; `undefined` if it may. */
-export function nameProblem(name: string): string | undefined {
-  if (NAME_PATTERN.test(name)) return undefined;
-  return `Table name ${JSON.stringify(name)}: expected 1 to 128 characters of 0-9 A-Z a-z . _ : -`;
-}
 
 /** Why a replica count cannot be had now; `undefined` if it can. */
 export function replicaCountProblem(reign: Reign, count: number): string | undefined {
@@ -42,7 +36,10 @@ export function replicaCountProblem(reign: Reign, count: number): string | undef
   }
   const { aliveCount } = reign.detector;
   if (count <= aliveCount) return undefined;
-  return `Replica count ${count}: only ${aliveCount} servers are alive; start more or ask for fewer`;
+  const what = `Replica count ${count}: only ${aliveCount} servers are alive`;
+  return reign.foreign.size > 0
+    ? `${what}; ${foreignText(reign)}`
+    : `${what}; start more or ask for fewer`;
 }
 
 /** Makes a table. */
@@ -83,6 +80,7 @@ export function onCreateTable(
     createdAt: Math.floor(s.now.wall / 1000),
     droppedAt: 0,
     expiresAt: 0,
+    revision: 0,
   };
   reign.waiting.add(token);
   // The name is taken from now on, or a second request would make a second table of it.
@@ -180,10 +178,11 @@ export function writeTable(
   s: MetaState,
   reign: Reign,
   table: TableState,
-  next: TableInfo,
+  change: TableInfo,
   done: () => void,
 ): void {
   table.busy = true;
+  const next = { ...change, revision: table.info.revision + 1 };
   const path = tablePath(next.tableId);
   const value = tableValue(next);
   write(s, reign, [{ op: "set", path, value, version: table.version }], ([version]) => {

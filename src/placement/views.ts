@@ -8,6 +8,7 @@ import type { Load, PartitionState, TableState } from "./cluster_state.ts";
 import { membersOf } from "./config_change.ts";
 import type { MetaAnswer, MetaBody, Token } from "./io.ts";
 import { isDrained } from "./balance.ts";
+import { foreignText, recoveryHold } from "./recovery.ts";
 import { fail, levelNow, type MetaState, type Reign, reply } from "./meta_state.ts";
 
 /** Why a table cannot be used now: an error and its detail; `undefined` if it can. */
@@ -134,6 +135,13 @@ function countReplicas(reign: Reign): Map<NodeId, Load> {
   return counts;
 }
 
+/** What an operator must act on. */
+function warnings(reign: Reign): [string, string][] {
+  const texts = new Set([recoveryHold(reign) ?? "", foreignText(reign)]);
+  texts.delete("");
+  return texts.size === 0 ? [] : [["warning", [...texts].join("; ")]];
+}
+
 /** The cluster as a whole. */
 export function onClusterInfo(s: MetaState, reign: Reign, token: Token): void {
   const { detector, cluster, epoch } = reign;
@@ -157,6 +165,8 @@ export function onClusterInfo(s: MetaState, reign: Reign, token: Token): void {
     details: new Map([
       ["chosen_level", s.level],
       ["epoch", String(epoch)],
+      ["store", reign.identity.store],
+      ...warnings(reign),
       ["alive_nodes", `${detector.aliveCount}/${detector.knownCount}`],
       ["partitions", String(partitions)],
       ["changes_in_flight", String(inFlight)],

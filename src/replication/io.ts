@@ -179,6 +179,8 @@ export interface RecoveredState {
   readonly durable: Decree;
   /** Highest committed decree the log headers prove; >= applied. */
   readonly committed: Decree;
+  /** Largest ballot of a logged mutation, also of those that were applied. @default 0: unknown */
+  readonly mutationBallot?: Ballot;
   /** Logged mutations above `applied`, one per decree, ascending; holes are allowed. */
   readonly tail: readonly Mutation[];
   /** Image of the exactly-once window as of `applied`. */

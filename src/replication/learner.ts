@@ -192,7 +192,7 @@ function complete(s: ReplicaState, learner: LearnerState): void {
 
 /** The engine now holds the primary's image, and the log begins anew. */
 export function onImageInstalled(s: ReplicaState, decree: Decree, sessions: Uint8Array): void {
-  s.list = new PrepareList(decree);
+  s.list = new PrepareList(decree, s.ballot);
   s.applied = decree;
   s.applying = 0;
   s.durable = decree;

@@ -39,9 +39,14 @@ export class PrepareList {
   /** Everything in (#cacheLow, #committed] is present. */
   #cacheLow: Decree;
   #cacheBytes = 0;
+  #newestBallot: Ballot;
 
-  /** @param committed The commit point to start from; the list is empty. */
-  constructor(committed: Decree) {
+  /**
+   * @param committed The commit point to start from; the list is empty.
+   * @param newestBallot Of the mutations up to there, as far as known.
+   */
+  constructor(committed: Decree, newestBallot: Ballot = 0) {
+    this.#newestBallot = newestBallot;
     this.#committed = committed;
     this.#maxPrepared = committed;
     this.#cacheLow = committed;
@@ -55,6 +60,11 @@ export class PrepareList {
   /** Highest decree held, holes ignored; at least the commit point. */
   get maxPrepared(): Decree {
     return this.#maxPrepared;
+  }
+
+  /** Largest ballot of any mutation ever held: how far into the history of reigns this replica took part. */
+  get newestBallot(): Ballot {
+    return this.#newestBallot;
   }
 
   /** Entries between commit point and newest, holes included. */
@@ -91,6 +101,7 @@ export class PrepareList {
     this.#cacheBytes += encoded.length;
     this.#entries.set(decree, entry);
     if (decree > this.#maxPrepared) this.#maxPrepared = decree;
+    if (ballot > this.#newestBallot) this.#newestBallot = ballot;
     return entry;
   }
 

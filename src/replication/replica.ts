@@ -150,6 +150,7 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
       maxPrepared: s.list.maxPrepared,
       durable: s.durable,
       applied: s.applied,
+      mutationBallot: s.list.newestBallot,
     };
   }
 
@@ -311,7 +312,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     reconcileEnd: NO_RECONCILE_END,
     adoptedCommitted: 0,
     reigning: false,
-    list: new PrepareList(recovered.applied),
+    list: new PrepareList(recovered.applied, recovered.mutationBallot ?? 0),
     sessions: new SessionWindow(settings.sessionsMax, settings.sessionResultsMax),
     commitTarget: recovered.applied,
     applied: recovered.applied,

@@ -174,6 +174,7 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
       if (newest) this.#redirect(reply.leader, now);
       return;
     }
+    if (reply.wantsStored) out.push({ kind: "reportStored", to: this.#target });
     if (!reply.allowed) {
       out.push({ kind: "note", event: "notAllowed", details: { leader: this.#target } });
       return;

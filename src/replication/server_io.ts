@@ -85,6 +85,8 @@ export type ServerEffect =
   | { readonly kind: "configSync"; readonly to: string; readonly attempt: number }
   /** The lease was prolonged: reads and writes check these deadlines, each on its own clock. */
   | { readonly kind: "lease"; readonly deadlineMono: number; readonly deadlineWall: number }
+  /** Tell the leader everything that is stored here. It asks again until it knows. */
+  | { readonly kind: "reportStored"; readonly to: string }
   /** Tell every replica (`metaContact`), and replicas opened later. */
   | { readonly kind: "contact"; readonly connected: boolean }
   | { readonly kind: "nodes"; readonly nodes: readonly NodeAddress[] }

@@ -58,6 +58,8 @@ export const Beacon = defineRpc({
     shardPorts: list(u16, 1024),
     httpPort: u16,
     labels: dict(str, 64),
+    /** Identity of the store whose tables this server holds; "" = of none yet. */
+    store: withDefault(str, ""),
   },
   response: {
     sentAt: u53,
@@ -68,6 +70,10 @@ export const Beacon = defineRpc({
     allowed: bool,
     /** Changes whenever meta wants a config sync soon. */
     syncHint: u53,
+    /** Identity of the leader's store, to be kept by a server that is allowed; "" = not told. */
+    store: withDefault(str, ""),
+    /** The leader waits for ReportStored. */
+    wantsStored: withDefault(bool, false),
   },
 });
 
@@ -310,6 +316,48 @@ export const Drain = defineRpc({
   request: { node: str, drained: bool },
   response: { /** All drained servers afterwards. */ drained: list(str, 10_000) },
 });
+
+/** Replica server to a meta leader that asked for it, to rebuild what its store has lost: what I hold. */
+export const ReportStored = defineRpc({
+  code: 380,
+  name: "report_stored",
+  access: "server",
+  request: {
+    node: str,
+    incarnation: u53,
+    /** Identity of the store the data belongs to. */
+    store: str,
+    /** It still has a lease: what it holds may change. */
+    isServing: bool,
+    /** Tables of its replicas as last heard of. */
+    tables: list(tableInfo, 100_000),
+    replicas: list(replicaReport, 1_000_000),
+  },
+  response: {},
+});
+
+/** Rebuilds an empty store from what replica servers hold. */
+export const Recover = defineRpc({
+  code: 381,
+  name: "recover",
+  request: {
+    action: choice("status", "start"),
+    /** Servers to ask; empty = all that have shown themselves. */
+    nodes: list(str, 10_000),
+    /** Go on without servers that do not answer. */
+    skipBadNodes: bool,
+    /** Partitions that nobody holds become empty. */
+    skipLostPartitions: bool,
+  },
+  response: {
+    state: choice("idle", "waiting", "asking", "writing", "done", "failed"),
+    /** What it waits for, or how it ended. */
+    detail: str,
+    /** Findings, one per line. */
+    lines: list(str, 100_000),
+  },
+});
+export type RecoverState = Of<typeof Recover.response>;
 
 /** A named maintenance command run on one server; answered by every role. */
 export const RemoteCommand = defineRpc({

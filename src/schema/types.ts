@@ -53,6 +53,8 @@ export const tableInfo = struct({
   droppedAt: u53,
   /** When the data of a dropped table may be removed, Unix seconds. */
   expiresAt: u53,
+  /** Grows with every change of the table: of two descriptions the larger one is newer. */
+  revision: withDefault(u53, 0),
 });
 export type TableInfo = Of<typeof tableInfo>;
 
@@ -78,6 +80,8 @@ export const replicaReport = struct({
   bytes: u53,
   /** Tag of its data directory; "" = not known. */
   disk: withDefault(str, ""),
+  /** Largest ballot of a mutation it ever logged; unlike `ballot` it is not known from hearsay. */
+  mutationBallot: withDefault(u53, 0),
 });
 export type ReplicaReport = Of<typeof replicaReport>;
 

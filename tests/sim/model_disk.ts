@@ -85,6 +85,12 @@ export class ServerDisk implements SimDisk {
   writing = 0;
   poisoned = false;
   incarnation = 0;
+  /** Identity of meta's store that the data belongs to. */
+  store = "";
+
+  adoptStore(store: string): void {
+    this.store = store;
+  }
 
   constructor(chance: Prng) {
     this.#chance = chance;

@@ -61,6 +61,7 @@ export class ScriptedMeta implements MetaSide {
       createdAt: 0,
       droppedAt: 0,
       expiresAt: 0,
+      revision: 0,
     };
     for (let index = 0; index < partitions; index++) {
       const config: PartitionConfig = {

@@ -53,6 +53,7 @@ class MetaProcess {
       cluster: "sim",
       metaServers: env.metas,
       coordinator: "sim",
+      newStoreId: "sim",
       settings: env.swarm.meta,
     });
     for (const [name, rpc] of Object.entries(META_REQUESTS)) {

@@ -72,6 +72,7 @@ export class ServerProcess implements SimProcess {
       shardPorts: [1],
       httpPort: 0,
       labels: new Map(),
+      identity: disk,
       command: (_shard, command) => this.#command(command),
     });
     this.rpc.onPeerEvent = (node, event) => {
@@ -155,6 +156,7 @@ export class ServerProcess implements SimProcess {
           kind: "reports",
           request: command.request,
           replicas: this.#reports(),
+          tables: [],
         });
       case "nodes":
       case "tables":

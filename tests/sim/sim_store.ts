@@ -122,7 +122,7 @@ export class SimStore {
     }
     for (const change of changes) {
       const name = parsePath(change.path);
-      if (name.kind !== "partition") continue;
+      if (name.kind !== "partition" || change.op === "delete") continue;
       const config = readPartition(change.value, partitionId(name.table, name.index));
       this.#env.trace.add(this.#env.scheduler.now, "store", "config", config, config.ballot);
       this.#env.watch.configStored(config);

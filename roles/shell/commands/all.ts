@@ -12,6 +12,7 @@ import { ENV_COMMANDS } from "./envs.ts";
 import { HOT_COMMANDS } from "./hot.ts";
 import { OFFLINE_COMMANDS } from "./offline.ts";
 import { RANGE_COMMANDS } from "./ranges.ts";
+import { RECOVERY_COMMANDS } from "./recovery.ts";
 import { SESSION_COMMANDS } from "./session.ts";
 import { STATS_COMMANDS } from "./stats.ts";
 import { TABLE_COMMANDS } from "./tables.ts";
@@ -36,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...BALANCE_COMMANDS,
+  ...RECOVERY_COMMANDS,
   ...TABLE_COMMANDS,
   ...USER_COMMANDS,
   ...ENV_COMMANDS,

@@ -126,6 +126,7 @@ function info(table: FakeTable) {
     createdAt: 1_700_000_000,
     droppedAt: 0,
     expiresAt: 0,
+    revision: 0,
   };
 }
 

@@ -8,7 +8,7 @@ import { World } from "./world.ts";
 
 function beacon(node: string, incarnation = 1) {
   const labels = new Map<string, string>();
-  return { node, incarnation, sentAt: 0, shardPorts: [1], httpPort: 0, labels };
+  return { node, incarnation, sentAt: 0, shardPorts: [1], httpPort: 0, labels, store: "" };
 }
 
 /** Ticks every 100 ms; returns who died and when. */

@@ -38,6 +38,8 @@ export interface FakeNode {
   /** What it reports at a config sync; absent partitions are not stored. */
   reports: Map<number, ReplicaReport>;
   syncHint: number;
+  /** Identity of the store it belongs to. */
+  store: string;
 }
 
 /** See the file comment. */
@@ -60,6 +62,7 @@ export class World {
   readonly #settings: MetaSettings;
   readonly #inbox: MetaEvent[] = [];
   #token = 0;
+  #stores = 0;
   #stepping = false;
 
   constructor(nodeCount: number, settings: Partial<MetaSettings> = {}) {
@@ -78,6 +81,7 @@ export class World {
       leaving: false,
       reports,
       syncHint: 0,
+      store: "",
     });
   }
 
@@ -94,6 +98,7 @@ export class World {
       cluster: "test",
       metaServers: ["meta:1", "meta:2"],
       coordinator: "fake",
+      newStoreId: `store ${++this.#stores}`,
       settings: this.#settings,
     });
     this.event({ kind: "leaderUntil", mono: Infinity });
@@ -188,6 +193,10 @@ export class World {
       const before = this.tree.get(change.path);
       if (change.op === "create") assert.equal(before, undefined, `${change.path} exists`);
       else assert.equal(before?.version, change.version, `${change.path} version`);
+      if (change.op === "delete") {
+        this.tree.delete(change.path);
+        return -1;
+      }
       const version = change.op === "create" ? 0 : change.version + 1;
       this.tree.set(change.path, { path: change.path, value: change.value, version });
       return version;
@@ -226,9 +235,12 @@ export class World {
       shardPorts: [7],
       httpPort: 8,
       labels: new Map(),
+      store: node.store,
     });
     const answer = this.answer<"beacon">(token)!;
     node.syncHint = answer.response?.syncHint ?? 0;
+    const { isLeader = false, allowed = false, store = "" } = answer.response ?? {};
+    if (isLeader && allowed && store !== "") node.store = store;
     return answer;
   }
 
@@ -310,6 +322,7 @@ export class World {
       applied: 0,
       bytes: 0,
       disk: "",
+      mutationBallot: 0,
     };
     return { partition, ballot, status: "inactive", ...zero, ...values };
   }

@@ -37,6 +37,7 @@ function report(partition = P, status: ReplicaReport["status"] = "inactive"): Re
     applied: 0,
     bytes: 0,
     disk: "",
+    mutationBallot: 0,
   };
 }
 
@@ -50,6 +51,7 @@ const TABLE: TableInfo = {
   createdAt: 0,
   droppedAt: 0,
   expiresAt: 0,
+  revision: 0,
 };
 
 /** A server under test with its clocks and the effects of the last step. */
@@ -87,9 +89,18 @@ class Story {
 
   ack(
     attempt: number,
-    reply: Partial<{ leader: string; isLeader: boolean; syncHint: number }> = {},
+    reply: Partial<
+      {
+        leader: string;
+        isLeader: boolean;
+        allowed: boolean;
+        syncHint: number;
+        wantsStored: boolean;
+      }
+    > = {},
   ) {
-    const full = { sentAt: 0, isLeader: true, leader: "", allowed: true, syncHint: 0, ...reply };
+    const always = { sentAt: 0, allowed: true, store: "", wantsStored: false };
+    const full = { ...always, isLeader: true, leader: "", syncHint: 0, ...reply };
     return this.step({ kind: "beaconReply", attempt, error: Err.OK, reply: full });
   }
 

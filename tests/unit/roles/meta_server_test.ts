@@ -78,7 +78,12 @@ class ScriptedServer {
     const beacon = () => {
       const sentAt = Math.floor(performance.now());
       const port = Number(node.split(":")[1]);
-      const rest = { shardPorts: [port], httpPort: 0, labels: new Map<string, string>() };
+      const rest = {
+        shardPorts: [port],
+        httpPort: 0,
+        labels: new Map<string, string>(),
+        store: "",
+      };
       this.client.start(
         this.meta,
         Beacon,

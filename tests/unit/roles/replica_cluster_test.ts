@@ -27,6 +27,7 @@ const TABLE: TableInfo = {
   createdAt: 0,
   droppedAt: 0,
   expiresAt: 0,
+  revision: 0,
 };
 const REPLICATION: ReplicaSettings = {
   inflightMutationsMax: 64,
@@ -72,7 +73,15 @@ class ScriptedMeta {
       if (this.silent) return;
       this.#seen.add(node);
       const leader = this.address;
-      call.reply({ sentAt, isLeader: true, leader, allowed: true, syncHint: this.hint });
+      const identity = { store: "", wantsStored: false };
+      call.reply({
+        sentAt,
+        isLeader: true,
+        leader,
+        allowed: true,
+        syncHint: this.hint,
+        ...identity,
+      });
     });
     this.server.handle(ConfigSync, ({ node }, call) => {
       const mine = this.config.primary === node || this.config.secondaries.includes(node);

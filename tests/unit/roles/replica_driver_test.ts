@@ -41,7 +41,7 @@ class FakeCore implements ReplicaMachine {
   }
   report(): Omit<ReplicaReport, "bytes" | "disk"> {
     const { partition, status, ballot, committed, applied, durable } = this;
-    const prepared = { lastPrepared: committed, maxPrepared: committed };
+    const prepared = { lastPrepared: committed, maxPrepared: committed, mutationBallot: 0 };
     return { partition, status, ballot, committed, applied, durable, ...prepared };
   }
   step(event: ReplicaEvent, _now: unknown, out: ReplicaEffect[]): void {

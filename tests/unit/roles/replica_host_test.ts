@@ -38,6 +38,7 @@ const TABLE = {
   createdAt: 0,
   droppedAt: 0,
   expiresAt: 0,
+  revision: 0,
 } as const;
 const SETTINGS = {
   inflightMutationsMax: 64,

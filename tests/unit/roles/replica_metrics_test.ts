@@ -25,6 +25,7 @@ function report(table: number, index: number, part: Partial<ReplicaReport>): Rep
     applied: 10,
     bytes: 0,
     disk: "",
+    mutationBallot: 1,
     ...part,
   };
 }

@@ -160,6 +160,7 @@ export class LeadShard {
       createdAt: 0,
       droppedAt: 0,
       expiresAt: 0,
+      revision: 0,
     };
   }
 

@@ -240,3 +240,16 @@ Deno.test("copyReplica() leaves one whole replica whenever the machine stops", a
   }
   assert.ok(copied > 20 && copied < 110, `${copied} copied`);
 });
+
+Deno.test("DataDirs keep the identity of meta's store over restarts and power losses", async () => {
+  const files = new MemoryFiles();
+  const first = await open(files);
+  assert.equal(first.store, "");
+  await first.adoptStore("abc");
+  files.powerLoss(new Prng(1));
+  const second = await open(files, DIRS.slice(0, 2));
+  assert.equal(second.store, "abc");
+  await second.adoptStore("def");
+  await second.close(true);
+  assert.equal((await open(files)).store, "def");
+});
