@@ -47,7 +47,10 @@ async function assemble(process: ServerProcess): Promise<string> {
   });
   live.onChange((next) => replica.configure(next.replication));
   lifecycle.onStop("replica server", () => replica.close());
-  http?.add(REPLICA_ROUTES, replicaHandlers(() => replica.view()));
+  http?.add(
+    REPLICA_ROUTES,
+    replicaHandlers(() => replica.view(), (...words) => replica.remote(...words)),
+  );
   http?.setReadiness(() => replica.readiness());
   return replica.address;
 }

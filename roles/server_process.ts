@@ -16,6 +16,7 @@ import type { SecurityOptions } from "../src/rpc/security.ts";
 import { type AuditSink, openAudit } from "./audit.ts";
 import { type HttpSide, startHttp } from "./http/main_http.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { LogFile } from "./log_file.ts";
 import { exposures, loadSecurity, looseMode } from "./security.ts";
 import { VERSION } from "./version.ts";
 
@@ -143,16 +144,20 @@ function announce(role: ServerRole, address: string, format: "text" | "json"): v
 }
 
 function openProcessLog(settings: Settings): Log {
-  const { logLevel, logFormat, logFile } = settings.process;
-  const file = logFile === "" ? undefined : Deno.openSync(logFile, { append: true, create: true });
+  const { logLevel, logFormat, logFile, logFileBytesMax, logFilesMax } = settings.process;
+  const file = logFile === "" ? undefined : new LogFile({
+    path: absolutePath(logFile),
+    bytesMax: logFileBytesMax,
+    filesMax: logFilesMax,
+    now: () => performance.now(),
+  });
   const encoder = new TextEncoder();
   const write = (line: string) => {
-    const bytes = encoder.encode(line);
+    if (file !== undefined) return file.write(line);
     try {
-      if (file === undefined) Deno.stderr.writeSync(bytes);
-      else file.writeSync(bytes);
+      Deno.stderr.writeSync(encoder.encode(line));
     } catch {
-      // A full disk or a closed pipe loses the line, not the server.
+      // A closed pipe loses the line, not the server.
     }
   };
   return openLog({

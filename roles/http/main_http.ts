@@ -126,6 +126,7 @@ function commonHandlers(
       return answer;
     },
     "/metrics": async () => ({ body: await registry.text(), contentType: registry.contentType }),
+    "/pprof/cmdline": () => ({ body: [Deno.execPath(), ...Deno.args].join("\n") + "\n" }),
     "/pprof/heap": profiles.heap,
     "/pprof/profile": profiles.cpu,
   };

@@ -17,6 +17,8 @@ export interface MetaPathOptions {
   readonly watching: Pick<Watching, "availability" | "hotspots" | "load" | "rateOf">;
   /** HTTP port of another meta server, 0 = none or not known. */
   readonly httpPortOf: (address: string) => Promise<number>;
+  /** Runs a maintenance command on another server. */
+  readonly remote: (address: string, command: string, words: readonly string[]) => Promise<string>;
 }
 
 /** Why a meta server does not do its work; "" if it leads or knows the leader. */
@@ -58,6 +60,11 @@ export function metaHandlers(options: MetaPathOptions): Handlers<typeof META_ROU
       return table === undefined ? noTable(args.get("name")!) : { json: table.envs };
     }),
     "/meta/balance": show("balance", () => ({ action: "status" as const }), balance),
+    "/meta/app/start_compaction": show("listTables", tables, (answer, { args }) => {
+      const name = args.get("name")!;
+      const table = tableNamed(answer, name);
+      return table === undefined ? noTable(name) : compact(options, table.tableId);
+    }),
     "/meta/load": watched(async ({ args }) => {
       const name = args.get("name");
       const load = await options.watching.load(name);
@@ -98,6 +105,18 @@ function cluster(answer: MetaAnswer<"clusterInfo">): Answer {
       ...Object.fromEntries(details),
     },
   };
+}
+
+/** Asks every living server to compact a table; says which did not take the order. */
+async function compact({ ask, remote }: MetaPathOptions, tableId: number): Promise<Answer> {
+  const { answer } = await ask("listNodes", {});
+  const alive = (answer?.nodes ?? []).filter((node) => node.alive);
+  const rows = await Promise.all(alive.map(async ({ node }) => {
+    const words = [String(tableId)];
+    const said = await remote(node, "compact", words).catch((error) => String(error));
+    return [node, said] as const;
+  }));
+  return { json: Object.fromEntries(rows) };
 }
 
 function balance({ running, waitsFor, moving, started, next }: MetaAnswer<"balance">): Answer {

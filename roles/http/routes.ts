@@ -32,6 +32,7 @@ export const COMMON_ROUTES = routes({
     admin: true,
   },
   "/metrics": { brief: "Metrics in the Prometheus text format, listed in docs/metrics.md" },
+  "/pprof/cmdline": { brief: "The command line of the process, a word on each line", admin: true },
   "/pprof/heap": {
     brief:
       "Snapshot of the JavaScript heap for the memory panel of Chrome; the server stands still " +
@@ -69,6 +70,11 @@ export const META_ROUTES = routes({
   "/meta/availability": {
     brief: "Share of the probes of the last minute, hour and day that succeeded; null = none",
   },
+  "/meta/app/start_compaction": {
+    brief: "Lets every server rewrite a table's files to give back the space of deleted rows",
+    args: { name: TABLE },
+    admin: true,
+  },
   "/envs/list": { brief: "Variables that tables may have, and their allowed values" },
 });
 
@@ -96,6 +102,10 @@ export const DASHBOARD_ROUTES = routes({
 /** Paths of replica servers. */
 export const REPLICA_ROUTES = routes({
   "/replica/replicas": { brief: "Replicas stored here: status, ballot, decrees, bytes" },
+  "/replica/manual_compaction": {
+    brief: "Replicas of a table that were asked to compact, by state",
+    args: { app_id: { doc: "id of the table", required: true } },
+  },
   "/replica/data_version": {
     brief: "Version of the stored values, by partition",
     args: { app_id: { doc: "id of the table", required: true } },

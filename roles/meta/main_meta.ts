@@ -8,6 +8,7 @@ import type { MetaNote, MetaSettings } from "../../src/placement/io.ts";
 import { MetaCore } from "../../src/placement/meta.ts";
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
+import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
 import { nodeName } from "../node_name.ts";
 import type { RemoteCommands } from "../remote_commands.ts";
 import { registerHandlers } from "./handlers.ts";
@@ -60,6 +61,8 @@ export interface RunningMeta {
   readonly ask: MetaAsk;
   /** HTTP port of another meta server, 0 = none or it does not answer. */
   httpPortOf(address: string): Promise<number>;
+  /** Runs a maintenance command on another server. @throws {StoreError} */
+  remote(address: string, command: string, words: readonly string[]): Promise<string>;
   /** Stops leading, closes network and store. Idempotent. */
   close(): Promise<void>;
 }
@@ -111,6 +114,10 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
   };
   const httpPortOf = (other: string) =>
     client.call(other, ServerInfo, {}, INFO_TIMEOUT_MS).then((info) => info.httpPort, () => 0);
+  const remote = async (other: string, command: string, words: readonly string[]) =>
+    (await client.call(other, RemoteCommand, { command, args: [...words] }, INFO_TIMEOUT_MS))
+      .output;
   let closing: Promise<void> | undefined;
-  return { address, core, ask: askOf(driver), httpPortOf, close: () => closing ??= close() };
+  const ask = askOf(driver);
+  return { address, core, ask, httpPortOf, remote, close: () => closing ??= close() };
 }

@@ -92,6 +92,8 @@ export interface RunningReplica {
   readonly shardPorts: readonly number[];
   /** What all shards store. */
   view(): Promise<Pick<ShardView, "replicas" | "tableNames">>;
+  /** Runs a maintenance command on all shards. @throws {StoreError} INVALID_ARGUMENT */
+  readonly remote: RunRemote;
   /** Takes new values of settings that may change. */
   configure(replication: ReplicaSettings): void;
   /** Why this server does not serve now; "" if it does. */
@@ -311,6 +313,10 @@ class ReplicaServer implements RunningReplica {
   configure(replication: ReplicaSettings): void {
     Object.assign(this.#replication, replication);
     for (const shard of this.#shards) shard.configure(replication);
+  }
+
+  remote(command: string, words: readonly string[]): Promise<string> {
+    return this.#remote(command, words);
   }
 
   readiness(): string {

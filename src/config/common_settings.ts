@@ -26,6 +26,19 @@ export const PROCESS = group("Process", BOTH, {
     default: "",
     doc: "File the log is appended to instead of stderr; empty = stderr",
   }),
+  logFileBytesMax: bytes({
+    default: "64MiB",
+    min: "1KiB",
+    max: "1TiB",
+    doc:
+      "A log file that has reached this size is put aside as FILE.1, the one before as FILE.2, ...",
+  }),
+  logFilesMax: int({
+    default: 10,
+    min: 0,
+    max: 1000,
+    doc: "Log files put aside that are kept; the oldest is removed",
+  }),
   http: text({
     default: "127.0.0.1:0",
     pattern: /^(none|(\[[0-9a-fA-F:.]+\]|[^\s:,[\]]+):\d{1,5})$/,

@@ -158,7 +158,7 @@ Deno.test("dashboard of a real cluster shows health, load and the loss of a serv
       await checkHealthy(meta, cluster);
       const healthy = await render(meta, `${pictures}/healthy.png`);
       if (healthy === undefined) {
-        console.warn("chromium is not installed: the page itself is NOT tested here");
+        console.warn("!!! chromium is not installed: the tests of the page itself are SKIPPED");
       } else {
         assert.match(healthy, /Healthy: 3 servers alive, 8 partitions with all members/);
         assert.match(healthy, /class="uplot/, "the charts are drawn");

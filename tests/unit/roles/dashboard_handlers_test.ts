@@ -40,6 +40,7 @@ async function get(ask: MetaAsk, target: string, httpPort = 8080) {
     ask,
     httpPortOf,
     watching: NOTHING_WATCHED,
+    remote: () => Promise.resolve(""),
     changes: () => [],
   });
   router.add(DASHBOARD_ROUTES, dashboard.handlers);

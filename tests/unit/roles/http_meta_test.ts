@@ -23,7 +23,15 @@ async function ask(meta: MetaAsk, target: string, httpPort = 0) {
     asked.push(address);
     return Promise.resolve(httpPort);
   };
-  router.add(META_ROUTES, metaHandlers({ ask: meta, httpPortOf, watching: NOTHING_WATCHED }));
+  router.add(
+    META_ROUTES,
+    metaHandlers({
+      ask: meta,
+      httpPortOf,
+      watching: NOTHING_WATCHED,
+      remote: () => Promise.resolve(""),
+    }),
+  );
   const { status, headers, json } = await router.answer("GET", new URL(target, "http://h"), "");
   return {
     status,
