@@ -83,6 +83,15 @@ export class Context {
     this.answer(rowObjects(head, rows), rows.length === 0 ? "" : this.renderTable(head, rows));
   }
 
+  /** {@link answerTable}; people do not see columns in which nothing but 0 and "-" stands. */
+  answerWideTable(head: readonly string[], rows: readonly (readonly Json[])[]): void {
+    const isSaid = (cell: Json) => cell !== null && cell !== 0 && cell !== "-" && cell !== "";
+    const kept = head.map((_, i) => i === 0 || rows.some((row) => isSaid(row[i]!)));
+    const shown = <T>(cells: readonly T[]) => cells.filter((_, i) => kept[i]);
+    const text = rows.length === 0 ? "" : this.renderTable(shown(head), rows.map(shown));
+    this.answer(rowObjects(head, rows), text);
+  }
+
   /** Names and values; one object as JSON. */
   answerPairs(pairs: readonly (readonly [string, Json])[]): void {
     this.answer(Object.fromEntries(pairs), renderPairs(pairs));

@@ -59,8 +59,10 @@ export interface Command {
   readonly group: (typeof GROUPS)[number];
   /** One line. */
   readonly brief: string;
-  /** More, if needed: rules and examples. */
+  /** More, if needed: rules. */
   readonly details?: readonly string[];
+  /** Whole lines that work, with a comment where one helps. */
+  readonly examples?: readonly string[];
   readonly positionals: readonly Positional[];
   readonly flags: readonly Flag[];
   /** Changes data or the cluster: after some failures nobody knows whether it did. */
@@ -111,8 +113,15 @@ const WATCHED: readonly Command["group"][] = ["cluster", "tables", "stats", "dat
 export function ownFlags(command: Command): readonly Flag[] {
   const flags = [...command.flags];
   if (command.needsTable === true) flags.push(TABLE_FLAG);
-  if (command.confirm !== undefined) flags.push(YES_FLAG);
+  if (command.confirm !== undefined) flags.push(besides(flags, YES_FLAG));
   return flags;
+}
+
+/** The flag, without its short name if another flag has that. */
+function besides(others: readonly Flag[], flag: Flag): Flag {
+  if (others.every(({ short }) => short !== flag.short)) return flag;
+  const { short: _, ...rest } = flag;
+  return rest;
 }
 
 /** Flags that commands share; a short name that the command uses itself is not theirs. */
@@ -120,11 +129,8 @@ export function commonFlags(command: Command): readonly Flag[] {
   const own = ownFlags(command);
   const isWatched = command.changes !== true && WATCHED.includes(command.group);
   const common = isWatched ? [...RESULT_FLAGS, WATCH_FLAG] : RESULT_FLAGS;
-  return common.filter(({ name }) => own.every((flag) => flag.name !== name)).map((flag) => {
-    if (own.every(({ short }) => short !== flag.short)) return flag;
-    const { short: _, ...rest } = flag;
-    return rest;
-  });
+  return common.filter(({ name }) => own.every((flag) => flag.name !== name))
+    .map((flag) => besides(own, flag));
 }
 
 /** All flags of a command. */

@@ -54,6 +54,8 @@ export function commandHelp(command: Command): string {
   if (positionals.length > 0) lines.push("", "Arguments:", ...positionals.map(column));
   if (flags.length > 0) lines.push("", "Options:", ...flags.map(column));
   lines.push("", "Options of all commands:", ...common.map(column));
+  const { examples = [] } = command;
+  if (examples.length > 0) lines.push("", "Examples:", ...examples.map((line) => `  ${line}`));
   return lines.join("\n");
 }
 

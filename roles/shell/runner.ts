@@ -146,17 +146,17 @@ export class Runner {
     if (!/^\s*y(es)?\s*$/i.test(answer)) throw new Error("Nothing was done");
   }
 
-  #contextOf({ command, args }: Call, signal: AbortSignal): Context {
-    const context = new Context(this.#io, this.state, this.#connections, signal);
+  #contextOf({ command, args }: Call, signal: AbortSignal, io = this.#io): Context {
+    const context = new Context(io, this.state, this.#connections, signal);
     context.json ||= args.has("json");
     context.askSecret = this.askSecret;
     context.tableOverride = command.needsTable === true ? args.text("table") : undefined;
     return context;
   }
 
-  async #once(call: Call, signal: AbortSignal): Promise<number> {
+  async #once(call: Call, signal: AbortSignal, io = this.#io): Promise<number> {
     const { command, args } = call;
-    const context = this.#contextOf(call, signal);
+    const context = this.#contextOf(call, signal, io);
     const file = args.text("output");
     try {
       if (file !== undefined) context.sink = await this.#io.createFile(file);
@@ -168,7 +168,7 @@ export class Runner {
     } catch (error) {
       context.isAbandoned = true;
       await context.finish().catch(() => {});
-      return this.#report(error, command, context);
+      return this.#report(error, command, context, io);
     }
   }
 
@@ -183,16 +183,10 @@ export class Runner {
       !this.state.json;
     let status = STATUS_OK;
     for (;;) {
-      if (isScreen) {
-        const time = new Date().toISOString().slice(11, 19);
-        this.#io.out(
-          `\x1b[H\x1b[2J${call.command.name}, every ${
-            everyMs / 1000
-          } s, ${time} UTC; Ctrl-C ends it\n\n`,
-        );
-      }
-      const last = await this.#once(call, signal);
+      const round = isScreen ? new ScreenRound(this.#io) : undefined;
+      const last = await this.#once(call, signal, round?.io);
       if (signal.aborted) return status;
+      round?.show(`${call.command.name}, every ${everyMs / 1000} s`);
       status = last;
       if (status === STATUS_USAGE) return status;
       if (await pauseUnlessAborted(everyMs, signal)) return status;
@@ -203,6 +197,7 @@ export class Runner {
     error: unknown,
     command: Command | undefined,
     { json, hasAnswered }: { readonly json: boolean; readonly hasAnswered: boolean },
+    io = this.#io,
   ): number {
     const isUsage = error instanceof UsageProblem || error instanceof SyntaxProblem;
     const message = error instanceof Error ? error.message : String(error);
@@ -215,20 +210,38 @@ export class Runner {
       const outcome = isUnknown(error, command) ? "unknown" : "not done";
       const text = `${JSON.stringify({ error: { code, outcome, message } })}\n`;
       // One value per command on standard output: rows that are already out keep the place.
-      if (hasAnswered) this.#io.err(text);
-      else this.#io.out(text);
+      if (hasAnswered) io.err(text);
+      else io.out(text);
     } else {
       const hint = isUsage && command !== undefined
         ? `\nUsage: ${usageLine(command)}; "help ${command.name}" tells more`
         : "";
       const note = isUnknown(error, command) ? "\nIt is not known whether it was done" : "";
-      this.#io.err(`${this.#red("ERROR:")} ${message}${note}${hint}\n`);
+      io.err(`${this.#red("ERROR:")} ${message}${note}${hint}\n`);
     }
     return isUsage ? STATUS_USAGE : STATUS_FAILED;
   }
 
   #red(text: string): string {
     return this.#io.useColour ? `\x1b[31m${text}\x1b[39m` : text;
+  }
+}
+
+/** What a watched command prints, kept until it is whole: the screen changes at once. */
+class ScreenRound {
+  readonly io: ShellIo;
+  readonly #real: ShellIo;
+  #text = "";
+
+  constructor(real: ShellIo) {
+    this.#real = real;
+    const keep = (text: string) => void (this.#text += text);
+    this.io = { ...real, errIsTerminal: false, out: keep, err: keep };
+  }
+
+  show(title: string): void {
+    const time = new Date().toISOString().slice(11, 19);
+    this.#real.out(`\x1b[H\x1b[2J${title}, ${time} UTC; Ctrl-C ends it\n\n${this.#text}`);
   }
 }
 

@@ -22,6 +22,7 @@ const help: Command = {
   name: "help",
   group: "session",
   brief: "List the commands, or describe one",
+  examples: ["help set"],
   positionals: [{ name: "command", type: "command", brief: "The command", optional: true }],
   flags: [],
   run(context, args) {

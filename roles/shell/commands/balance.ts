@@ -29,6 +29,7 @@ const balance: Command = {
     "Prints the first moves, starts them and waits for the end. Nothing moves while a partition is",
     "not healthy. For continuous balancing: set_meta_level lively.",
   ],
+  examples: ["balance --dry_run", "balance"],
   positionals: [],
   flags: [
     { name: "dry_run", type: "bool", brief: "Only print what would move first" },
@@ -88,6 +89,7 @@ const drain: Command = {
   group: "cluster",
   brief: "Move everything away from a replica server, and give it nothing new",
   details: ["Lasts until undrain, across restarts. Leaderships leave first, then replicas."],
+  examples: ["drain 10.0.0.1:34801"],
   positionals: [{
     name: "node",
     type: "node",
@@ -134,6 +136,7 @@ const undrain: Command = {
   changes: true,
   group: "cluster",
   brief: "Let a drained replica server take replicas again",
+  examples: ["undrain 10.0.0.1:34801"],
   positionals: [{ name: "node", type: "node", brief: "host:port of the server" }],
   flags: [],
   async run(context, args) {

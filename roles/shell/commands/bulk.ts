@@ -54,6 +54,7 @@ const importCommand: Command = {
     "A bad line is reported with its number; the others are stored all the same. Importing a file",
     "again after a failure is harmless: rows are replaced.",
   ],
+  examples: ["import rows.jsonl", "import rows.csv -c 32 --stop_on_error"],
   positionals: [{ name: "file", type: "file", brief: "The file" }],
   flags: [
     FORMAT,
@@ -129,6 +130,7 @@ const exportCommand: Command = {
   group: "bulk",
   brief: "Write all rows of the table into a file",
   details: ["Rows written meanwhile may or may not be in it. The life left is kept with each row."],
+  examples: ["export rows.jsonl"],
   positionals: [{ name: "file", type: "file", brief: "The file; it is replaced" }],
   flags: [FORMAT, {
     name: "parallel",

@@ -22,6 +22,7 @@ const clusterInfo: Command = {
   name: "cluster_info",
   group: "cluster",
   brief: "Describe the cluster",
+  examples: ["cluster_info -j"],
   positionals: [],
   flags: [],
   async run(context) {
@@ -61,6 +62,7 @@ const setMetaLevel: Command = {
     "steady: unhealthy partitions are repaired (the normal level)",
     "lively: replicas are also moved to balance the servers",
   ],
+  examples: ["set_meta_level lively"],
   positionals: [{ name: "level", type: "text", brief: "The level", choices: LEVELS }],
   flags: [],
   async run(context, args) {
@@ -75,6 +77,10 @@ const propose: Command = {
   changes: true,
   group: "cluster",
   brief: "Ask for one change of a partition's configuration",
+  examples: [
+    "propose 1.3 ADD_SECONDARY 10.0.0.3:34801",
+    "propose 1.3 DOWNGRADE_TO_INACTIVE 10.0.0.2:34801 -f",
+  ],
   positionals: [
     { name: "gpid", type: "text", brief: "The partition, as in 1.3" },
     { name: "change", type: "text", brief: "What to change", choices: CHANGES },

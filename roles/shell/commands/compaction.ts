@@ -40,8 +40,8 @@ const manualCompact: Command = {
   brief: "Rewrite a table's files on every server to give back the space of deleted rows",
   details: [
     "Each shard compacts one replica after the other; Ctrl-C stops the waiting, not the work.",
-    "manual_compact users; manual_compact users --query",
   ],
+  examples: ["manual_compact users", "manual_compact users --query"],
   positionals: [{ name: "table", type: "table", brief: "The table" }],
   flags: [
     { name: "query", short: "q", type: "bool", brief: "Only print how far it is" },

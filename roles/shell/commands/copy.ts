@@ -15,7 +15,11 @@ const copyData: Command = {
   brief: "Copy the rows of the table, or those that pass filters, to another table",
   details: [
     "The other table must exist; rows it has with the same keys are replaced. The life left is kept.",
-    "copy_data backup; copy_data users -c other-cluster; copy_data users -c 10.0.0.1:34601",
+  ],
+  examples: [
+    "copy_data users_copy",
+    "copy_data -c east  # the table of the same name there",
+    "copy_data users_copy -h prefix -x user: -n",
   ],
   positionals: [{
     name: "target",
@@ -92,6 +96,7 @@ const clearData: Command = {
   group: "bulk",
   brief: "Remove the rows of the table, or those that pass filters",
   details: ["Without -f it only tells how many rows it would remove."],
+  examples: ["clear_data -h prefix -x tmp:  # only count", "clear_data -h prefix -x tmp: -f"],
   positionals: [],
   flags: [...WALK_FLAGS, {
     name: "force",

@@ -85,6 +85,7 @@ const countData: Command = {
     "The servers count, and only numbers travel; the count is exact. With -d, -a, -n, -r or a filter on values",
     "the shell reads the rows itself. Percentiles of sizes are bounds of buckets, at most twice too large.",
   ],
+  examples: ["count_data", "count_data -d -a -n 5"],
   positionals: [],
   flags: [
     ...WALK_FLAGS,

@@ -51,6 +51,7 @@ const set: Command = {
   name: "set",
   changes: true,
   brief: "Store a row",
+  examples: ["set user:1 name Ada", "set user:1 \"a note\" '\\x00\\xff' 3600  # lives for an hour"],
   positionals: [HASH_KEY, SORT_KEY, VALUE, TTL],
   flags: [],
   async run(context, args) {
@@ -68,6 +69,7 @@ const get: Command = {
   ...row,
   name: "get",
   brief: "Print the value of a row, or Not found",
+  examples: ["get user:1 name"],
   positionals: [HASH_KEY, SORT_KEY],
   flags: [],
   async run(context, args) {
@@ -83,6 +85,7 @@ const del: Command = {
   name: "del",
   changes: true,
   brief: "Remove a row, whether it exists or not",
+  examples: ["del user:1 name"],
   positionals: [HASH_KEY, SORT_KEY],
   flags: [],
   async run(context, args) {
@@ -95,6 +98,7 @@ const exist: Command = {
   ...row,
   name: "exist",
   brief: "Say whether a row exists",
+  examples: ["exist user:1 name"],
   positionals: [HASH_KEY, SORT_KEY],
   flags: [],
   async run(context, args) {
@@ -109,6 +113,7 @@ const ttl: Command = {
   ...row,
   name: "ttl",
   brief: "Print the remaining life of a row in seconds, Infinite, or Not found",
+  examples: ["ttl user:1 name"],
   positionals: [HASH_KEY, SORT_KEY],
   flags: [],
   async run(context, args) {
@@ -124,6 +129,7 @@ const incr: Command = {
   name: "incr",
   changes: true,
   brief: "Add to a number stored as text and print the sum",
+  examples: ["incr user:1 visits", "incr user:1 visits -5"],
   positionals: [HASH_KEY, SORT_KEY, {
     name: "increment",
     type: "text",
@@ -154,6 +160,7 @@ const multiSet: Command = {
   changes: true,
   brief: "Store several rows of a hash key, all or none",
   details: ["Sort keys and values alternate: multi_set user:1 name Ada mail ada@example.org"],
+  examples: ["multi_set user:1 name Ada mail ada@example.org"],
   positionals: [HASH_KEY, {
     name: "sort_keys_and_values",
     type: "bytes",
@@ -177,6 +184,7 @@ const multiGet: Command = {
   ...row,
   name: "multi_get",
   brief: "Print rows of a hash key by sort keys; without sort keys all of them",
+  examples: ["multi_get user:1 name mail", "multi_get user:1"],
   positionals: [HASH_KEY, { ...SORT_KEYS, optional: true }],
   flags: [],
   async run(context, args) {
@@ -197,6 +205,7 @@ const multiDel: Command = {
   name: "multi_del",
   changes: true,
   brief: "Remove several rows of a hash key, all or none",
+  examples: ["multi_del user:1 name mail"],
   positionals: [HASH_KEY, SORT_KEYS],
   flags: [],
   async run(context, args) {
@@ -211,6 +220,7 @@ const count: Command = {
   name: "count",
   aliases: ["sortkey_count"],
   brief: "Count the rows of a hash key",
+  examples: ["count user:1"],
   positionals: [HASH_KEY],
   flags: [],
   async run(context, args) {
@@ -273,7 +283,7 @@ const checkAndSet: Command = {
   name: "check_and_set",
   changes: true,
   brief: "Store a row if a check on a row of the same hash key holds",
-  details: ['check_and_set user:1 -c name -t bytes_equal -o Ada -v "Ada L."'],
+  examples: ['check_and_set user:1 -c name -t bytes_equal -o Ada -v "Ada L."'],
   positionals: [HASH_KEY],
   flags: [
     ...CHECK_FLAGS,
@@ -304,8 +314,8 @@ const checkAndMutate: Command = {
   brief: "Store and remove rows if a check on a row of the same hash key holds",
   details: [
     "Mutations follow the options, in order: put SORT_KEY VALUE, or del SORT_KEY:",
-    "check_and_mutate cart:7 -c state -t bytes_equal -o open put state closed del lock",
   ],
+  examples: ["check_and_mutate cart:7 -c state -t bytes_equal -o open put state closed del lock"],
   positionals: [HASH_KEY, {
     name: "mutations",
     type: "bytes",

@@ -13,6 +13,7 @@ const getAppEnvs: Command = {
   ...envCommand,
   name: "get_app_envs",
   brief: "Print the table's environment variables",
+  examples: ["get_app_envs --table users"],
   positionals: [],
   flags: [],
   async run(context) {
@@ -28,6 +29,10 @@ const setAppEnvs: Command = {
   name: "set_app_envs",
   changes: true,
   brief: "Set environment variables of the table",
+  examples: [
+    "set_app_envs default_ttl 86400",
+    "set_app_envs replica.write_throttling 1000*delay*100 --table users",
+  ],
   positionals: [{
     name: "keys_and_values",
     type: "env",
@@ -49,6 +54,7 @@ const delAppEnvs: Command = {
   name: "del_app_envs",
   changes: true,
   brief: "Remove environment variables of the table",
+  examples: ["del_app_envs default_ttl"],
   positionals: [{ name: "keys", type: "env", brief: "Their keys", rest: true }],
   flags: [],
   async run(context, args) {
@@ -62,6 +68,7 @@ const clearAppEnvs: Command = {
   name: "clear_app_envs",
   changes: true,
   brief: "Remove all environment variables of the table, or those under a prefix",
+  examples: ["clear_app_envs -p replica", "clear_app_envs -a --yes"],
   positionals: [],
   flags: [
     { name: "all", short: "a", type: "bool", brief: "All of them" },
@@ -82,8 +89,10 @@ const tableEnv: Command = {
   name: "table_env",
   changes: true,
   brief: "The variables of the table in one command: list, set, delete, clear",
-  details: [
-    "table_env set default_ttl 86400; table_env delete default_ttl; table_env clear replica --yes",
+  examples: [
+    "table_env set default_ttl 86400",
+    "table_env delete default_ttl",
+    "table_env clear replica",
   ],
   positionals: [
     {

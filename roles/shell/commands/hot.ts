@@ -64,8 +64,12 @@ const detectHotkey: Command = {
   brief: "Search for the hash key that a partition is asked for most",
   details: [
     "detect_hotkey users 3 starts a search for reads, waits for the result and prints it; it takes 20 s or",
-    "more, and ends after 150 s without a result. With -c it is done step by step, as in the original:",
-    "detect_hotkey -a 1 -p 3 -t read -c start; then -c query; then -c stop, before a new start.",
+    "more, and ends after 150 s without a result. With -c it is done step by step, as in the original: start,",
+    "query, and stop before a new start.",
+  ],
+  examples: [
+    "detect_hotkey users 3  # search, wait, print",
+    "detect_hotkey -a 1 -p 3 -t write -c start",
   ],
   positionals: [
     { name: "table", type: "table", brief: "The table", optional: true },

@@ -77,6 +77,7 @@ export const NODES_COMMAND: Command = {
   details: [
     "Rates are per second and measured for one second; RCU and WCU are capacity units of 4 KiB.",
   ],
+  examples: ["nodes -d", "nodes -u -q --watch 2"],
   positionals: [],
   flags: [
     { name: "detailed", short: "d", type: "bool", brief: "Also replicas, disks and beacons" },

@@ -42,6 +42,7 @@ const localInfo: Command = {
   name: "local_info",
   brief: "List the replicas in a data directory and what their manifests say",
   details: ["The server may run. Sizes are those of the files."],
+  examples: ["local_info data/replica"],
   positionals: [{ name: "dir", type: "file", brief: "A data directory, or one of a replica" }],
   flags: [],
   async run(context, args) {
@@ -69,6 +70,7 @@ const localGet: Command = {
   group,
   name: "local_get",
   brief: "Read a row from the engine of a stopped server",
+  examples: ["local_get data/replica/replicas/1.3 user:1 name"],
   positionals: [DIR, HASH_KEY, SORT_KEY],
   flags: [],
   async run(context, args) {
@@ -91,6 +93,7 @@ const localScan: Command = {
   group,
   name: "local_scan",
   brief: "Print the rows in the engine of a stopped server, expired ones too",
+  examples: ["local_scan data/replica/replicas/1.3 -n 10"],
   positionals: [DIR],
   flags: [MAX_COUNT, NO_VALUE],
   async run(context, args) {
@@ -121,6 +124,7 @@ const sstDump: Command = {
   name: "sst_dump",
   brief: "Describe the table files in the engine of a stopped server",
   details: ["What LevelDB tells: files and sizes by level, and the key range of every table."],
+  examples: ["sst_dump data/replica/replicas/1.3"],
   positionals: [DIR],
   flags: [],
   async run(context, args) {
@@ -136,8 +140,11 @@ const mlogDump: Command = {
   name: "mlog_dump",
   brief: "Print the records of a log: mutations and ballots",
   details: [
-    "mlog_dump data/r1/shared.0 -p 1.3 prints what the shared log has of one partition;",
     "mlog_dump data/r1/replicas/1.3 -d a replica's private log, with keys. The server may run.",
+  ],
+  examples: [
+    "mlog_dump data/replica/shared.0 -p 1.3",
+    "mlog_dump data/replica/replicas/1.3 -d  # with keys and values",
   ],
   positionals: [{
     name: "path",
@@ -236,6 +243,7 @@ const keyToHex: Command = {
   name: "key_to_hex",
   aliases: ["rdb_key_str2hex"],
   brief: "Print the stored form of a row's key in hexadecimal",
+  examples: ["key_to_hex user:1 name"],
   positionals: [HASH_KEY, SORT_KEY],
   flags: [],
   run(context, args) {
@@ -249,6 +257,7 @@ const hexToKey: Command = {
   name: "hex_to_key",
   aliases: ["rdb_key_hex2str"],
   brief: "Print the row whose key is stored as these hexadecimal digits",
+  examples: ["hex_to_key 0006757365723a316e616d65"],
   positionals: [{ name: "hex", type: "text", brief: "The stored key" }],
   flags: [],
   run(context, args) {
@@ -266,6 +275,7 @@ const hexToValue: Command = {
   name: "hex_to_value",
   aliases: ["rdb_value_hex2str"],
   brief: "Print the value and expiry that are stored as these hexadecimal digits",
+  examples: ["hex_to_value 000000000000000000000000416461"],
   positionals: [{ name: "hex", type: "text", brief: "The stored value, header included" }],
   flags: [],
   run(context, args) {

@@ -76,8 +76,11 @@ const multiGetRange: Command = {
   group: "data",
   brief: "Print a range of the rows of a hash key, in one request",
   details: [
-    "multi_get_range user:1 a m prints the sort keys from a up to m, without m.",
     "The server's limits hold: 3000 rows and 8 MiB; hash_scan has none.",
+  ],
+  examples: [
+    "multi_get_range user:1 a m  # from a up to m, without m",
+    "multi_get_range log:1 '' '' -n 10 -r  # the last ten",
   ],
   positionals: [HASH_KEY, START, STOP],
   flags: [
@@ -109,6 +112,7 @@ const multiGetSortKeys: Command = {
   name: "multi_get_sortkeys",
   group: "data",
   brief: "Print the sort keys of a hash key, in one request",
+  examples: ["multi_get_sortkeys user:1 -n 100"],
   positionals: [HASH_KEY],
   flags: [MAX_COUNT],
   needsTable: true,
@@ -129,6 +133,7 @@ const multiDelRange: Command = {
   changes: true,
   group: "data",
   brief: "Remove a range of the rows of a hash key, 100 at a time (not atomic)",
+  examples: ["multi_del_range log:1 '' 2026-01-01"],
   positionals: [HASH_KEY, START, STOP],
   flags: [...RANGE_FLAGS, {
     name: "silent",
@@ -160,8 +165,9 @@ const hashScan: Command = {
   aliases: ["scan"],
   group: "data",
   brief: "Print a range of the rows of a hash key, however many there are",
-  details: [
-    "hash_scan user:1 '' '' -s prefix -y addr prints the rows whose sort keys begin with addr.",
+  examples: [
+    "hash_scan user:1",
+    "hash_scan user:1 '' '' -s prefix -y addr  # sort keys that begin with addr",
   ],
   positionals: [HASH_KEY, START, STOP],
   flags: [...RANGE_FLAGS, ...PRINT_FLAGS],
@@ -176,7 +182,10 @@ const fullScan: Command = {
   name: "full_scan",
   group: "data",
   brief: "Print all rows of the table, in no overall order",
-  details: ["full_scan -h prefix -x user: -n 10 prints ten rows whose hash keys begin with user:"],
+  examples: [
+    "full_scan -n 10 -d",
+    "full_scan -h prefix -x user: -v anywhere -z example.org -o found.txt",
+  ],
   positionals: [],
   flags: [...TABLE_FILTERS, ...PRINT_FLAGS],
   needsTable: true,

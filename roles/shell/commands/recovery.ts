@@ -21,6 +21,7 @@ const recover: Command = {
     "For an empty store whose servers hold tables. Start all replica servers first: what only a",
     "missing one holds is lost for the new store. Prints what was found and what was decided.",
   ],
+  examples: ["recover"],
   positionals: [],
   flags: [
     {

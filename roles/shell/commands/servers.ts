@@ -11,6 +11,7 @@ const serverInfo: Command = {
   name: "server_info",
   group: "cluster",
   brief: "Print version and start of every server, or of some",
+  examples: ["server_info -t meta-server"],
   positionals: [],
   flags: TARGET_FLAGS,
   async run(context, args) {
@@ -75,9 +76,9 @@ const remoteCommand: Command = {
   changes: true,
   group: "cluster",
   brief: "Run a maintenance command on servers and print what each answers",
-  details: [
-    "remote_command -t replica-server help lists the commands of replica servers.",
-    "remote_command -l 10.0.0.1:34801 kill-partition 1.3 closes one replica of one server.",
+  examples: [
+    "remote_command -t replica-server help",
+    "remote_command -l 10.0.0.1:34801 kill-partition 1.3  # close one replica of one server",
   ],
   positionals: [
     { name: "command", type: "text", brief: "The command; help lists them" },
@@ -98,6 +99,7 @@ const flushLog: Command = {
   details: [
     "They are every second anyway; acknowledged writes are durable in the shared log already.",
   ],
+  examples: ["flush_log", "flush_log -l 10.0.0.1:34801"],
   positionals: [],
   flags: TARGET_FLAGS.filter(({ name }) => name === "list"),
   async run(context, args) {
@@ -112,9 +114,12 @@ const serverConfig: Command = {
   group: "cluster",
   brief: "Print settings of running servers, or change one until the next start",
   details: [
-    "server_config -t meta-server lists all settings of meta servers.",
-    "server_config cure-interval; server_config cure-interval set 2s",
     "A setting that only a start takes is refused, with the list of those that can be changed.",
+  ],
+  examples: [
+    "server_config -t meta-server  # all settings of meta servers",
+    "server_config cure-interval",
+    "server_config cure-interval set 2s",
   ],
   positionals: [
     { name: "name", type: "text", brief: "The setting, as in docs/config.md", optional: true },

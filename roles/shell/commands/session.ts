@@ -35,6 +35,7 @@ const use: Command = {
   name: "use",
   group: "session",
   brief: "Choose the table of the data commands, or print the chosen one",
+  examples: ["use users"],
   positionals: [{ name: "table", type: "table", brief: "Name of the table", optional: true }],
   flags: [],
   async run(context, args) {
@@ -57,6 +58,7 @@ const cc: Command = {
     'Names come from ~/.pegasus_clusters (or --clusters FILE): lines "NAME HOST:PORT,HOST:PORT".',
     "A cluster that does not answer is not changed to.",
   ],
+  examples: ["cc", "cc east", "cc 10.0.0.1:34601,10.0.0.2:34601"],
   positionals: [{
     name: "cluster",
     type: "cluster",
@@ -90,6 +92,7 @@ const timeout: Command = {
   name: "timeout",
   group: "session",
   brief: "Set or print the time one operation may take",
+  examples: ["timeout 10000"],
   positionals: [{ name: "ms", type: "int", brief: "Milliseconds", optional: true }],
   flags: [],
   run(context, args) {
@@ -106,6 +109,7 @@ const escapeAll: Command = {
   name: "escape_all",
   group: "session",
   brief: "Choose or print whether all bytes outside ASCII are shown as \\xHH",
+  examples: ["escape_all true"],
   positionals: [{
     name: "value",
     type: "text",
@@ -124,6 +128,7 @@ const hash: Command = {
   name: "hash",
   group: "session",
   brief: "Print the hash of a key, and where the table keeps it",
+  examples: ["hash user:1 name", "hash user:1 '' --table users"],
   positionals: [HASH_KEY, SORT_KEY],
   flags: [{ name: "table", type: "table", brief: "Table to look at" }],
   async run(context, args) {

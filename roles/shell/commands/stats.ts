@@ -77,9 +77,10 @@ const appStat: Command = {
   brief: "Print requests, capacity units and latencies per second by table, or by partition",
   details: [
     "app_stat prints a line for each table; app_stat users one for each partition of users.",
-    "RCU and WCU are capacity units of 4 KiB per second. Latencies are those of the interval, measured by the",
+    "Columns in which nothing happened are left out. RCU and WCU are capacity units of 4 KiB per second. Latencies are those of the interval, measured by the",
     "servers; sizes are of all replicas together, as of their last checkpoints.",
   ],
+  examples: ["app_stat", "app_stat users -q -i 5000"],
   positionals: [{ name: "table", type: "table", brief: "Its partitions", optional: true }],
   flags: [
     { name: "app_name", short: "a", type: "table", brief: "As the argument" },
@@ -104,7 +105,7 @@ const appStat: Command = {
     if (lines.length > 1) {
       rows.push(["(total)", ...cellsOf(totalOf(lines), pairs, args, table !== undefined)]);
     }
-    context.answerTable(head, rows);
+    context.answerWideTable(head, rows);
     tellMissing(context, loads);
   },
 };
@@ -239,6 +240,7 @@ const serverStat: Command = {
   name: "server_stat",
   group: "stats",
   brief: "Print memory, processor, replicas and rates of every server, or of some",
+  examples: ["server_stat -t replica-server --watch 2"],
   positionals: [],
   flags: [...TARGET_FLAGS, INTERVAL],
   async run(context, args) {
@@ -269,6 +271,7 @@ const appDisk: Command = {
   group: "stats",
   brief: "Print how much disk a table takes",
   details: ["Sizes are those of the engines, as of the last checkpoints; logs are not counted."],
+  examples: ["app_disk users -d"],
   positionals: [{ name: "name", type: "table", brief: "Name of the table" }],
   flags: [{ name: "detailed", short: "d", type: "bool", brief: "Also print every replica" }],
   async run(context, args) {

@@ -33,6 +33,7 @@ const ls: Command = {
   name: "ls",
   group: "tables",
   brief: "List the tables",
+  examples: ["ls -d", "ls -s dropped", "ls -p user -m prefix"],
   positionals: [],
   flags: [
     { ...DETAILED, brief: "Also print the health of the partitions" },
@@ -90,7 +91,7 @@ const ls: Command = {
       return [...row, ...counts.map((count) => count ?? null)];
     });
     const names = args.has("detailed") ? [...head, ...healthHead] : head;
-    context.answerTable(names, rows);
+    context.answerWideTable(names, rows);
     context.note(counted(tables.length, "table"));
   },
 };
@@ -107,6 +108,7 @@ const app: Command = {
   name: "app",
   group: "tables",
   brief: "Describe a table; with -d every partition",
+  examples: ["app users -d"],
   positionals: [NAME],
   flags: [DETAILED],
   async run(context, args) {
@@ -172,6 +174,7 @@ const create: Command = {
   group: "tables",
   brief: "Create a table and wait until it can be used",
   details: ["A table that exists with the same options is fine, unless -f is given."],
+  examples: ["create users", "create events -p 32 -r 3 -e default_ttl=86400"],
   positionals: [{ ...NAME, type: "text" }],
   flags: [
     { name: "partition_count", short: "p", type: "int", brief: "Partitions", default: "8" },
@@ -214,6 +217,7 @@ const drop: Command = {
   changes: true,
   group: "tables",
   brief: "Drop a table; recall brings it back while its data is kept",
+  examples: ["drop users", "drop users -r 3600 --yes  # keep the data for an hour"],
   positionals: [NAME],
   confirm: (args) => `Drop table "${args.needText("name")}"?`,
   flags: [{
@@ -235,6 +239,7 @@ const recall: Command = {
   changes: true,
   group: "tables",
   brief: "Bring a dropped table back",
+  examples: ["recall 3", "recall 3 users_of_yesterday"],
   positionals: [
     { name: "app_id", type: "int", brief: "Its number, see ls -s dropped" },
     { name: "new_name", type: "text", brief: "Another name", optional: true },
@@ -251,6 +256,7 @@ const rename: Command = {
   changes: true,
   group: "tables",
   brief: "Give a table another name",
+  examples: ["rename users people"],
   positionals: [{ ...NAME, name: "old_name" }, { ...NAME, name: "new_name", type: "text" }],
   flags: [],
   async run(context, args) {
@@ -264,6 +270,7 @@ const setReplicaCount: Command = {
   changes: true,
   group: "tables",
   brief: "Change how many copies of each partition there are",
+  examples: ["set_replica_count users 2 --yes"],
   positionals: [NAME, { name: "replica_count", type: "int", brief: "Copies of each partition" }],
   flags: [],
   confirm: (args) =>

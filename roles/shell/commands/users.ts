@@ -34,6 +34,7 @@ const createUser: Command = {
   changes: true,
   group: "users",
   brief: "Make a user who logs in with a password, or with a certificate",
+  examples: ["create_user ada", "create_user ops --admin --password_file secret.txt"],
   positionals: [USER],
   flags: [
     { name: "admin", type: "bool", brief: "The user may do everything" },
@@ -59,6 +60,7 @@ const setPassword: Command = {
   changes: true,
   group: "users",
   brief: "Change the password of a user; connections that came with the old one end",
+  examples: ["set_password ada"],
   positionals: [USER],
   flags: [PASSWORD_FILE],
   async run(context, args) {
@@ -74,6 +76,7 @@ const dropUser: Command = {
   changes: true,
   group: "users",
   brief: "Remove a user who has no rights on tables any more",
+  examples: ["drop_user ada"],
   positionals: [USER],
   flags: [],
   confirm: (args) => `Remove user "${args.needText("user")}"?`,
@@ -133,6 +136,7 @@ const grant: Command = {
     "A table nobody was granted read or write on is open to every user; the first grant closes it to",
     "the others. Conditional writes and incr need read and write.",
   ],
+  examples: ["grant ada write users"],
   positionals: [USER, RIGHTS, TABLE],
   flags: [],
   async run(context, args) {
@@ -149,6 +153,7 @@ const revoke: Command = {
   group: "users",
   brief: "Take back what grant allowed",
   details: ["A table stays closed when the last right on it is taken back."],
+  examples: ["revoke ada write users"],
   positionals: [USER, RIGHTS, TABLE],
   flags: [],
   async run(context, args) {
