@@ -7,9 +7,14 @@ type Optional = "run" | "ffi" | "sys";
 
 const OPTIONAL: readonly Optional[] = ["run", "ffi", "sys"];
 
-/** What roles keep. LevelDB is an addon; the onebox starts servers, the bench those it compares with. */
+/**
+ * What roles keep. LevelDB is an addon, which the shell needs for files of a stopped server. Servers ask the system how
+ * full disks are, and for a profile of themselves. The onebox starts servers, the bench those it compares with.
+ */
 const KEPT: Readonly<Record<string, readonly Optional[]>> = {
-  replica: ["ffi"],
+  meta: ["sys"],
+  replica: ["ffi", "sys"],
+  shell: ["ffi"],
   onebox: ["run"],
   bench: ["ffi", "sys", "run"],
 };

@@ -24,6 +24,7 @@ const PERMISSIONS = [
   "--allow-write",
   "--allow-net",
   "--allow-env",
+  "--allow-sys",
   `--allow-ffi=${decodeURIComponent(new URL("../../node_modules", import.meta.url).pathname)}`,
 ];
 

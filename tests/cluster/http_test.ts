@@ -164,6 +164,15 @@ async function checkWatched(meta: string, replica: string, id: string): Promise<
   assert.equal((await getJson(`${replica}/pprof/cmdline`)).status, 401);
   const words = await (await fetch(`${replica}/pprof/cmdline`, { headers })).text();
   assert.match(words, /\nreplica\n/);
+  for (const server of [meta, replica]) {
+    const profile = await fetch(`${server}/pprof/profile?seconds=1`, { headers });
+    assert.equal(
+      profile.status,
+      200,
+      await profile.clone().text().then((text) => text.slice(0, 200)),
+    );
+    assert.ok((await profile.json()).nodes.length > 0, "a profile of the processor");
+  }
 }
 
 async function checkMetrics(cluster: TestCluster, writes: number): Promise<void> {
