@@ -18,6 +18,9 @@ const U32_MAX = 0xffffffff;
 /** Why a handshake failed, if a caller can do something with it. */
 const TOLD: ReadonlySet<number> = new Set([Err.PROTOCOL_VERSION, Err.BUSY, Err.UNAUTHENTICATED]);
 
+/** With so many calls in flight on a connection the next one may wait for others to share its socket write. */
+const CALLS_BUSY = 4;
+
 /** A frame that waits for a connection; a message if it has no call. */
 interface Waiting {
   readonly rpc: AnyRpc;
@@ -304,8 +307,10 @@ export class ClientPeer {
     call: Call | undefined,
     leftMs: number,
   ): void {
-    if (call === undefined) to.connection.send(FrameKind.ONEWAY, rpc.code, 0, 0, body);
-    else to.connection.send(FrameKind.REQUEST, rpc.code, to.calls.add(call), leftMs, body);
+    if (call === undefined) return to.connection.send(FrameKind.ONEWAY, rpc.code, 0, 0, body);
+    const id = to.calls.add(call);
+    const canWait = to.calls.size >= CALLS_BUSY;
+    to.connection.send(FrameKind.REQUEST, rpc.code, id, leftMs, body, canWait);
   }
 
   #dial(now: number): void {
