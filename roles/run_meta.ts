@@ -1,9 +1,6 @@
 // `pegasus meta`: from settings to a running meta server (meta/main_meta.ts) over the store embedded in
 // its data directory, or over ZooKeeper.
 
-import type { Coordinator } from "../src/coordination/coordinator.ts";
-import { EmbeddedCoordinator } from "../src/coordination/embedded.ts";
-import { ZooKeeperCoordinator } from "../src/coordination/zookeeper.ts";
 import type { Settings } from "../src/config/settings.ts";
 import { callbackOf } from "../src/observe/logger.ts";
 import type { MetaSettings } from "../src/placement/io.ts";
@@ -13,7 +10,6 @@ import { TcpRpcClient } from "../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
 import { acceptSecurity, serverDialSecurity } from "../src/rpc/security.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
-import { diskFiles } from "../storage/disk_files.ts";
 import { callAudit } from "./audit.ts";
 import { openDashboard } from "./http/dashboard/handlers.ts";
 import { RecentChanges } from "./http/dashboard/recent_changes.ts";
@@ -21,16 +17,20 @@ import { readDialMap } from "./dial_map.ts";
 import { metaHandlers, metaReadiness } from "./http/meta_paths.ts";
 import { DASHBOARD_ROUTES, META_ROUTES } from "./http/routes.ts";
 import { type RunningMeta, startMeta } from "./meta/main_meta.ts";
+import { runStateAction, stateAction } from "./meta_state.ts";
+import { openCoordinator } from "./meta_store.ts";
 import { UserSource } from "./meta/user_source.ts";
 import { MetaMetrics } from "./meta/meta_metrics.ts";
 import { Watching } from "./meta/watching.ts";
 import { processCommands } from "./remote_commands.ts";
 import { RequestMetrics } from "./request_metrics.ts";
-import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
+import { runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
 
 /** Runs the role. @returns The exit code, or `undefined` while it serves. */
 export function runMeta(brief: string, args: readonly string[]): Promise<number | undefined> {
+  const action = stateAction(args);
+  if (action !== undefined) return runStateAction(action);
   return runServer("meta", brief, args, assemble);
 }
 
@@ -47,7 +47,7 @@ async function assemble(process: ServerProcess): Promise<string> {
   const observer = new RequestMetrics(registry.live.requests);
   const metrics = new MetaMetrics(registry.live.meta);
   const changes = new RecentChanges();
-  const coordinator = await openCoordinator(process);
+  const coordinator = await openCoordinator(settings, callbackOf(log.logger("meta.zookeeper")));
   const dial = serverDialSecurity(security);
   const openClient = (node: string) =>
     new TcpRpcClient({ ...network, identity: { ...identity, node }, dialMap, dial });
@@ -113,20 +113,6 @@ function openWatching(
   const watching = new Watching({ ask, address, openClient, settings, metrics, logger });
   lifecycle.onStop("watch over load", () => watching.close());
   return watching;
-}
-
-async function openCoordinator({ settings, log }: ServerProcess): Promise<Coordinator> {
-  const { placement: { fastFailover }, rpc: { connectTimeoutMs } } = settings;
-  const { coordinator, dataDir, zookeeperSessionMs } = settings.metaServer;
-  if (coordinator === "embedded") {
-    return await EmbeddedCoordinator.open({ files: diskFiles, dir: absolutePath(dataDir) });
-  }
-  return new ZooKeeperCoordinator({
-    address: coordinator,
-    sessionMs: zookeeperSessionMs,
-    log: callbackOf(log.logger("meta.zookeeper")),
-    ...(fastFailover ? { probe: (name) => probe(name, connectTimeoutMs) } : {}),
-  });
 }
 
 /** Settings as the core wants them. */

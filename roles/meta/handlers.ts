@@ -5,7 +5,7 @@ import { Err, StoreError } from "../../src/base/errors.ts";
 import { META_REQUESTS, type MetaRequest, type MetaRequestName } from "../../src/placement/io.ts";
 import type { RpcServer } from "../../src/rpc/contract.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
-import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
+import { ExportState, RemoteCommand } from "../../src/schema/meta_rpc.ts";
 import type { AnyRpc } from "../../src/schema/rpc.ts";
 import { forbidden } from "./authorize.ts";
 import { type RemoteCommands, runRemote } from "../remote_commands.ts";
@@ -32,6 +32,12 @@ export function registerHandlers(
     ServerInfo,
     (_request, call) => call.reply({ role: "meta", ...about, shardCount: 0 }),
   );
+  server.handle(ExportState, (_request, call) => {
+    driver.exportState().then((text) => call.reply({ text }), (error) => {
+      const known = error instanceof StoreError;
+      call.fail(known ? error.code : Err.STORE_FAILED, known ? error.detail : String(error));
+    });
+  });
   server.handle(RemoteCommand, ({ command, args }, call) => {
     const all = { ...commands(), ...coreCommands(driver.core) };
     runRemote(all, command, args).then((output) => call.reply({ output }), (error) => {

@@ -4,6 +4,7 @@
 // docs/meta.md, "Driver".
 
 import type { Clock } from "../../src/base/clock.ts";
+import { Err, StoreError } from "../../src/base/errors.ts";
 import {
   type Coordinator,
   CoordinatorError,
@@ -21,6 +22,8 @@ import type {
 } from "../../src/placement/io.ts";
 import type { MetaCore } from "../../src/placement/meta.ts";
 import { TABLES_PATH } from "../../src/placement/stored.ts";
+import { encodeState } from "./state_file.ts";
+import { readStableTree, readTree } from "./state_tree.ts";
 import type { IncomingCall, RpcClient } from "../../src/rpc/contract.ts";
 import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 
@@ -30,8 +33,6 @@ const TICK_MS = 100;
 const LOAD_RETRY_MS = 500;
 /** Pauses before each question whether a server's address still answers, ms. */
 const PROBE_PAUSES_MS = [0, 20, 50, 100, 300, 1000];
-/** Nodes read at the same time while the tree is loaded. */
-const LOAD_PARALLEL = 64;
 
 /** What a driver works with. */
 export interface MetaDriverOptions {
@@ -92,6 +93,15 @@ export class MetaDriver {
   /** Hands a request to the core; the call is answered now, later or never. */
   request(request: MetaRequest, call: IncomingCall<never>): void {
     this.deliver({ kind: "request", token: call, request });
+  }
+
+  /** Text of the state as it is stored at one moment. @throws {StoreError} If this process does not lead. */
+  async exportState(): Promise<string> {
+    const { core, coordinator, clock } = this.#options;
+    if (core.role !== "leading") throw new StoreError(Err.FORWARD_TO_OTHERS, core.leader);
+    const nodes = await readStableTree(coordinator);
+    const exportedAt = new Date(clock.now().wall).toISOString();
+    return encodeState({ cluster: core.cluster, exportedAt, nodes });
   }
 
   /** Gives the core an event, after those that are already waiting. */
@@ -218,28 +228,6 @@ export class MetaDriver {
       }
     }
   }
-}
-
-/** Every node, level by level. */
-async function readTree(coordinator: Coordinator): Promise<StoredNode[]> {
-  const nodes: StoredNode[] = [];
-  let level = ["/"];
-  while (level.length > 0) {
-    const next: string[] = [];
-    for (let at = 0; at < level.length; at += LOAD_PARALLEL) {
-      const paths = level.slice(at, at + LOAD_PARALLEL);
-      const read = paths.map((path) =>
-        Promise.all([coordinator.get(path), coordinator.children(path)])
-      );
-      for (const [index, [node, names]] of (await Promise.all(read)).entries()) {
-        const path = paths[index]!;
-        if (node !== undefined && path !== "/") nodes.push(node);
-        for (const name of names) next.push(path === "/" ? `/${name}` : `${path}/${name}`);
-      }
-    }
-    level = next;
-  }
-  return nodes;
 }
 
 /** What a failed write means. Whatever is not certainly refused may have happened. */

@@ -255,6 +255,11 @@ export class Admin {
     return this.#ask(rpc.Recover, { action: "status", ...request });
   }
 
+  /** The whole state of meta as text, for `pegasus meta --import`. */
+  async exportState(): Promise<string> {
+    return (await this.#ask(rpc.ExportState, {})).text;
+  }
+
   /** What a server, meta or replica, says about itself. */
   serverInfo(address: string): Promise<ServerDescription> {
     return this.#rpc.call(address, ServerInfo, {}, this.#timeoutMs);

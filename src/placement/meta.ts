@@ -13,7 +13,6 @@ import { onConfigSync } from "./config_sync.ts";
 import { cureAll, curePartition, onDead } from "./cure.ts";
 import { FailureDetector } from "./failure_detector.ts";
 import type {
-  MetaBody,
   MetaEffect,
   MetaEvent,
   MetaRequest,
@@ -31,7 +30,6 @@ import {
   onReadBack,
   onStored,
   type Reign,
-  reply,
   tickWrites,
 } from "./meta_state.ts";
 import { onControlMeta, onPropose } from "./operator.ts";
@@ -48,14 +46,8 @@ import {
   onCreateTable,
   onDropTable,
 } from "./tables.ts";
-import {
-  isForeign,
-  onRecover,
-  onReportStored,
-  recoveryHold,
-  tickRecovery,
-  wantsStored,
-} from "./recovery.ts";
+import { onRecover, onReportStored, recoveryHold, tickRecovery } from "./recovery.ts";
+import { onBeacon, onConnectionLost, onRefused } from "./beacons.ts";
 import { onUpdateConfig } from "./update_config.ts";
 import { noUsers, onDropUser, onGrant, onListUsers, onPutUser, onSyncUsers } from "./users.ts";
 import { onClusterInfo, onListNodes, onListTables, onQueryConfig } from "./views.ts";
@@ -102,6 +94,16 @@ export class MetaCore {
   get role(): "standby" | "loading" | "leading" {
     if (this.#s.reign === undefined) return "standby";
     return this.#s.reign.started ? "leading" : "loading";
+  }
+
+  /** Name of the cluster. */
+  get cluster(): string {
+    return this.#s.clusterName;
+  }
+
+  /** Who leads, as far as known; "" = unknown. */
+  get leader(): NodeId {
+    return this.#s.leader;
   }
 
   /** The reign's state, for invariant checks and status pages; not to be changed. */
@@ -180,20 +182,6 @@ function tick(s: MetaState): void {
     cureAll(s, reign);
     tickBalance(s, reign);
   }
-}
-
-/** A crash should not cost a whole grace period: ask the server's address whether anybody is there. */
-function onConnectionLost(s: MetaState, node: NodeId): void {
-  const { reign } = s;
-  if (reign === undefined || !reign.started || !s.settings.fastFailover) return;
-  if (reign.detector.isAlive(node)) s.out.push({ kind: "probe", node });
-}
-
-function onRefused(s: MetaState, name: NodeId, probedAt: number): void {
-  const { reign } = s;
-  if (reign === undefined || !reign.started || !leads(s)) return;
-  const node = reign.detector.refused(name, probedAt);
-  if (node !== undefined) onDead(s, reign, [node]);
 }
 
 function onElected(s: MetaState, epoch: number): void {
@@ -335,57 +323,4 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
     case "reportStored":
       return onReportStored(s, reign, request.body, token);
   }
-}
-
-function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">): void {
-  const { reign } = s;
-  const { sentAt, node, incarnation } = beacon;
-  if (reign === undefined || !leads(s)) {
-    // An ack would prolong a lease that the next leader knows nothing of (M10). Hearing is
-    // harmless: a store that was slow for a while must not make everybody look dead.
-    reign?.detector.beacon(beacon, s.now.mono);
-    const leader = reign === undefined ? s.leader : "";
-    return reply<"beacon">(s, token, {
-      ...{ sentAt, isLeader: false, leader, allowed: true, syncHint: 0 },
-      ...{ store: "", wantsStored: false },
-    });
-  }
-  const { store } = reign.identity;
-  const ack = {
-    sentAt,
-    isLeader: true,
-    leader: s.self,
-    store,
-    wantsStored: wantsStored(reign, node),
-  };
-  if (reign.started && isForeign(reign.identity, beacon.store)) {
-    if (reign.foreign.get(node)?.store !== beacon.store) {
-      note(s, "foreignServer", { node, store: beacon.store, ours: store });
-    }
-    reign.foreign.set(node, { store: beacon.store, heardAt: s.now.mono });
-    const answer = { ...ack, allowed: false, syncHint: 0 };
-    return reply<"beacon">(s, token, answer);
-  }
-  reign.foreign.delete(node);
-  const outcome = reign.detector.beacon(beacon, s.now.mono);
-  const allowed = outcome !== "stale";
-  switch (outcome) {
-    case "known":
-      break;
-    case "stale":
-      note(s, "staleBeacon", { node, incarnation });
-      break;
-    case "alive":
-      note(s, "nodeAlive", { node, incarnation });
-      reign.nextCureAt = s.now.mono;
-      break;
-    case "restarted":
-      // The old process is gone, but its replicas are still members: each decides with its
-      // partition whether it may go on - a primary by asking for the next ballot, a secondary by
-      // asking its primary.
-      note(s, "nodeRestarted", { node, incarnation });
-      break;
-  }
-  const syncHint = reign.detector.get(node)?.syncHint ?? 0;
-  reply<"beacon">(s, token, { ...ack, allowed, syncHint });
 }

@@ -359,6 +359,15 @@ export const Recover = defineRpc({
 });
 export type RecoverState = Of<typeof Recover.response>;
 
+/** The whole state of meta, as a file that `pegasus meta --import` takes. */
+export const ExportState = defineRpc({
+  code: 382,
+  name: "export_state",
+  audited: true,
+  request: {},
+  response: { text: str },
+});
+
 /** A named maintenance command run on one server; answered by every role. */
 export const RemoteCommand = defineRpc({
   code: 340,

@@ -88,6 +88,11 @@ export class TestCluster {
     return Deno.readTextFileSync(pathsOf(this.dir, name).outputFile);
   }
 
+  /** Meta servers started from now on keep their state there. */
+  useCoordinator(coordinator: string): void {
+    this.#local.plan(this.#local.state.servers, coordinator);
+  }
+
   running(): string[] {
     return this.#local.running();
   }

@@ -60,5 +60,25 @@ const recover: Command = {
   },
 };
 
+const metaExport: Command = {
+  name: "meta_export",
+  group: "cluster",
+  brief: "Write the state of meta to a file, for pegasus meta --import",
+  details: [
+    "Tables, configurations, users and marks as they are at one moment; no rows. An import of it is",
+    "safe only if nothing has changed since: docs/meta.md, Export and import.",
+  ],
+  positionals: [{ name: "file", type: "file", brief: "File to write; it must not exist" }],
+  flags: [],
+  async run(context, args) {
+    const file = args.needText("file");
+    const text = await context.admin.exportState();
+    // It holds the verifiers of users' passwords.
+    Deno.writeTextFileSync(file, text, { mode: 0o600, createNew: true });
+    const nodes = (JSON.parse(text) as { nodes: unknown[] }).nodes.length;
+    context.answer({ file, nodes }, `OK, ${nodes} nodes`);
+  },
+};
+
 /** See the file comment. */
-export const RECOVERY_COMMANDS: readonly Command[] = [recover];
+export const RECOVERY_COMMANDS: readonly Command[] = [recover, metaExport];
