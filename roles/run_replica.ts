@@ -16,8 +16,8 @@ export function runReplica(brief: string, args: readonly string[]): Promise<numb
 
 async function assemble(process: ServerProcess): Promise<string> {
   const { settings, live, log, lifecycle, http, metrics: registry, security, audit } = process;
-  const { listen, advertise, labels, meta, dataDir, dataDirReserveBytes, logDir, shardPort } =
-    settings.replicaServer;
+  const { listen, advertise, labels, meta, dataDir, logDir, shardPort } = settings.replicaServer;
+  const { dataDirReserveBytes, writeStopFreeBytes } = settings.replicaServer;
   const { beaconIntervalMs, leaseMs } = settings.detector;
   const replica = await startReplica({
     listen,
@@ -29,6 +29,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     metas: meta,
     dataDirs: dataDir.map(({ tag, path }) => ({ tag, path: absolutePath(path) })),
     dataDirReserveBytes,
+    writeStopFreeBytes,
     logDir: logDir === "" ? "" : absolutePath(logDir),
     replication: settings.replication,
     server: { ...SERVER_DEFAULTS, ...settings.contact, beaconIntervalMs, leaseMs },

@@ -77,8 +77,11 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Why an engine call failed, as far as a caller reacts differently. */
-export type EngineErrorKind = "corruption" | "io" | "closed" | "locked" | "other";
+/**
+ * Why an engine call failed, as far as a caller reacts differently. `noSpace`: what was written before is as good
+ * as it was, but the database may refuse everything until it is opened anew.
+ */
+export type EngineErrorKind = "corruption" | "noSpace" | "io" | "closed" | "locked" | "other";
 
 /** A failed engine call. */
 export class EngineError extends Error {
@@ -89,6 +92,11 @@ export class EngineError extends Error {
     super(message, options);
     this.kind = kind;
   }
+}
+
+/** Whether an engine call failed because its disk is full. */
+export function isEngineFull(error: unknown): boolean {
+  return error instanceof EngineError && error.kind === "noSpace";
 }
 
 /** Keys at and above this are the replica's own; user keys always sort below (a hash key is < 65535 bytes long). */

@@ -335,6 +335,7 @@ function engineError(what: string, error: unknown): EngineError {
 function kindOf(code: string, message: string): EngineErrorKind {
   if (code === "LEVEL_CORRUPTION" || message.startsWith("Corruption")) return "corruption";
   if (code === "LEVEL_LOCKED" || message.startsWith("IO error: lock ")) return "locked";
+  if (/No space left on device|Disk quota exceeded/.test(message)) return "noSpace";
   if (code === "LEVEL_IO_ERROR" || message.startsWith("IO error")) return "io";
   if (code.endsWith("_NOT_OPEN")) return "closed";
   return "other";

@@ -51,6 +51,8 @@ export interface SharedLog {
   /** Reports durability, and the first failure; called from the event loop, never from `append`. */
   onDurable: (position: number) => void;
   onFailed: (error: Error) => void;
+  /** The disk is full: what waits is kept in memory and tried again until there is room. Repeated. */
+  onFull: (error: Error) => void;
   /** True after a failed write or fsync: the log refuses for ever (R13). */
   readonly poisoned: boolean;
   /**
@@ -71,7 +73,11 @@ export interface SharedLog {
 export interface PrivateLog {
   /** Queues a record in memory; it reaches the file at the next `write` or `sync`. */
   append(record: LogRecord): void;
-  /** Writes queued records to the file without fsync. Synchronous. */
+  /**
+   * Writes queued records to the file without fsync. Synchronous.
+   *
+   * @throws {FilesError} `noSpace`: they wait on, and the next call tries again. Any other failure is final.
+   */
   write(): void;
   /** Writes and syncs; then `syncedSequence` covers everything appended before the call. */
   sync(): Promise<void>;

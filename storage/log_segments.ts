@@ -182,6 +182,8 @@ export function createSegment(files: Files, dir: string, head: SegmentHead): Ope
     };
   } catch (error) {
     file.close();
+    // Half a head must not stand between two segments: the next attempt takes the same index.
+    files.remove(path);
     throw error;
   }
 }

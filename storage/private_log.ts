@@ -4,7 +4,7 @@
 // "Writing" and "Collecting".
 
 import { assert } from "../src/base/assert.ts";
-import type { Files } from "../src/base/files.ts";
+import { type Files, FilesError, isNoSpace } from "../src/base/files.ts";
 import type { Decree } from "../src/base/ids.ts";
 import { BlockBuffer } from "./block_buffer.ts";
 import { makeDirDurable } from "./durable_dir.ts";
@@ -214,6 +214,8 @@ class ReplicaLog implements PrivateLog {
         this.#endSegment(this.#current);
       }
     } catch (error) {
+      // What waits stays in memory, and is written to the same place when there is room.
+      if (isNoSpace(error)) throw error;
       throw this.#poison(error);
     }
   }
@@ -221,7 +223,7 @@ class ReplicaLog implements PrivateLog {
   #startSegment(): OpenSegment {
     const segment = createSegment(this.#files, this.#dir, {
       kind: SegmentKind.PRIVATE,
-      index: this.#nextIndex++,
+      index: this.#nextIndex,
       startPosition: this.#end,
       owner: this.#generation,
       previousSequence: this.#writtenSequence,
@@ -229,6 +231,7 @@ class ReplicaLog implements PrivateLog {
       shardCount: 0,
       table: [],
     });
+    this.#nextIndex++;
     this.#entryUnsynced = true;
     this.#segments.push({
       path: segment.path,
@@ -262,7 +265,12 @@ class ReplicaLog implements PrivateLog {
    */
   #endSegment(segment: OpenSegment): void {
     if (this.#syncedEnd < this.#end) {
-      segment.file.syncNow();
+      try {
+        segment.file.syncNow();
+      } catch (error) {
+        // Also for want of space: the kernel may have dropped what it could not write.
+        throw this.#poison(error);
+      }
       this.#syncedEnd = this.#end;
     }
     segment.file.close();
@@ -303,7 +311,9 @@ class ReplicaLog implements PrivateLog {
   }
 
   #poison(error: unknown): Error {
-    this.#failure ??= error instanceof Error ? error : new Error(String(error));
+    // A failed sync is no full disk that could be waited for.
+    const reason = isNoSpace(error) ? new FilesError("io", String(error), { cause: error }) : error;
+    this.#failure ??= reason instanceof Error ? reason : new Error(String(reason));
     this.#queue.clear();
     return this.#failure;
   }

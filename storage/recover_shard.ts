@@ -27,6 +27,8 @@ export interface RecoverShardOptions {
   readonly privateSegmentBytes?: number;
   /** See {@link SharedLogOptions.inlineSyncMsMax}. @default 0 */
   readonly inlineSyncMsMax?: number;
+  /** See {@link SharedLogOptions.pause}. */
+  readonly pause?: (ms: number) => Promise<void>;
   /** Sees the groups of the shared log. */
   readonly groups?: GroupObserver;
 }
@@ -247,6 +249,7 @@ async function readSharedLogs(
     ...(sharedSegmentBytes === undefined ? {} : { segmentBytes: sharedSegmentBytes }),
     inlineSyncMsMax: options.inlineSyncMsMax ?? 0,
     ...(options.groups === undefined ? {} : { groups: options.groups }),
+    ...(options.pause === undefined ? {} : { pause: options.pause }),
   }, onRecord);
   end();
   return log;

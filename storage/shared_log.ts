@@ -1,9 +1,9 @@
 // The log a prepare waits for: one writer per shard, one fdatasync per group of records of all its
 // replicas. Invariants: a position is reported durable only after the bytes of every record up to
 // it, and the directory entry of their file, are on stable storage; after one failure nothing is
-// reported any more (R13). docs/log_format.md, "Writing" and "Collecting".
+// reported any more (R13), a full disk apart, which is waited for. docs/log_format.md, "Writing" and "Collecting".
 
-import type { Files } from "../src/base/files.ts";
+import { type Files, isNoSpace } from "../src/base/files.ts";
 import type { PartitionId } from "../src/base/ids.ts";
 import { BlockBuffer } from "./block_buffer.ts";
 import { makeDirDurable } from "./durable_dir.ts";
@@ -46,6 +46,8 @@ export interface SharedLogOptions {
    * @default 0: never
    */
   readonly inlineSyncMsMax?: number;
+  /** Resolves after `ms`. @default The runtime's timer */
+  readonly pause?: (ms: number) => Promise<void>;
   /** Sees every group that became durable. */
   readonly groups?: GroupObserver;
 }
@@ -93,6 +95,27 @@ export async function openSharedLog(
   return { log: new GroupLog(options, contents, highs, sync), damage };
 }
 
+/** Pause before a full disk is tried again, ms. */
+const FULL_RETRY_MS = 200;
+
+/**
+ * The disk was full before anything was synced. A sync that fails is another thing, whatever its reason: the
+ * kernel may have dropped what it could not write.
+ */
+class NoRoom extends Error {
+  constructor(readonly reason: Error) {
+    super(reason.message, { cause: reason });
+  }
+}
+
+function withRoom<T>(write: () => T): T {
+  try {
+    return write();
+  } catch (error) {
+    throw isNoSpace(error) ? new NoRoom(error as Error) : error;
+  }
+}
+
 interface OldSegment {
   readonly path: string;
   readonly bytes: number;
@@ -107,6 +130,7 @@ class GroupLog implements SharedLog {
   readonly #fsync: boolean;
   readonly #segmentBytes: number;
   readonly #groups: GroupObserver | undefined;
+  readonly #pause: (ms: number) => Promise<void>;
   readonly #sync: GroupSync;
   readonly #extent: Extent;
   /** Everything appended and not yet written. */
@@ -133,6 +157,7 @@ class GroupLog implements SharedLog {
 
   onDurable: (position: number) => void = () => {};
   onFailed: (error: Error) => void = () => {};
+  onFull: (error: Error) => void = () => {};
 
   constructor(
     options: SharedLogOptions,
@@ -149,6 +174,7 @@ class GroupLog implements SharedLog {
     this.#segmentBytes = options.segmentBytes ?? SHARED_SEGMENT_BYTES;
     this.#extent = new Extent(this.#segmentBytes);
     this.#groups = options.groups;
+    this.#pause = options.pause ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
     this.#old = contents.segments.map(({ path, bytes }) => ({
       path,
       bytes,
@@ -189,6 +215,10 @@ class GroupLog implements SharedLog {
         this.#groups?.synced(upTo - this.#durable, bytes, this.#groups.now() - startedAt);
         this.#durable = upTo;
       } catch (error) {
+        if (error instanceof NoRoom && !this.#closed) {
+          await this.#awaitRoom(error);
+          continue;
+        }
         this.#fail(error);
         break;
       }
@@ -204,7 +234,7 @@ class GroupLog implements SharedLog {
   // 200 B/s against 499k/s.
   async #writeGroup(segment: OpenSegment): Promise<number> {
     const bytes = this.#queue.seal(this.#end, this.#synced);
-    segment.file.write(bytes, segment.size);
+    withRoom(() => segment.file.write(bytes, segment.size));
     segment.size += bytes.length;
     this.#end += bytes.length;
     this.#queue.clear();
@@ -233,7 +263,7 @@ class GroupLog implements SharedLog {
   async #startSegment(): Promise<void> {
     const table = new HighSequences();
     for (const segment of this.#old) table.merge(segment.highs);
-    const segment = createSegment(this.#files, this.#dir, {
+    const head = {
       kind: SegmentKind.SHARED,
       index: this.#nextIndex,
       startPosition: this.#end,
@@ -242,12 +272,19 @@ class GroupLog implements SharedLog {
       previousDecree: 0,
       shardCount: this.#shardCount,
       table: table.list(),
-    });
+    };
+    const segment = withRoom(() => createSegment(this.#files, this.#dir, head));
     this.#nextIndex++;
     this.#current = segment;
     this.#extent.reset();
     await segment.file.sync();
     await this.#files.syncDir(this.#dir);
+  }
+
+  /** Nothing was lost: the same group goes to the same place again, over what was written of it. */
+  async #awaitRoom({ reason }: NoRoom): Promise<void> {
+    this.onFull(reason);
+    await this.#pause(FULL_RETRY_MS);
   }
 
   #fail(error: unknown): void {

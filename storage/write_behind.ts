@@ -13,6 +13,7 @@ import {
   type EngineIterator,
   type EngineSnapshot,
   type Entry,
+  isEngineFull,
   type RangeOptions,
 } from "./engine.ts";
 import { RowLayer } from "./row_layer.ts";
@@ -27,9 +28,21 @@ export interface WriteBehindOptions {
   readonly waitingBytesMax?: number;
   /** Runs something later. @returns What calls it off. @default The runtime's timer */
   readonly later?: (run: () => void, ms: number) => () => void;
+  /**
+   * The disk: a batch for which there is no room waits until there is, readable all the while, and applies wait
+   * behind it. @default A full disk is a failure like any other
+   */
+  readonly room?: {
+    /** It refused a batch. */
+    refused(): void;
+    readonly isFull: boolean;
+  };
   /** Sees every batch the database has taken. */
   readonly written?: (rows: number, ms: number) => void;
 }
+
+/** Pause between two looks whether a full disk has room again, ms. */
+const ROOM_LOOK_MS = 100;
 
 /** A caller that waits for its turn to apply. */
 interface Held {
@@ -46,12 +59,15 @@ export class WriteBehindEngine implements Engine {
   readonly #waitingBytesMax: number;
   readonly #later: (run: () => void, ms: number) => () => void;
   readonly #written: ((rows: number, ms: number) => void) | undefined;
+  readonly #room: WriteBehindOptions["room"];
   /** Takes new rows. */
   #active = new RowLayer();
   /** On its way to the database; older than `#active`. */
   #leaving: RowLayer | undefined;
   /** Calls the planned batch off. */
   #cancel: (() => void) | undefined;
+  /** Set while a batch waits for room; calls the next look off. */
+  #cancelLook: (() => void) | undefined;
   /** Applies that wait for room, or for the end of `exclusive`, in order. */
   #held: Held[] = [];
   #exclusive = 0;
@@ -66,6 +82,7 @@ export class WriteBehindEngine implements Engine {
     this.#waitingBytesMax = options.waitingBytesMax ?? 4 * 1024 * 1024;
     this.#later = options.later ?? later;
     this.#written = options.written;
+    this.#room = options.room;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -136,6 +153,11 @@ export class WriteBehindEngine implements Engine {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      // What waits for room is in the logs.
+      if (this.#cancelLook !== undefined) {
+        this.#cancelLook();
+        this.#fail(closedError());
+      }
       try {
         await this.#settled();
       } catch {
@@ -194,6 +216,13 @@ export class WriteBehindEngine implements Engine {
     if (this.#leaving !== undefined || layer.size === 0) return;
     this.#leaving = layer;
     this.#active = new RowLayer();
+    this.#writeBatch(layer, (error) => {
+      if (this.#room === undefined || !isEngineFull(error)) return this.#fail(error);
+      this.#awaitRoom(layer, error);
+    });
+  }
+
+  #writeBatch(layer: RowLayer, failed: (error: unknown) => void): void {
     const startedAt = this.#written === undefined ? 0 : performance.now();
     this.#engine.write(layer.ops()).then(() => {
       this.#written?.(layer.size, performance.now() - startedAt);
@@ -201,7 +230,19 @@ export class WriteBehindEngine implements Engine {
       for (const { done } of layer.waiters) done();
       // A microtask later, so that whoever waited finds the database as it was promised.
       queueMicrotask(() => this.#onBatch());
-    }, (error) => this.#fail(error));
+    }, failed);
+  }
+
+  /** Once there is room the batch is tried once more: a database that still refuses must be opened anew. */
+  #awaitRoom(layer: RowLayer, error: unknown): void {
+    this.#room!.refused();
+    if (this.#closing !== undefined) return this.#fail(error);
+    const look = () => {
+      this.#cancelLook = undefined;
+      if (!this.#room!.isFull) return this.#writeBatch(layer, (again) => this.#fail(again));
+      this.#cancelLook = this.#later(look, ROOM_LOOK_MS);
+    };
+    this.#cancelLook = this.#later(look, ROOM_LOOK_MS);
   }
 
   #onBatch(): void {

@@ -12,7 +12,8 @@ import { Right } from "../../src/schema/access.ts";
 import type { LeaseGate } from "./control_link.ts";
 import { DelayLine } from "./delay_line.ts";
 import { type Readable, type ReadHead, type ReadHost, refusable } from "./read_handlers.ts";
-import type { ReplicaDriver, ReplicaMachine, WriteCall } from "./replica_driver.ts";
+import type { ReplicaDriver, ReplicaMachine } from "./replica_driver.ts";
+import type { WriteCall } from "./write_calls.ts";
 import type { Verdict } from "./throttle.ts";
 
 /** What admission needs of its shard. */

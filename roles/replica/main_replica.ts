@@ -51,6 +51,8 @@ export interface ReplicaOptions {
   readonly dataDirs: readonly DataDir[];
   /** See `isLow` of disk_space.ts. @default 0 */
   readonly dataDirReserveBytes?: number;
+  /** Writes are refused while a disk has less free space, or a twentieth of it. @default 0: until it is full */
+  readonly writeStopFreeBytes?: number;
   /** Shared logs; "" or absent = below the first usable data directory. */
   readonly logDir?: string;
   readonly replication: ReplicaSettings;
@@ -213,6 +215,7 @@ class ReplicaServer implements RunningReplica {
       shardCount: this.#shardCount,
       storage: this.#dirs.plan,
       reserveBytes: this.#options.dataDirReserveBytes ?? 0,
+      stopBytes: this.#options.writeStopFreeBytes ?? 0,
       listen: shard === 0 ? listen : `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,
       advertise,
       replication: this.#replication,

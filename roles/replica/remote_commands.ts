@@ -49,7 +49,7 @@ export function shardCommands(
     run: (words: readonly string[]) => {
       if (words.length === 0) throw wrong("Expected table ids or partitions, as in 1 or 1.3");
       const closed = chosen(host, words);
-      for (const driver of closed) driver.finish("An operator closed it", false);
+      for (const driver of closed) driver.finish("An operator closed it", "stays");
       return `${closed.length} replicas closed`;
     },
   };

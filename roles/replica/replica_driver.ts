@@ -3,24 +3,20 @@
 // over (no recursion); a record is reported durable only for the generation that a restart would read; the
 // engine is never read while it is being replaced or closed. Rules: docs/protocol.md, "Logs", R15.
 
-import type { Clock } from "../../src/base/clock.ts";
-import { Err } from "../../src/base/errors.ts";
-import { FilesError } from "../../src/base/files.ts";
+import { FilesError, isNoSpace } from "../../src/base/files.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
-import type { Logger } from "../../src/observe/logger.ts";
 import type { Core, ReplicaEffect, ReplicaEvent, ReplicaView } from "../../src/replication/io.ts";
-import type { IncomingCall } from "../../src/rpc/contract.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
-import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { TableEnvs } from "../../src/schema/table_envs.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import { applyOps } from "../../storage/apply.ts";
-import { type Engine, EngineError } from "../../storage/engine.ts";
-import type { LogRecord } from "../../storage/log.ts";
+import { type Engine, EngineError, isEngineFull } from "../../storage/engine.ts";
+import type { Fate, Pull, ReplicaDriverHost } from "./driver_host.ts";
 import { PartitionGuard } from "./partition_guard.ts";
-import { logNote, type ReplicaMetrics } from "./replica_metrics.ts";
+import { logNote } from "./replica_metrics.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 import { ScanContexts } from "./scans.ts";
+import { answer, refuse } from "./write_calls.ts";
 
 /** What a driver runs: `ReplicaCore`, or a fake of a test. */
 export type ReplicaMachine =
@@ -32,45 +28,6 @@ export type ReplicaMachine =
     /** Signature of a learner, or 0: images and logs are for learners only. */
     learnerSignature(node: NodeId): number;
   };
-
-/** The token of a write is the call to answer. */
-export type WriteCall = IncomingCall<{ decree: number; result: Uint8Array | undefined }>;
-
-/** Effects that leave the replica: towards the network, the shared log and meta. */
-export interface ReplicaDriverHost {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly metrics?: ReplicaMetrics | undefined;
-  /** 32 random bits. */
-  chance(): number;
-  /** Appends to the shared log; `onDurable(token)` is called when it is durable. */
-  append(driver: ReplicaDriver, token: number, record: LogRecord): void;
-  send(to: NodeId, message: PeerMessage): void;
-  /** Copies the primary's image into `engine` and returns what it stands for. */
-  pullImage(pull: Pull, engine: Engine): Promise<{ decree: number; sessions: Uint8Array }>;
-  /** Copies logged mutations first..last of the primary; `onChunk` gets them in order. */
-  pullLog(
-    pull: Pull & { readonly first: number; readonly last: number },
-    onChunk: (mutations: readonly Mutation[], done: boolean) => void,
-  ): Promise<void>;
-  updateConfig(
-    driver: ReplicaDriver,
-    effect: Extract<ReplicaEffect, { kind: "updateConfig" }>,
-  ): void;
-  requestConfigSync(): void;
-  /** Gives up what reads the engine from outside the driver: images for learners. */
-  release(driver: ReplicaDriver): Promise<void>;
-  /** The core is finished: the replica leaves the serving map now, and its store is closed. */
-  onFinished(driver: ReplicaDriver, reason: string, damaged: boolean): void;
-}
-
-/** One copy from the primary. `cancelled` turns true when nobody wants it any more. */
-export interface Pull {
-  readonly partition: PartitionId;
-  readonly from: NodeId;
-  readonly signature: number;
-  cancelled: boolean;
-}
 
 /** See the file comment. */
 export class ReplicaDriver {
@@ -182,7 +139,7 @@ export class ReplicaDriver {
     try {
       this.store.writeLog();
     } catch (error) {
-      this.deliver({ kind: "appendFailed", reason: String(error) });
+      this.#onLogError(error);
     }
   }
 
@@ -192,16 +149,27 @@ export class ReplicaDriver {
     try {
       await this.store.syncLog();
     } catch (error) {
-      this.deliver({ kind: "appendFailed", reason: String(error) });
+      this.#onLogError(error);
     }
   }
 
+  #onLogError(error: unknown): void {
+    if (!this.#waitsForRoom(error)) this.deliver({ kind: "appendFailed", reason: String(error) });
+  }
+
+  /** For want of space nothing is lost: it is tried again. @returns Whether that is why something failed. */
+  #waitsForRoom(error: unknown): boolean {
+    if (!isNoSpace(error) && !isEngineFull(error)) return false;
+    this.#host.noSpace(this);
+    return true;
+  }
+
   /** Ends the replica: nothing is served from now on, and the host closes it. */
-  finish(reason: string, damaged: boolean): void {
+  finish(reason: string, fate: Fate): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#readable = false;
-    this.#host.onFinished(this, reason, damaged);
+    this.#host.onFinished(this, reason, fate);
   }
 
   /** Forgets the copy in flight and refuses everything from now on; resolves when nothing runs any more. */
@@ -224,7 +192,7 @@ export class ReplicaDriver {
       case "apply":
         return this.#apply(effect.mutations);
       case "reply":
-        return reply(effect);
+        return answer(effect);
       case "checkpoint":
         return this.#run(this.#checkpoint(effect));
       case "fetchImage":
@@ -240,7 +208,7 @@ export class ReplicaDriver {
       case "requestConfigSync":
         return this.#host.requestConfigSync();
       case "close":
-        return this.finish(effect.reason, effect.damaged);
+        return this.finish(effect.reason, effect.damaged ? "damaged" : "stays");
       case "note":
         this.#host.metrics?.noted(effect.event);
         return logNote(this.#host.logger, this.partition, effect);
@@ -266,8 +234,17 @@ export class ReplicaDriver {
     this.#applying++;
     this.#run(waiting.then(
       () => this.#onApplied(applied),
-      (error) => this.#onApplied({ kind: "applyFailed", reason: String(error) }),
+      (error) => this.#onApplyFailed(error),
     ));
+  }
+
+  #onApplyFailed(error: unknown): void {
+    if (!isEngineFull(error)) {
+      return this.#onApplied({ kind: "applyFailed", reason: String(error) });
+    }
+    // There is room again, but the database refuses until it is opened anew; what it lacks is in the logs.
+    this.deliver({ kind: "metaContact", connected: false });
+    this.finish("The disk was full", "reopen");
   }
 
   #onApplied(event: ReplicaEvent): void {
@@ -284,14 +261,17 @@ export class ReplicaDriver {
   }
 
   async #checkpoint(effect: Extract<ReplicaEffect, { kind: "checkpoint" }>): Promise<void> {
-    let event: ReplicaEvent;
+    // 0: nothing has become durable.
+    let event: ReplicaEvent = { kind: "checkpointed", decree: 0 };
+    // A database whose flush fails refuses everything from then on.
+    if (this.#host.isFull(this)) return this.deliver(event);
     try {
       const written = await this.store.checkpoint(effect);
       // 0: the engine was replaced meanwhile, and the new one has its own durable decree.
       event = { kind: "checkpointed", decree: written ? effect.decree : 0 };
       this.bytes = await this.store.measure();
     } catch (error) {
-      event = { kind: "checkpointFailed", reason: String(error) };
+      if (!this.#waitsForRoom(error)) event = { kind: "checkpointFailed", reason: String(error) };
     }
     this.deliver(event);
   }
@@ -361,7 +341,8 @@ export class ReplicaDriver {
   #onFetchFailed(pull: Pull, error: unknown): void {
     const { cancelled, signature } = pull;
     if (cancelled) return;
-    const local = error instanceof EngineError || error instanceof FilesError;
+    const local = !this.#waitsForRoom(error) &&
+      (error instanceof EngineError || error instanceof FilesError);
     const reason = error instanceof Error ? error.message : String(error);
     this.deliver({ kind: "fetchFailed", signature, local, reason });
   }
@@ -373,26 +354,11 @@ export class ReplicaDriver {
     const partition = formatPartition(this.partition);
     this.#host.logger.error("Replica stopped by an internal error", { partition, error: stack });
     // The data is as good as before, and every replica may meet the same bug: it is kept.
-    this.finish("Internal error", false);
+    this.finish("Internal error", "stays");
   }
 
   #warn(message: string, error: unknown): void {
     const partition = formatPartition(this.partition);
     this.#host.logger.warn(message, { partition, error: String(error) });
   }
-}
-
-/** Writes behind the event that closed the replica were certainly not done. */
-function refuse(queue: ReplicaEvent[], from: number): void {
-  for (let i = from; i < queue.length; i++) {
-    const event = queue[i]!;
-    if (event.kind === "write") (event.request.token as WriteCall).fail(Err.INVALID_STATE);
-  }
-  queue.length = from;
-}
-
-function reply(effect: Extract<ReplicaEffect, { kind: "reply" }>): void {
-  const call = effect.token as WriteCall;
-  if (effect.error === Err.OK) call.reply({ decree: effect.decree, result: effect.result });
-  else call.fail(effect.error);
 }

@@ -2,12 +2,15 @@
 // Invariants: a partition is in exactly one of these states; nothing is opened while its predecessor still
 // closes; what is stored is reported to meta in every state, for it may be the last copy.
 
+import { isNoSpace } from "../../src/base/files.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { ReplicaEvent } from "../../src/replication/io.ts";
 import { withoutMember } from "../../src/replication/membership.ts";
 import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { PartitionConfig, ReplicaReport, TableInfo } from "../../src/schema/types.ts";
+import { isEngineFull } from "../../storage/engine.ts";
+import type { Fate } from "./driver_host.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
 
@@ -30,6 +33,9 @@ function nameOf(partition: PartitionId): { readonly partition: string } {
 }
 
 type ClosedReport = Omit<ReplicaReport, "disk">;
+
+/** Pause before a replica is opened again for which the disk had no room, ms. */
+const REOPEN_MS = 1000;
 
 /** Events kept for a replica that is being opened; all of them are repeated by their senders anyway. */
 const OPENING_EVENTS_MAX = 16;
@@ -112,21 +118,25 @@ export class ReplicaShelf {
       this.#opening.delete(partition);
       const name = formatPartition(partition);
       logger.error("Cannot open a replica", { partition: name, error: String(error) });
-      this.#suspect(stores.locate(partition));
+      // For want of space nothing is wrong with the disk. The replica's group counts on it, and meta sees that it
+      // is stored: nobody else will ask.
+      if (!isEngineFull(error) && !isNoSpace(error)) this.#suspect(stores.locate(partition));
+      else if (known) setTimeout(() => this.#reopen(partition), REOPEN_MS);
     });
   }
 
-  /** Takes a replica out of service and closes it. Damaged data is moved aside, other data stays. */
-  close(driver: ReplicaDriver, reason: string, damaged: boolean): void {
+  /** Takes a replica out of service and closes it. */
+  close(driver: ReplicaDriver, reason: string, fate: Fate): void {
     const { partition } = driver;
     const { stores, logger, onChange } = this.#options;
     this.#open.delete(partition);
     const details = { partition: formatPartition(partition), reason };
-    if (damaged) logger.error("Replica is damaged and closed", details);
+    if (fate === "damaged") logger.error("Replica is damaged and closed", details);
     else logger.info("Replica closed", details);
     const report: ClosedReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
     const disk = stores.locate(partition);
-    const closing = driver.stop().then(() => damaged, (error) => {
+    const closing = driver.stop().then(() => fate === "damaged", (error) => {
+      // A log that could not be closed may lack what the shared log is about to forget.
       logger.error("Cannot close a replica", { ...details, error: String(error) });
       return true;
     }).then(async (isLost) => {
@@ -139,9 +149,15 @@ export class ReplicaShelf {
       await this.#moveAside(partition);
     }).finally(() => {
       this.#closing.delete(partition);
+      if (fate === "reopen" && this.#closed.has(partition)) this.#reopen(partition);
       onChange();
     });
     this.#closing.set(partition, closing);
+  }
+
+  /** Opens a stored replica again; on a disk that is full again, when it is not. */
+  #reopen(partition: PartitionId): void {
+    this.open(partition, undefined, { kind: "tick" });
   }
 
   /** Moves what is left of a damaged replica out of the way. */
@@ -172,7 +188,7 @@ export class ReplicaShelf {
       this.#closed.delete(partition);
       const driver = this.#open.get(partition);
       if (driver === undefined) logger.error("Replica lost", { ...nameOf(partition), disk: tag });
-      else driver.finish(`Data directory ${tag} failed`, true);
+      else driver.finish(`Data directory ${tag} failed`, "damaged");
     }
     onChange();
   }
@@ -233,7 +249,7 @@ export class ReplicaShelf {
   discard(partition: PartitionId): void {
     const driver = this.#open.get(partition);
     if (driver !== undefined) {
-      if (driver.core.status === "inactive") driver.finish("Meta has no use for it", false);
+      if (driver.core.status === "inactive") driver.finish("Meta has no use for it", "stays");
       return;
     }
     if (this.#opening.has(partition) || !this.#closed.delete(partition)) return;

@@ -26,6 +26,7 @@ import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
 import { DiskMoves } from "./disk_moves.ts";
+import { DiskRoom } from "./disk_room.ts";
 import { DiskSet } from "./disk_set.ts";
 import { CondemnedError, DiskStores } from "./disk_stores.ts";
 import { registerLoad } from "./load_handlers.ts";
@@ -80,6 +81,7 @@ export class Shard implements ShardLink {
   readonly #plan: ShardPlan;
   readonly #around: ShardSurroundings;
   readonly #stores: DiskStores;
+  readonly #room: DiskRoom;
   readonly #book: AccessBook;
   readonly #requests: RequestMetrics | undefined;
   readonly #metrics: ReplicaMetrics | undefined;
@@ -95,13 +97,15 @@ export class Shard implements ShardLink {
     const { files, clock, registry } = around;
     const { logs } = plan;
     this.#book = new AccessBook(plan.security.clusterSecret);
+    this.#room = new DiskRoom({ ...plan.storage, stopBytes: plan.stopBytes, clock });
     this.#stores = new DiskStores({
       files,
       disks: new DiskSet({ files, dirs: plan.storage.dataDirs, reserveBytes: plan.reserveBytes }),
       generations: new GenerationSource(plan.storage.incarnation),
       openEngine: async (dir) => {
         const written = (rows: number, ms: number) => this.#metrics?.applied(rows, ms);
-        return new WriteBehindEngine(await openLevelEngine(dir, plan.engine), { written });
+        const engine = await openLevelEngine(dir, plan.engine);
+        return new WriteBehindEngine(engine, { written, room: this.#room.of(dir) });
       },
       privateSegmentBytes: logs.privateLogSegmentBytes,
       privateReserveBytes: logs.privateLogReserveBytes,
@@ -241,6 +245,7 @@ export class Shard implements ShardLink {
       settings: replication,
       stores: this.#stores,
       sharedLog: this.#sharedLog!,
+      room: this.#room,
       sweepRowsPerSecond,
       ...(this.#metrics === undefined ? {} : { metrics: this.#metrics }),
     });

@@ -7,55 +7,34 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
-import type { ReplicaEffect, ReplicaEvent, ReplicaSettings } from "../../src/replication/io.ts";
+import type { ReplicaEffect, ReplicaEvent } from "../../src/replication/io.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
-import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
+import type { RpcServer } from "../../src/rpc/contract.ts";
 import { ConfigProposal, type ConfigProposalMessage } from "../../src/schema/meta_rpc.ts";
 import { LearnFetch, type PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { PartitionConfig, TableInfo } from "../../src/schema/types.ts";
-import type { LogRecord, SharedLog } from "../../storage/log.ts";
+import type { LogRecord } from "../../storage/log.ts";
 import { StorageTranslator } from "../../storage/translate.ts";
 import { Admission } from "./admission.ts";
-import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+import type { ShardCommand } from "./control_link.ts";
+import { RoomTeller } from "./disk_room.ts";
 import { DurableQueue } from "./durable_queue.ts";
 import { NodeBook } from "./node_book.ts";
 import { owned, registerPeers, sendPeer } from "./peer_messages.ts";
 import { refusable, registerReads } from "./read_handlers.ts";
 import type { ReadWatch } from "./read_watch.ts";
-import { type Pull, ReplicaDriver, type ReplicaDriverHost } from "./replica_driver.ts";
+import type { Fate, Pull, ReplicaDriverHost } from "./driver_host.ts";
+import { ReplicaDriver } from "./replica_driver.ts";
 import type { ReplicaMetrics, ShardView } from "./replica_metrics.ts";
 import { ReplicaShelf } from "./replica_shelf.ts";
-import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+import type { OpenedReplica } from "./replica_store.ts";
 import { PLAIN_HOOKS, type ShardHooks } from "./shard_hooks.ts";
+import type { ShardHostOptions } from "./shard_host_options.ts";
 import { ShardTables } from "./shard_tables.ts";
 import { Sweeper } from "./sweeper.ts";
 import { pullImage, pullLog, type PullOptions } from "./transfer_pull.ts";
 import { TransferSource } from "./transfer_source.ts";
 import { registerWrites } from "./write_handlers.ts";
-
-/** What a shard is made from. */
-export interface ShardHostOptions {
-  readonly node: NodeId;
-  readonly incarnation: number;
-  /** This shard's number and how many there are: it holds the partitions p with p mod count = shard. */
-  readonly shard: number;
-  readonly shardCount: number;
-  readonly settings: ReplicaSettings;
-  readonly stores: ReplicaStores;
-  readonly sharedLog: SharedLog;
-  readonly server: RpcServer;
-  readonly client: RpcClient;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly lease: LeaseGate;
-  /** Rows per second that are checked for expiry. @default 0: none */
-  readonly sweepRowsPerSecond?: number;
-  /** Messages to the control part. */
-  readonly report: (report: ShardReport) => void;
-  readonly metrics?: ReplicaMetrics;
-  /** @default PLAIN_HOOKS */
-  readonly hooks?: ShardHooks;
-}
 
 /** Replicas without traffic are ticked every so many ticks: their shortest interval is 500 ms. */
 const IDLE_TICKS = 4;
@@ -78,6 +57,7 @@ export class ShardHost implements ReplicaDriverHost {
   readonly #source: TransferSource;
   readonly #admission: Admission;
   readonly #reads: ReadWatch;
+  readonly #room: RoomTeller;
   /** Deletes expired rows. */
   readonly sweeper: Sweeper;
   #connected = false;
@@ -96,12 +76,17 @@ export class ShardHost implements ReplicaDriverHost {
       logger: options.logger,
       build: (opened) => this.#build(opened),
       opened: (driver) => {
+        this.#room.opened(driver);
         if (this.#connected) driver.deliver({ kind: "metaContact", connected: true });
       },
       onChange: () => this.requestConfigSync(),
       onTrouble: (tag) => options.report({ kind: "diskSuspect", tag }),
     });
     this.#drivers = this.shelf.drivers;
+    this.#room = new RoomTeller(options.room, {
+      ...{ drivers: this.#drivers, logger: options.logger },
+      locate: (partition) => options.stores.locate(partition),
+    });
     this.#admission = new Admission({
       clock: this.clock,
       lease: options.lease,
@@ -120,6 +105,7 @@ export class ShardHost implements ReplicaDriverHost {
       submit: (driver, request) => this.#admission.propose(driver, request),
     });
     options.sharedLog.onDurable = (position) => this.#waiting.settle(position);
+    options.sharedLog.onFull = () => this.#room.refused();
     options.sharedLog.onFailed = (error) => this.#onLogFailed(error);
     options.client.onPeer = (address, event) => this.#onPeer(address, event);
     this.#reads = this.#register(options.server);
@@ -197,7 +183,7 @@ export class ShardHost implements ReplicaDriverHost {
       case "proposal":
         return this.#onProposal(command.proposal);
       case "closeReplica":
-        return this.#drivers.get(command.partition)?.finish("Meta does not list it", false);
+        return this.#drivers.get(command.partition)?.finish("Meta does not list it", "stays");
       case "garbage":
         return this.shelf.discard(command.partition);
       case "diskLost":
@@ -217,6 +203,7 @@ export class ShardHost implements ReplicaDriverHost {
   /** Time passes; every 20 to 100 ms. */
   tick(): void {
     this.#ticks++;
+    this.#room.tick();
     for (const driver of this.#drivers.values()) {
       const due = driver.busy || (this.#ticks + driver.partition) % IDLE_TICKS === 0;
       if (!due) continue;
@@ -292,8 +279,16 @@ export class ShardHost implements ReplicaDriverHost {
     this.#options.report({ kind: "requestConfigSync" });
   }
 
-  onFinished(driver: ReplicaDriver, reason: string, damaged: boolean): void {
-    this.shelf.close(driver, reason, damaged);
+  onFinished(driver: ReplicaDriver, reason: string, fate: Fate): void {
+    this.shelf.close(driver, reason, fate);
+  }
+
+  noSpace({ partition }: ReplicaDriver): void {
+    this.#room.refused(partition);
+  }
+
+  isFull({ partition }: ReplicaDriver): boolean {
+    return this.#room.isFull(partition);
   }
 
   // ---- incoming -------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ export interface ShardPlan {
   readonly storage: StoragePlan;
   /** See `isLow` of disk_space.ts. */
   readonly reserveBytes: number;
+  /** See `stopBytes` of disk_room.ts. */
+  readonly stopBytes: number;
   readonly cluster: string;
   /** "host:port" to listen on; port 0 takes a free one. */
   readonly listen: string;

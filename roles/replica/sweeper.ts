@@ -12,7 +12,8 @@ import { decode } from "../../src/schema/codec.ts";
 import { USER_KEYS_END, USER_KEYS_START } from "../../src/schema/key_format.ts";
 import { isExpired, secondsSince2016 } from "../../src/schema/value_format.ts";
 import type { Engine } from "../../storage/engine.ts";
-import type { ReplicaDriver, WriteCall } from "./replica_driver.ts";
+import type { ReplicaDriver } from "./replica_driver.ts";
+import type { WriteCall } from "./write_calls.ts";
 
 /** What a sweeper is made from. */
 export interface SweeperOptions {

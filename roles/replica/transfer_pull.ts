@@ -11,7 +11,7 @@ import { LearnFetch } from "../../src/schema/replica_rpc.ts";
 import type { RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
 import type { Engine } from "../../storage/engine.ts";
 import { ImageImport } from "../../storage/image.ts";
-import type { Pull } from "./replica_driver.ts";
+import type { Pull } from "./driver_host.ts";
 
 /** Where to pull from and in whose name. */
 export interface PullOptions {

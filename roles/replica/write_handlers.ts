@@ -27,7 +27,7 @@ import {
   sizeProblem,
   WRITE_BYTES_MAX,
 } from "../../src/schema/write_size.ts";
-import type { WriteCall } from "./replica_driver.ts";
+import type { WriteCall } from "./write_calls.ts";
 
 /** Estimated bytes that a write costs beyond its keys and values. */
 const WRITE_OVERHEAD_BYTES = 64;

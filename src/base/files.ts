@@ -16,9 +16,17 @@ export class FilesError extends Error {
   }
 }
 
+/** Whether something failed because a disk is full: what was written before is whole, and trying again may help. */
+export function isNoSpace(error: unknown): boolean {
+  return error instanceof FilesError && error.kind === "noSpace";
+}
+
 /** An open file. Positions are explicit; there is no cursor. */
 export interface FileHandle {
-  /** Writes all bytes at `position`; a short write is an error, and the file's tail is then unknown. */
+  /**
+   * Writes all bytes at `position`; a short write is an error, and the file's tail is then unknown. After `noSpace`
+   * the same bytes may be written there again.
+   */
   write(bytes: Uint8Array, position: number): void;
   /** Reads up to `bytes.length` bytes at `position`; returns how many, 0 at the end. */
   read(bytes: Uint8Array, position: number): number;

@@ -47,6 +47,13 @@ export const REPLICA_SERVER = group("Replica server", ["replica"], {
     doc: "A directory with less free space, or less than a tenth of its disk, whichever is " +
       "smaller, gets no new replicas",
   }),
+  writeStopFreeBytes: bytes({
+    default: "256MiB",
+    min: "0B",
+    max: "64TiB",
+    doc: "Writes are refused while the disk of data or log has less free space, or less than a " +
+      "twentieth of its size, whichever is smaller; reads go on",
+  }),
   logDir: text({
     default: "",
     doc: "Directory of the shared logs, best on a disk of its own; empty = below the " +

@@ -170,7 +170,7 @@ export function failUnknown(s: ReplicaState, reply: PendingReply): void {
 /** Answers every queued write with a "not done" error. */
 export function failQueue(
   s: ReplicaState,
-  error: typeof Err.INVALID_STATE | typeof Err.NOT_ENOUGH_MEMBER,
+  error: typeof Err.INVALID_STATE | typeof Err.NOT_ENOUGH_MEMBER | typeof Err.DISK_INSUFFICIENT,
 ): void {
   for (let i = s.queueHead; i < s.queue.length; i++) {
     const { token } = s.queue[i]!;

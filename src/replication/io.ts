@@ -89,6 +89,8 @@ export type ReplicaEvent =
   | { readonly kind: "peerDown"; readonly node: NodeId }
   /** The connection to a peer broke and is back: messages in flight may be lost. */
   | { readonly kind: "peerReconnected"; readonly node: NodeId }
+  /** The disk has no room for writes any more, or has it again. */
+  | { readonly kind: "disk"; readonly full: boolean }
   /** Time passes. Every 20-100 ms. */
   | { readonly kind: "tick" }
   /** The server is stopping: hand the partition over if possible, refuse new writes. */
@@ -169,6 +171,8 @@ export type NoteName =
   | "rejoin"
   | "gap"
   | "duplicate"
+  /** The own disk, or that of a member, is full or has room again. */
+  | "disk"
   | "condemned";
 
 /** State a replica starts from: nothing for a new one, otherwise what its manifest, engine and logs hold. */

@@ -3,11 +3,12 @@
 
 import { assert } from "../base/assert.ts";
 import { equalBytes } from "../base/bytes.ts";
-import { Err } from "../base/errors.ts";
+import { Err, type ErrorCode } from "../base/errors.ts";
 import type { Decree, NodeId } from "../base/ids.ts";
 import type { Mutation } from "../schema/mutation.ts";
 import { encodeBody, readBody, type SessionRecord } from "../schema/mutation_body.ts";
 import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
+import { isShortOfSpace } from "./disk_room.ts";
 import { condemn, startApply } from "./execution.ts";
 import type { PendingView, PhysicalOp, WriteRequest } from "./io.ts";
 import { continueHandOver, outdated, reconfigure, withoutMember } from "./membership.ts";
@@ -61,6 +62,7 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
     committedTold: committed,
     toldAt: s.now,
     handOverSince: undefined,
+    fullMembers: new Set(),
   };
   for (let decree = committed + 1; decree <= end; decree++) prepareAgain(s, decree);
   if (newReign) assign(s, new Uint8Array(0), []);
@@ -122,18 +124,13 @@ export function onWrite(s: ReplicaState, request: WriteRequest): void {
     s.out.push(refusal(request, Err.INVALID_STATE));
   } else if (s.config.secondaries.length + 1 < minMembers(s)) {
     s.out.push(refusal(request, Err.NOT_ENOUGH_MEMBER));
-  } else if (s.queue.length - s.queueHead >= s.settings.queuedWritesMax) {
+  } else if (isShortOfSpace(s)) s.out.push(refusal(request, Err.DISK_INSUFFICIENT));
+  else if (s.queue.length - s.queueHead >= s.settings.queuedWritesMax) {
     s.out.push(refusal(request, Err.BUSY));
   } else s.queue.push(request);
 }
 
-type RefusalCode =
-  | typeof Err.INVALID_STATE
-  | typeof Err.NOT_ENOUGH_MEMBER
-  | typeof Err.BUSY
-  | typeof Err.SESSION_EXPIRED;
-
-function refusal(request: WriteRequest, error: RefusalCode) {
+function refusal(request: WriteRequest, error: ErrorCode) {
   return { kind: "reply" as const, token: request.token, error, decree: 0, result: undefined };
 }
 

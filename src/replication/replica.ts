@@ -24,6 +24,7 @@ import type {
   ReplicaView,
   WriteTranslator,
 } from "./io.ts";
+import { onDisk } from "./disk_room.ts";
 import { freshAt, NEVER_FRESH } from "./freshness.ts";
 import {
   onFetchFailed,
@@ -206,6 +207,8 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
       return onPeerDown(s, event.node);
     case "peerReconnected":
       return onPeerReconnected(s, event.node);
+    case "disk":
+      return onDisk(s, event.full);
     case "tick":
       return onTick(s);
     case "close":
@@ -323,6 +326,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     durable: recovered.durable,
     checkpointing: false,
     checkpointAt: now.mono,
+    diskFull: false,
     timestampUs: 0,
     appends: [],
     appendToken: 0,

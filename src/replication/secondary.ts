@@ -4,6 +4,7 @@
 import { Err } from "../base/errors.ts";
 import { decodeMutation, type Mutation } from "../schema/mutation.ts";
 import type { GroupCheckMessage, PrepareMessage } from "../schema/replica_rpc.ts";
+import { answerCheck } from "./disk_room.ts";
 import { condemn, followCommit } from "./execution.ts";
 import { hearCommit } from "./freshness.ts";
 import { onLearnerCheck } from "./learner.ts";
@@ -166,7 +167,9 @@ export function flushAck(s: ReplicaState): void {
 
 /** Who am I and what is committed, from the primary (§7). */
 export function onGroupCheck(s: ReplicaState, message: GroupCheckMessage): void {
-  if (message.role === "learner" && onLearnerCheck(s, message)) return answerCheck(s, message);
+  if (message.role === "learner" && onLearnerCheck(s, message)) {
+    return answerCheck(s, message.from, message.signature);
+  }
   const error = admit(s, message);
   // A member that cannot serve says so, or an idle group would never replace it.
   if (error !== Err.OK && message.role === "secondary") return refuseCheck(s, message, error);
@@ -178,21 +181,7 @@ export function onGroupCheck(s: ReplicaState, message: GroupCheckMessage): void 
       return condemn(s, `Committed mutation ${s.list.committed + 1} is missing`);
     }
   }
-  answerCheck(s, message);
-}
-
-function answerCheck(s: ReplicaState, message: GroupCheckMessage): void {
-  send(s, message.from, {
-    kind: "groupCheckReply",
-    body: {
-      ...head(s),
-      signature: message.signature,
-      status: s.status,
-      committed: s.list.committed,
-      lastPrepared: s.list.lastPrepared,
-      learned: s.learner?.phase === "learned",
-    },
-  });
+  answerCheck(s, message.from, message.signature);
 }
 
 function refuseCheck(s: ReplicaState, to: GroupCheckMessage, error: number): void {

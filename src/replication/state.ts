@@ -65,6 +65,8 @@ export interface PrimaryState {
   toldAt: number;
   /** Since when it has been giving the partition away: no new mutation is formed. */
   handOverSince: number | undefined;
+  /** Members whose disks have no room for writes. */
+  readonly fullMembers: Set<NodeId>;
 }
 
 /**
@@ -130,6 +132,8 @@ export interface ReplicaState {
   durable: Decree;
   checkpointing: boolean;
   checkpointAt: number;
+  /** No room for writes on the own disk. */
+  diskFull: boolean;
   /** Newest timestamp seen in any mutation, microseconds. */
   timestampUs: number;
 

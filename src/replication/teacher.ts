@@ -10,6 +10,7 @@ import type {
   LearnMessage,
   LearnReplyMessage,
 } from "../schema/replica_rpc.ts";
+import { onMemberDisk } from "./disk_room.ts";
 import { reconfigure, withSecondary } from "./membership.ts";
 import { newReceiver, receiverFailed, resend, tryCommit } from "./primary.ts";
 import { head, type Learner, note, type ReplicaState, send } from "./state.ts";
@@ -88,6 +89,7 @@ export function onGroupCheckReply(s: ReplicaState, reply: GroupCheckReplyMessage
     return;
   }
   const member = s.primary!.secondaries.get(reply.from);
+  onMemberDisk(s, reply.from, reply.diskFull);
   // A member that says it is no member cannot acknowledge anything: remove it, meta finds another.
   if (member !== undefined && (reply.status === "error" || reply.status === "learner")) {
     receiverFailed(s, member, `says it is ${reply.status}`);

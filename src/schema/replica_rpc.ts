@@ -66,6 +66,8 @@ export const GroupCheckReply = defineMessage({
     lastPrepared: u53,
     /** True when a learner has caught up and waits to be promoted. */
     learned: bool,
+    /** No room for writes: the group should take none. */
+    diskFull: withDefault(bool, false),
   },
 });
 

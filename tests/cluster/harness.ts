@@ -7,6 +7,7 @@ import { pathsOf, waitFor } from "../../roles/onebox/processes.ts";
 import type { DialSecurity } from "../../src/rpc/security.ts";
 import { Probe } from "../../roles/onebox/probe.ts";
 import { planServers } from "../../roles/onebox/state.ts";
+import { SmallDisk } from "../small_disk.ts";
 
 /** What kind of cluster. */
 export interface ClusterOptions {
@@ -24,6 +25,8 @@ export interface ClusterOptions {
   readonly flagsOf?: (name: string) => readonly string[];
   /** Settings beside or instead of {@link TEST_SETTINGS}, by their keys in the file. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** Servers whose data is on a small disk of its own, with its size in MiB. @default none */
+  readonly smallDisks?: Readonly<Record<string, number>>;
 }
 
 /** Settings of test clusters. A dead server is noticed after 2.5 s. */
@@ -45,11 +48,18 @@ const WAIT_MS = 60_000;
 
 /** A running cluster; names are m1, r1, r2, ... */
 export class TestCluster {
+  /** Disks of servers that have one of their own. */
+  readonly smallDisks: ReadonlyMap<string, SmallDisk>;
   readonly #local: LocalCluster;
   readonly #probe: Probe;
 
-  constructor(local: LocalCluster, dial?: DialSecurity) {
+  constructor(
+    local: LocalCluster,
+    smallDisks: ReadonlyMap<string, SmallDisk>,
+    dial?: DialSecurity,
+  ) {
     this.#local = local;
+    this.smallDisks = smallDisks;
     this.#probe = new Probe(local.cluster, local.metas, dial);
   }
 
@@ -183,9 +193,13 @@ export async function withCluster(
   });
   local.plan(planServers(options.metas ?? 1, options.replicas ?? 3, 0), options.coordinator);
   let cluster: TestCluster | undefined;
+  const smallDisks = new Map<string, SmallDisk>();
   try {
+    for (const [name, mebibytes] of Object.entries(options.smallDisks ?? {})) {
+      smallDisks.set(name, new SmallDisk(pathsOf(dir, name).dataDir, mebibytes));
+    }
     await local.startAll();
-    cluster = new TestCluster(local, options.dial);
+    cluster = new TestCluster(local, smallDisks, options.dial);
     await cluster.waitForNodes(options.replicas ?? 3);
     await story(cluster);
     await local.stopAll();
@@ -195,6 +209,7 @@ export async function withCluster(
     throw new Error(`${reason}\nThe servers' logs are below ${dir}`, { cause });
   } finally {
     await cluster?.close();
+    for (const disk of smallDisks.values()) disk.unmount();
   }
   Deno.removeSync(dir, { recursive: true });
 }

@@ -211,3 +211,67 @@ Deno.test("WriteBehindEngine agrees with a map under any order of applies, reads
     { numRuns: 60 },
   );
 });
+
+/** A database on a disk without room, and one that needs to be opened anew after that. */
+function onFullDisk() {
+  const state = { full: true, broken: false, refused: 0, attempts: 0 };
+  const inner = new MemoryEngine({
+    write: () => {
+      state.attempts++;
+      if (state.full || state.broken) throw new EngineError("noSpace", "No space left on device");
+      return Promise.resolve();
+    },
+  });
+  const room = {
+    get isFull() {
+      return state.full;
+    },
+    refused: () => void state.refused++,
+  };
+  return { state, engine: new WriteBehindEngine(inner, { room, waitingBytesMax: 200 }) };
+}
+
+Deno.test("WriteBehindEngine keeps rows readable on a full disk and writes them when there is room", async () => {
+  const { state, engine } = onFullDisk();
+  assert.equal(engine.apply([put("a", "1")]), undefined);
+  const flushed = engine.flush();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.equal(state.refused, 1);
+  engine.apply([put("b", "2".repeat(200))]);
+  // What waits is bounded: the next one waits for room.
+  let applied = false;
+  const waiting = engine.apply([put("c", "3")])!.then(() => applied = true);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.equal(applied, false);
+  assert.equal(fromUtf8(engine.get(utf8("a"))!), "1");
+  assert.equal(state.attempts, 1, "a full disk is not asked again and again");
+  state.full = false;
+  await flushed;
+  await waiting;
+  await engine.flush();
+  for (const key of ["a", "b", "c"]) assert.notEqual(engine.get(utf8(key)), undefined, key);
+  await engine.close();
+});
+
+Deno.test("WriteBehindEngine fails when the database refuses although there is room", async () => {
+  const { state, engine } = onFullDisk();
+  engine.apply([put("a", "1")]);
+  const flushed = engine.flush();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  state.broken = true;
+  state.full = false;
+  await assert.rejects(flushed, { kind: "noSpace" });
+  assert.equal(fromUtf8(engine.get(utf8("a"))!), "1", "it stays readable");
+  await assert.rejects(engine.apply([put("b", "2")])!, { kind: "noSpace" });
+  await engine.close();
+});
+
+Deno.test("WriteBehindEngine closes while it waits for room", async () => {
+  const { engine } = onFullDisk();
+  engine.apply([put("a", "1")]);
+  const flushed = engine.flush();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const failed = assert.rejects(flushed, { kind: "closed" });
+  await engine.close();
+  await failed;
+});

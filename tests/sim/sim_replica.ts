@@ -10,7 +10,7 @@ import { PEER_RPC } from "../../src/schema/replica_rpc.ts";
 import { decodeMutation } from "../../src/schema/mutation.ts";
 import { type LogRecord, RecordKind } from "../../storage/log.ts";
 import { StorageTranslator } from "../../storage/translate.ts";
-import type { WriteCall } from "../../roles/replica/replica_driver.ts";
+import type { WriteCall } from "../../roles/replica/write_calls.ts";
 import { countReplicaStep } from "./census.ts";
 import { heavyTail } from "./chance.ts";
 import type { Env } from "./env.ts";

@@ -214,12 +214,16 @@ export class WatchedLog implements SharedLog {
   #settled = 0;
   onDurable: (position: number) => void = () => {};
   onFailed: (error: Error) => void = () => {};
+  onFull: (error: Error) => void = () => {};
 
   constructor(env: Env, home: WholeHome, inner: SharedLog) {
     this.#env = env;
     this.#home = home;
     this.#inner = inner;
     inner.onDurable = (position) => this.#durable(position);
+    inner.onFull = (error) => {
+      if (!home.isDead) this.onFull(error);
+    };
     inner.onFailed = (error) => {
       if (!home.isDead) this.onFailed(error);
     };

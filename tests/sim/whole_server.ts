@@ -192,6 +192,7 @@ export class WholeProcess implements SimProcess, WholeHome {
       fsync: swarm.disk.fsync ? "group" : "none",
       sharedSegmentBytes,
       privateSegmentBytes,
+      pause: (ms) => this.#pause("full disk", ms),
     });
     if (shard.damage.length > 0) this.#env.coverage.hit("recovery.damage");
     const opened: OpenedReplica[] = [];

@@ -10,13 +10,10 @@ import type { ReplicaEffect, ReplicaEvent } from "../../../src/replication/io.ts
 import type { Mutation } from "../../../src/schema/mutation.ts";
 import { encodeBody } from "../../../src/schema/mutation_body.ts";
 import type { ReplicaReport } from "../../../src/schema/types.ts";
+import { EngineError } from "../../../storage/engine.ts";
 import type { LogRecord } from "../../../storage/log.ts";
-import {
-  type Pull,
-  ReplicaDriver,
-  type ReplicaDriverHost,
-  type ReplicaMachine,
-} from "../../../roles/replica/replica_driver.ts";
+import type { Fate, Pull, ReplicaDriverHost } from "../../../roles/replica/driver_host.ts";
+import { ReplicaDriver, type ReplicaMachine } from "../../../roles/replica/replica_driver.ts";
 import { FakeStore } from "./fake_store.ts";
 
 const P = partitionId(1, 0);
@@ -63,7 +60,7 @@ class World implements ReplicaDriverHost {
   readonly store = new FakeStore(P);
   readonly driver = new ReplicaDriver({ core: this.core, store: this.store, host: this });
   readonly appended: { token: number; record: LogRecord }[] = [];
-  readonly finished: { reason: string; damaged: boolean }[] = [];
+  readonly finished: { reason: string; fate: Fate }[] = [];
   pulls: Pull[] = [];
   image: (pull: Pull) => Promise<{ decree: number; sessions: Uint8Array }> = () =>
     Promise.resolve({ decree: 9, sessions: new Uint8Array([1]) });
@@ -80,8 +77,15 @@ class World implements ReplicaDriverHost {
   updateConfig(): void {}
   requestConfigSync(): void {}
   async release(): Promise<void> {}
-  onFinished(_driver: ReplicaDriver, reason: string, damaged: boolean): void {
-    this.finished.push({ reason, damaged });
+  full = false;
+  noSpace(): void {
+    this.full = true;
+  }
+  isFull(): boolean {
+    return this.full;
+  }
+  onFinished(_driver: ReplicaDriver, reason: string, fate: Fate): void {
+    this.finished.push({ reason, fate });
   }
 
   /** Delivers a tick that the core answers with these effects. */
@@ -256,7 +260,7 @@ Deno.test("ReplicaDriver closes after running work is done and answers nothing a
     reason: "Removed",
     damaged: false,
   });
-  assert.deepEqual(world.finished, [{ reason: "Removed", damaged: false }]);
+  assert.deepEqual(world.finished, [{ reason: "Removed", fate: "stays" }]);
   assert.equal(world.driver.engine, undefined);
   await world.driver.stop();
   assert.deepEqual(world.store.calls, ["close"]);
@@ -270,7 +274,7 @@ Deno.test("ReplicaDriver keeps the data when its core throws", () => {
     throw new Error("a bug");
   };
   world.driver.deliver({ kind: "tick" });
-  assert.deepEqual(world.finished, [{ reason: "Internal error", damaged: false }]);
+  assert.deepEqual(world.finished, [{ reason: "Internal error", fate: "stays" }]);
 });
 
 Deno.test("ReplicaDriver refuses a write that waited behind the end of the replica", () => {
@@ -297,3 +301,38 @@ Deno.test("ReplicaDriver refuses a write that waited behind the end of the repli
   );
   assert.deepEqual(failed, [Err.INVALID_STATE]);
 });
+
+Deno.test("ReplicaDriver does not give a replica up because its disk is full", async () => {
+  const world = new World();
+  const refuse = () => {
+    throw new FilesError("noSpace", "Cannot write: disk full");
+  };
+  world.store.writeLog = refuse;
+  world.store.syncLog = () => Promise.resolve().then(refuse);
+  world.store.checkpoint = () => Promise.resolve().then(refuse);
+  const checkpoint = { kind: "checkpoint", decree: 7, ballot: 1, sessions: NOTHING } as const;
+  world.do(checkpoint);
+  assert.deepEqual(await world.until("checkpointed"), { kind: "checkpointed", decree: 0 });
+  assert.equal(world.full, true);
+  world.driver.writeLog();
+  await world.driver.syncLog();
+  // While it is known to be full nothing is tried: a failed flush breaks the database.
+  world.store.checkpoint = () => Promise.reject(new Error("must not be called"));
+  world.core.events.length = 0;
+  world.do(checkpoint);
+  await world.until("checkpointed");
+  assert.deepEqual(world.core.kinds().filter((kind) => /Failed/.test(kind)), []);
+  assert.deepEqual(world.finished, []);
+});
+
+Deno.test("ReplicaDriver starts a replica anew whose database needs it after a full disk", async () => {
+  const world = new World();
+  const full = new EngineError("noSpace", "No space left on device");
+  world.store.engine.apply = () => Promise.reject(full);
+  world.do({ kind: "apply", mutations: [mutation(1, 1)] });
+  const contact = await world.until("metaContact");
+  assert.deepEqual(contact, { kind: "metaContact", connected: false }, "its clients are answered");
+  assert.deepEqual(world.finished, [{ reason: "The disk was full", fate: "reopen" }]);
+});
+
+const NOTHING = new Uint8Array(0);

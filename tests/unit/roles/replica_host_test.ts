@@ -86,6 +86,7 @@ class Shard {
       append: (record) => this.records.push(record),
       onDurable: () => {},
       onFailed: () => {},
+      onFull: () => {},
       poisoned: false,
       collect: () => Promise.resolve(0),
       bytes: 0,
@@ -248,7 +249,7 @@ Deno.test("ShardHost checks the lease for every read, before any timer ran", asy
 Deno.test("ShardHost does not know a replica that has finished", async () => {
   const shard = new Shard();
   await shard.lead();
-  shard.host.drivers.get(P)!.finish("Test", false);
+  shard.host.drivers.get(P)!.finish("Test", "stays");
   assert.equal(shard.get().error, Err.OBJECT_NOT_FOUND);
   assert.equal(shard.put(H).error, Err.OBJECT_NOT_FOUND);
 });

@@ -84,6 +84,7 @@ export class LeadShard {
       append: () => ++this.#records,
       onDurable: () => {},
       onFailed: () => {},
+      onFull: () => {},
       poisoned: false,
       collect: () => Promise.resolve(0),
       bytes: 0,

@@ -22,6 +22,7 @@ function planIn(dataDir: string): ShardPlan {
       lostLog: "",
     },
     reserveBytes: 0,
+    stopBytes: 0,
     cluster: "test",
     listen: "127.0.0.1:0",
     advertise: "",
