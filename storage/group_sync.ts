@@ -3,8 +3,8 @@
 // that grows makes every sync commit a journal that all servers of a machine share. Invariant: `sync` returns only
 // after fdatasync did, whichever way it was called. docs/log_format.md, "Writing".
 
-import { setImmediate } from "node:timers";
 import type { FileHandle } from "../src/base/files.ts";
+import { atEndOfTurn, turnsAreFast } from "./turns.ts";
 
 /** A segment grows by so many zero bytes at a time at most, ahead of what is written. */
 const EXTENT_BYTES = 1024 * 1024;
@@ -14,8 +14,6 @@ const ZEROS = new Uint8Array(EXTENT_BYTES);
 const WEIGHT = 0.1;
 /** Groups synced in the background before a disk that was slow is tried on the event loop again. */
 const BACKGROUND_GROUPS = 512;
-/** A turn that ends later than this is no place to gather a group: older runtimes take 1 ms. */
-const TURN_MS_MAX = 0.3;
 
 /** See the file comment. */
 export class GroupSync {
@@ -40,13 +38,7 @@ export class GroupSync {
   /** Finds out how this runtime ends a turn of the event loop. */
   async calibrate(): Promise<void> {
     if (this.#inlineMsMax === 0) return;
-    let fastest = Infinity;
-    for (let i = 0; i < 5; i++) {
-      const startedAt = performance.now();
-      await new Promise<void>((resolve) => void setImmediate(resolve));
-      fastest = Math.min(fastest, performance.now() - startedAt);
-    }
-    this.#turnsAreFast = fastest < TURN_MS_MAX;
+    this.#turnsAreFast = await turnsAreFast();
   }
 
   /**
@@ -56,7 +48,7 @@ export class GroupSync {
    */
   gathered(): Promise<void> {
     if (!this.isInline || !this.#turnsAreFast) return Promise.resolve();
-    return new Promise<void>((resolve) => void setImmediate(resolve));
+    return new Promise<void>((resolve) => atEndOfTurn(resolve));
   }
 
   /** Waits until the file's data is on stable storage. @throws {FilesError} */

@@ -3,6 +3,7 @@
 // in flight, the operations before in the same mutation, the mutation's timestamp and the table's default TTL.
 // Semantics of every operation: docs/data_api.md.
 
+import { ByteSlab } from "../src/base/byte_slab.ts";
 import { utf8 } from "../src/base/bytes.ts";
 import { Err } from "../src/base/errors.ts";
 import type {
@@ -59,6 +60,7 @@ export class StorageTranslator implements WriteTranslator {
   readonly #clusterId: number;
   readonly #engine: Pick<Engine, "get">;
   readonly #index = new OpsIndex();
+  readonly #slab = new ByteSlab();
 
   constructor(
     engine: Pick<Engine, "get">,
@@ -158,7 +160,14 @@ export class StorageTranslator implements WriteTranslator {
     if (expiry === 0 && this.defaultTtlSeconds > 0) {
       expiry = Math.min(scope.nowSeconds + this.defaultTtlSeconds, EXPIRE_TS_MAX);
     }
-    const value = encodeValue(userData, expiry, scope.timestampUs, this.#clusterId);
+    // Copied into the mutation's body in the same turn.
+    const value = encodeValue(
+      userData,
+      expiry,
+      scope.timestampUs,
+      this.#clusterId,
+      this.#slab,
+    );
     scope.ops.push({ key, value });
   }
 

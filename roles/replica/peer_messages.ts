@@ -17,14 +17,3 @@ export function registerPeers(server: RpcServer, take: (message: PeerMessage) =>
 export function sendPeer(client: RpcClient, address: string, message: PeerMessage): void {
   client.send(address, PEER_RPC[message.kind] as AnyRpc, message.body);
 }
-
-/**
- * Bytes of a prepare stay in memory until they are applied and leave the learner cache. They are a view of
- * whatever the socket read at once: a small one must not hold back the memory of a large read.
- */
-export function owned(message: PeerMessage): PeerMessage {
-  if (message.kind !== "prepare") return message;
-  const { mutation } = message.body;
-  if (mutation.buffer.byteLength <= mutation.length * 2) return message;
-  return { kind: "prepare", body: { ...message.body, mutation: mutation.slice() } };
-}

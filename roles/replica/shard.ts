@@ -21,6 +21,7 @@ import type { SharedLog } from "../../storage/log.ts";
 import { type RecoveredReplica, recoverShard } from "../../storage/recover_shard.ts";
 import { WriteBehindEngine } from "../../storage/write_behind.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
+import { atEndOfTurn, turnsAreFast } from "../../storage/turns.ts";
 import { type AuditSink, callAudit } from "../audit.ts";
 import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
@@ -86,6 +87,7 @@ export class Shard implements ShardLink {
   readonly #requests: RequestMetrics | undefined;
   readonly #metrics: ReplicaMetrics | undefined;
   #sharedLog: SharedLog | undefined;
+  #turnsAreFast = false;
   #recovered: RecoveredReplica[] = [];
   #opened: OpenedReplica[] = [];
   #running: Running | undefined;
@@ -131,6 +133,7 @@ export class Shard implements ShardLink {
       inlineSyncMsMax: INLINE_SYNC_MS_MAX,
       ...(this.#metrics === undefined ? {} : { groups: this.#metrics }),
     });
+    this.#turnsAreFast = await turnsAreFast();
     this.#sharedLog = sharedLog;
     this.#recovered = replicas;
     for (const found of damage) logger.warn("Shared log is damaged", { ...found });
@@ -247,6 +250,7 @@ export class Shard implements ShardLink {
       sharedLog: this.#sharedLog!,
       room: this.#room,
       sweepRowsPerSecond,
+      ...(this.#turnsAreFast ? { endOfTurn: atEndOfTurn } : {}),
       ...(this.#metrics === undefined ? {} : { metrics: this.#metrics }),
     });
   }

@@ -20,7 +20,7 @@ import type { ShardCommand } from "./control_link.ts";
 import { RoomTeller } from "./disk_room.ts";
 import { DurableQueue } from "./durable_queue.ts";
 import { NodeBook } from "./node_book.ts";
-import { owned, registerPeers, sendPeer } from "./peer_messages.ts";
+import { registerPeers, sendPeer } from "./peer_messages.ts";
 import { refusable, registerReads } from "./read_handlers.ts";
 import type { ReadWatch } from "./read_watch.ts";
 import type { Fate, Pull, ReplicaDriverHost } from "./driver_host.ts";
@@ -33,6 +33,7 @@ import type { ShardHostOptions } from "./shard_host_options.ts";
 import { ShardTables } from "./shard_tables.ts";
 import { Sweeper } from "./sweeper.ts";
 import { pullImage, pullLog, type PullOptions } from "./transfer_pull.ts";
+import { TouchedReplicas } from "./touched_replicas.ts";
 import { TransferSource } from "./transfer_source.ts";
 import { registerWrites } from "./write_handlers.ts";
 
@@ -53,7 +54,7 @@ export class ShardHost implements ReplicaDriverHost {
   readonly shelf: ReplicaShelf;
   readonly #drivers: ReadonlyMap<PartitionId, ReplicaDriver>;
   readonly #waiting = new DurableQueue<ReplicaDriver>();
-  readonly #touched: ReplicaDriver[] = [];
+  readonly #touched: TouchedReplicas;
   readonly #source: TransferSource;
   readonly #admission: Admission;
   readonly #reads: ReadWatch;
@@ -70,6 +71,7 @@ export class ShardHost implements ReplicaDriverHost {
     this.clock = options.clock;
     this.logger = options.logger;
     this.metrics = options.metrics;
+    this.#touched = new TouchedReplicas(options.endOfTurn);
     this.#source = new TransferSource(options.clock, options.logger);
     this.shelf = new ReplicaShelf({
       stores: options.stores,
@@ -92,8 +94,8 @@ export class ShardHost implements ReplicaDriverHost {
       lease: options.lease,
       drivers: this.#drivers,
       isStopping: () => this.#stopping,
-      touch: (driver) => this.#touch(driver),
-      flush: () => this.#flush(),
+      touch: (driver) => this.#touched.touch(driver),
+      flush: () => this.#touched.flush(),
       throttled: (kind, verdict) => this.metrics?.throttled(kind, verdict),
     });
     this.sweeper = new Sweeper({
@@ -306,7 +308,7 @@ export class ShardHost implements ReplicaDriverHost {
     const { clock, logger } = this;
     const admission = this.#admission;
     registerWrites(server, (partition, request, call) => admission.write(partition, request, call));
-    server.onBatchEnd = () => this.#flush();
+    server.onBatchEnd = () => this.#touched.batchEnd();
     return registerReads(server, {
       clock,
       logger,
@@ -315,29 +317,12 @@ export class ShardHost implements ReplicaDriverHost {
     });
   }
 
-  /** Replicas that heard something in this batch of input form mutations and send their acknowledgements. */
-  #flush(): void {
-    for (let i = 0; i < this.#touched.length; i++) {
-      const driver = this.#touched[i]!;
-      driver.touched = false;
-      driver.deliver(FLUSH);
-    }
-    this.#touched.length = 0;
-  }
-
-  #touch(driver: ReplicaDriver): void {
-    driver.busy = true;
-    if (driver.touched) return;
-    driver.touched = true;
-    this.#touched.push(driver);
-  }
-
   #onMessage(message: PeerMessage): void {
     const { partition } = message.body;
     const driver = this.#drivers.get(partition);
     if (driver !== undefined && !this.shelf.intercepts(driver, message)) {
-      driver.deliver({ kind: "message", message: owned(message) });
-      return this.#touch(driver);
+      this.#touched.touch(driver);
+      return driver.deliver({ kind: "message", message });
     }
     // Only a group check to a learner may create a replica: its primary has all there is (§11.2).
     if (message.kind !== "groupCheck" || message.body.role !== "learner") return;
@@ -388,5 +373,3 @@ export class ShardHost implements ReplicaDriverHost {
     this.shelf.open(partition, this.tables.of(partition), event);
   }
 }
-
-const FLUSH: ReplicaEvent = { kind: "flush" };

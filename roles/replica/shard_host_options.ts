@@ -34,6 +34,8 @@ export interface ShardHostOptions {
   /** Messages to the control part. */
   readonly report: (report: ShardReport) => void;
   readonly metrics?: ReplicaMetrics;
+  /** Runs work at the end of the turn of the event loop. @default the end of each batch of input */
+  readonly endOfTurn?: (work: () => void) => void;
   /** @default PLAIN_HOOKS */
   readonly hooks?: ShardHooks;
 }

@@ -1,11 +1,13 @@
-// The mutations a replica holds in memory: the uncommitted window above the commit point, and below it a
-// stretch of committed ones kept for learners. Nothing above the commit point may be forgotten, and an entry is only
-// ever replaced by one of a larger ballot. Rules: docs/protocol.md, "Prepare" and "Reconciliation".
+// The mutations a replica holds in memory: the uncommitted window above the commit point and what is not applied yet,
+// as entries; below them a stretch of applied ones kept for learners, as bytes (mutation_cache.ts). Nothing above the
+// commit point may be forgotten, and an entry is only ever replaced by one of a larger ballot. Rules:
+// docs/protocol.md, "Prepare" and "Reconciliation".
 
 import { assert } from "../base/assert.ts";
 import type { Ballot, Decree } from "../base/ids.ts";
 import { encodeMutation, type Mutation, MUTATION_HEAD_BYTES } from "../schema/mutation.ts";
 import type { Token } from "./io.ts";
+import { MutationCache } from "./mutation_cache.ts";
 
 /** A client waiting for a mutation, and what to tell it. */
 export interface PendingReply {
@@ -36,9 +38,10 @@ export class PrepareList {
   readonly #entries = new Map<Decree, Entry>();
   #committed: Decree;
   #maxPrepared: Decree;
-  /** Everything in (#cacheLow, #committed] is present. */
-  #cacheLow: Decree;
-  #cacheBytes = 0;
+  /** Applied ones. Everything in (#cache.low, #committed] is in the cache or has an entry, never both. */
+  readonly #cache: MutationCache;
+  /** Bytes of all entries. */
+  #entryBytes = 0;
   #newestBallot: Ballot;
 
   /**
@@ -49,7 +52,7 @@ export class PrepareList {
     this.#newestBallot = newestBallot;
     this.#committed = committed;
     this.#maxPrepared = committed;
-    this.#cacheLow = committed;
+    this.#cache = new MutationCache(committed);
   }
 
   /** Highest decree known committed. */
@@ -72,8 +75,14 @@ export class PrepareList {
     return this.#maxPrepared - this.#committed;
   }
 
+  /** The entry of a mutation that is not applied yet. */
   get(decree: Decree): Entry | undefined {
     return this.#entries.get(decree);
+  }
+
+  /** Encoded bytes of any mutation in memory; a view. */
+  encoded(decree: Decree): Uint8Array | undefined {
+    return this.#cache.get(decree) ?? this.#entries.get(decree)?.encoded;
   }
 
   /** Adds a mutation above the commit point, or replaces one of a smaller ballot; keeps its waiting clients. */
@@ -97,8 +106,8 @@ export class PrepareList {
       preparedAt: now,
       replies: old?.replies ?? [],
     };
-    if (old !== undefined) this.#cacheBytes -= old.encoded.length;
-    this.#cacheBytes += encoded.length;
+    if (old !== undefined) this.#entryBytes -= old.encoded.length;
+    this.#entryBytes += encoded.length;
     this.#entries.set(decree, entry);
     if (decree > this.#maxPrepared) this.#maxPrepared = decree;
     if (ballot > this.#newestBallot) this.#newestBallot = ballot;
@@ -140,8 +149,10 @@ export class PrepareList {
   /** Whether every decree of [from, to] is in memory. */
   covers(from: Decree, to: Decree): boolean {
     if (from > to) return true;
-    if (from > this.#cacheLow && to <= this.#committed) return true;
-    for (let decree = from; decree <= to; decree++) if (!this.#entries.has(decree)) return false;
+    if (from <= this.#cache.low) return false;
+    for (let decree = Math.max(from, this.#committed + 1); decree <= to; decree++) {
+      if (!this.#entries.has(decree)) return false;
+    }
     return true;
   }
 
@@ -165,17 +176,6 @@ export class PrepareList {
     return dropped;
   }
 
-  /** Forgets everything and starts again at `committed` (learning from an image, or after an error). */
-  reset(committed: Decree): Entry[] {
-    const dropped = [...this.#entries.values()];
-    this.#entries.clear();
-    this.#cacheBytes = 0;
-    this.#committed = committed;
-    this.#maxPrepared = committed;
-    this.#cacheLow = committed;
-    return dropped;
-  }
-
   /** Forgets everything above `applied` and moves the commit point back to it; keeps the cache below (§11.2). */
   rewind(applied: Decree): Entry[] {
     assert(applied <= this.#committed, "Rewind beyond the commit point", { applied });
@@ -188,26 +188,27 @@ export class PrepareList {
     }
     this.#committed = applied;
     this.#maxPrepared = applied;
-    this.#cacheLow = Math.min(this.#cacheLow, applied);
     return dropped;
   }
 
-  /** Forgets the oldest applied entries until both limits hold. */
+  /** Moves applied entries to the cache, and forgets the oldest there until both limits hold. */
   trim(applied: Decree, countMax: number, bytesMax: number): void {
-    while (
-      this.#cacheLow < applied &&
-      (applied - this.#cacheLow > countMax || this.#cacheBytes > bytesMax)
-    ) {
-      const decree = this.#cacheLow + 1;
-      const entry = this.#entries.get(decree);
-      if (entry !== undefined) this.#forget(decree, entry);
-      this.#cacheLow = decree;
+    const cache = this.#cache;
+    while (cache.high < applied) {
+      const decree = cache.high + 1;
+      const entry = this.#entries.get(decree)!;
+      cache.push(decree, entry.encoded);
+      this.#forget(decree, entry);
     }
+    while (
+      cache.low < applied &&
+      (applied - cache.low > countMax || cache.bytes + this.#entryBytes > bytesMax)
+    ) cache.shift();
   }
 
   #forget(decree: Decree, entry: Entry): void {
     this.#entries.delete(decree);
-    this.#cacheBytes -= entry.encoded.length;
+    this.#entryBytes -= entry.encoded.length;
   }
 }
 

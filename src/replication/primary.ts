@@ -5,14 +5,14 @@ import { assert } from "../base/assert.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { Err, type ErrorCode } from "../base/errors.ts";
 import type { Decree, NodeId } from "../base/ids.ts";
-import type { Mutation } from "../schema/mutation.ts";
+import { type Mutation, MUTATION_HEAD_BYTES, sealMutation } from "../schema/mutation.ts";
 import { encodeBody, readBody, type SessionRecord } from "../schema/mutation_body.ts";
 import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
 import { isShortOfSpace } from "./disk_room.ts";
 import { condemn, startApply } from "./execution.ts";
 import type { PendingView, PhysicalOp, WriteRequest } from "./io.ts";
 import { continueHandOver, outdated, reconfigure, withoutMember } from "./membership.ts";
-import { encodedOf, type PendingReply, reballoted } from "./prepare_list.ts";
+import { encodedOf, type Entry, type PendingReply, reballoted } from "./prepare_list.ts";
 import {
   append,
   head,
@@ -65,7 +65,7 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
     fullMembers: new Set(),
   };
   for (let decree = committed + 1; decree <= end; decree++) prepareAgain(s, decree);
-  if (newReign) assign(s, new Uint8Array(0), []);
+  if (newReign) assign(s, encodeBody([], [], MUTATION_HEAD_BYTES), []);
   note(s, "reconcile", { ballot: s.ballot, committed, end, newReign });
   // Everybody hears of the new ballot at once, also when there is nothing to prepare.
   groupCheck(s);
@@ -91,7 +91,7 @@ function prepareAgain(s: ReplicaState, decree: Decree): void {
       body: new Uint8Array(0),
     }
     : reballoted(held.mutation, s.ballot, s.list.committed);
-  logAndHold(s, mutation);
+  logAndHold(s, mutation, encodedOf(mutation));
 }
 
 function nextTimestamp(s: ReplicaState): number {
@@ -99,22 +99,20 @@ function nextTimestamp(s: ReplicaState): number {
   return s.timestampUs;
 }
 
-/** Gives a body the next decree (§5.3). The caller sends. */
-function assign(s: ReplicaState, body: Uint8Array, replies: PendingReply[]): void {
-  const mutation: Mutation = {
+/** Gives a body, with room for the head in front, the next decree (§5.3). The caller sends. */
+function assign(s: ReplicaState, encoded: Uint8Array, replies: PendingReply[]): void {
+  const mutation = sealMutation(encoded, {
     ballot: s.ballot,
     decree: s.list.maxPrepared + 1,
     lastCommitted: s.list.committed,
     timestampUs: s.timestampUs = Math.max(s.timestampUs, Math.floor(s.wall * 1000)),
-    body,
-  };
-  logAndHold(s, mutation).push(...replies);
+  });
+  logAndHold(s, mutation, encoded).replies = replies;
 }
 
-function logAndHold(s: ReplicaState, mutation: Mutation): PendingReply[] {
-  const encoded = encodedOf(mutation);
+function logAndHold(s: ReplicaState, mutation: Mutation, encoded: Uint8Array): Entry {
   const token = append(s, { kind: "mutation", decree: mutation.decree, payload: encoded });
-  return s.list.put(mutation, encoded, token, s.now).replies;
+  return s.list.put(mutation, encoded, token, s.now);
 }
 
 /** Queues a client write; `flush` forms mutations from the queue. */
@@ -194,7 +192,7 @@ function formOne(s: ReplicaState): boolean {
       remember(s, reply);
     }
   }
-  if (replies.length > 0) assign(s, encodeBody(sessions, ops), replies);
+  if (replies.length > 0) assign(s, encodeBody(sessions, ops, MUTATION_HEAD_BYTES), replies);
   return true;
 }
 
@@ -276,11 +274,11 @@ function sendPrepares(
   receiver.sentAt = s.now;
   const { reconcileEnd, list: { committed } } = s;
   while (receiver.sent < s.list.maxPrepared) {
-    const entry = s.list.get(++receiver.sent);
-    if (entry === undefined) continue; // Committed and forgotten: only for a learner that is ahead.
+    const mutation = s.list.encoded(++receiver.sent);
+    if (mutation === undefined) continue; // Committed and forgotten: only for a learner that is ahead.
     send(s, receiver.node, {
       kind: "prepare",
-      body: { ...head(s), role, signature, reconcileEnd, committed, mutation: entry.encoded },
+      body: { ...head(s), role, signature, reconcileEnd, committed, mutation },
     });
   }
 }

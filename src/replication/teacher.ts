@@ -150,7 +150,7 @@ function teachFromCache(
   const mutations: Uint8Array[] = [];
   let bytes = 0;
   for (let decree = start; decree < prepareStart; decree++) {
-    const { encoded } = list.get(decree)!;
+    const encoded = list.encoded(decree)!;
     bytes += encoded.length;
     if (bytes > CACHE_REPLY_BYTES_MAX) return false;
     mutations.push(encoded);

@@ -27,35 +27,62 @@ export interface Mutation {
 /** Encodes a mutation into a fresh array. */
 export function encodeMutation(mutation: Mutation): Uint8Array {
   const bytes = new Uint8Array(MUTATION_HEAD_BYTES + mutation.body.length);
-  const view = new DataView(bytes.buffer);
-  putU64(view, 0, mutation.ballot);
-  putU64(view, 8, mutation.decree);
-  putU64(view, 16, mutation.lastCommitted);
-  putU64(view, 24, mutation.timestampUs);
   bytes.set(mutation.body, MUTATION_HEAD_BYTES);
+  putHead(bytes, mutation);
   return bytes;
+}
+
+/**
+ * Makes a mutation of an encoded body, without copying it.
+ *
+ * @param bytes Room for the head, then the body; becomes the mutation's encoding.
+ */
+export function sealMutation(bytes: Uint8Array, head: Omit<Mutation, "body">): Mutation {
+  const { ballot, decree, lastCommitted, timestampUs } = head;
+  putHead(bytes, head);
+  const body = bytes.subarray(MUTATION_HEAD_BYTES);
+  return { ballot, decree, lastCommitted, timestampUs, body };
+}
+
+function putHead(bytes: Uint8Array, head: Omit<Mutation, "body">): void {
+  putU64(bytes, 0, head.ballot);
+  putU64(bytes, 8, head.decree);
+  putU64(bytes, 16, head.lastCommitted);
+  putU64(bytes, 24, head.timestampUs);
 }
 
 /** Decodes a mutation; `undefined` if the bytes are too short or a number is not a safe integer. The body is a view. */
 export function decodeMutation(bytes: Uint8Array): Mutation | undefined {
   if (bytes.length < MUTATION_HEAD_BYTES) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const ballot = getU64(view, 0);
-  const decree = getU64(view, 8);
-  const lastCommitted = getU64(view, 16);
-  const timestampUs = getU64(view, 24);
+  const ballot = getU64(bytes, 0);
+  const decree = getU64(bytes, 8);
+  const lastCommitted = getU64(bytes, 16);
+  const timestampUs = getU64(bytes, 24);
   if (!(ballot >= 0 && decree >= 1 && lastCommitted >= 0 && timestampUs >= 0)) return undefined;
   return { ballot, decree, lastCommitted, timestampUs, body: bytes.subarray(MUTATION_HEAD_BYTES) };
 }
 
-function putU64(view: DataView, at: number, value: number): void {
+// Byte by byte: a DataView is an allocation per mutation.
+function putU64(bytes: Uint8Array, at: number, value: number): void {
   assert(Number.isSafeInteger(value) && value >= 0, "Not an unsigned safe integer", { value });
-  view.setUint32(at, value % 0x1_0000_0000, true);
-  view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
+  putU32(bytes, at, value % 0x1_0000_0000);
+  putU32(bytes, at + 4, Math.floor(value / 0x1_0000_0000));
 }
 
 /** NaN if the value exceeds the safe integers. */
-function getU64(view: DataView, at: number): number {
-  const high = view.getUint32(at + 4, true);
-  return high > 0x1fffff ? NaN : high * 0x1_0000_0000 + view.getUint32(at, true);
+function getU64(bytes: Uint8Array, at: number): number {
+  const high = getU32(bytes, at + 4);
+  return high > 0x1fffff ? NaN : high * 0x1_0000_0000 + getU32(bytes, at);
+}
+
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+function getU32(bytes: Uint8Array, at: number): number {
+  const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+  return (low | (bytes[at + 3]! << 24)) >>> 0;
 }

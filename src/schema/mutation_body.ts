@@ -24,10 +24,18 @@ export interface BodyOp {
   readonly value: Uint8Array | undefined;
 }
 
-/** Encodes a body into a fresh array; empty if there is nothing to say. */
-export function encodeBody(sessions: readonly SessionRecord[], ops: readonly BodyOp[]): Uint8Array {
-  if (sessions.length === 0 && ops.length === 0) return new Uint8Array(0);
-  let size = varintSize(sessions.length);
+/**
+ * Encodes a body into a fresh array; empty if there is nothing to say.
+ *
+ * @param room Bytes left free in front of it, for the mutation's head.
+ */
+export function encodeBody(
+  sessions: readonly SessionRecord[],
+  ops: readonly BodyOp[],
+  room = 0,
+): Uint8Array {
+  if (sessions.length === 0 && ops.length === 0) return new Uint8Array(room);
+  let size = room + varintSize(sessions.length);
   for (const s of sessions) {
     size += varintSize(s.session) + varintSize(s.sequence) + varintSize(s.answeredBelow) +
       varintSize(s.error) + varintSize(resultSize(s)) + (s.result?.length ?? 0);
@@ -37,7 +45,7 @@ export function encodeBody(sessions: readonly SessionRecord[], ops: readonly Bod
     if (op.value !== undefined) size += varintSize(op.value.length) + op.value.length;
   }
   const bytes = new Uint8Array(size);
-  let at = putVarint(bytes, 0, sessions.length);
+  let at = putVarint(bytes, room, sessions.length);
   for (const s of sessions) {
     at = putVarint(bytes, at, s.session);
     at = putVarint(bytes, at, s.sequence);

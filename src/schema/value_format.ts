@@ -4,6 +4,7 @@
 // version 1 only. Vectors: docs/data_api.md, "Encodings".
 
 import { assert } from "../base/assert.ts";
+import type { ByteSlab } from "../base/byte_slab.ts";
 
 /** The version new replicas write. */
 export const DATA_VERSION = 1;
@@ -28,20 +29,23 @@ export interface StoredValue {
 }
 
 /**
- * Encodes a row value into a fresh array.
+ * Encodes a row value.
  *
  * @param expireTs Seconds since 2016, 0 = never. Bounds: 0 .. 2^32-1.
  * @param timestampUs Unix microseconds of the mutation. Bounds: 0 .. 2^53-1.
  * @param clusterId Bounds: 0 .. 127; 0 without duplication.
+ * @param slab Where the bytes come from; absent = a fresh array.
  */
 export function encodeValue(
   userData: Uint8Array,
   expireTs: number,
   timestampUs: number,
   clusterId = 0,
+  slab?: ByteSlab,
 ): Uint8Array {
   assert(clusterId >= 0 && clusterId <= 127, "Cluster id out of range", { clusterId });
-  const stored = new Uint8Array(VALUE_HEADER_BYTES + userData.length);
+  const length = VALUE_HEADER_BYTES + userData.length;
+  const stored = slab === undefined ? new Uint8Array(length) : slab.take(length);
   // The 64-bit timetag in two halves: the low one holds the low 24 bits of the timestamp.
   putU32(stored, 0, expireTs);
   putU32(stored, 4, Math.floor(timestampUs / 0x100_0000));

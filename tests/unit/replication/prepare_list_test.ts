@@ -90,3 +90,28 @@ Deno.test("PrepareList rewinds to what is applied and keeps the cache below", ()
   assert.equal(list.maxPrepared, 3);
   assert(list.covers(1, 3));
 });
+
+Deno.test("PrepareList keeps the bytes of what is applied, from blocks of any size", () => {
+  const list = new PrepareList(0);
+  const sizes = [1, 3000, 10, 100_000, 5, 64 * 1024 - 32, 7];
+  const bodies = Array.from({ length: 3000 }, (_, i) => sizes[i % sizes.length]! % 5000 + (i % 3));
+  const encodedAt = (decree: number) => {
+    const body = new Uint8Array(bodies[decree - 1]!).fill(decree);
+    return encodedOf({ ballot: 1, decree, lastCommitted: 0, timestampUs: decree, body });
+  };
+  let low = 0;
+  for (let d = 1; d <= bodies.length; d++) {
+    const body = new Uint8Array(bodies[d - 1]!).fill(d);
+    const m = { ballot: 1, decree: d, lastCommitted: 0, timestampUs: d, body };
+    list.put(m, encodedOf(m), 1, 0).logged = true;
+    list.commitNext();
+    if (d % 7 !== 0) continue;
+    list.trim(d, 100, 1_000_000);
+    low = Math.max(low, d - 100);
+    assert.equal(list.get(d), undefined, "Applied mutations have no entry");
+  }
+  assert.equal(list.encoded(low), undefined);
+  for (let d = low + 1; d <= bodies.length; d++) {
+    assert.deepEqual(list.encoded(d), encodedAt(d));
+  }
+});
