@@ -88,6 +88,7 @@ export function decodeSegmentHead(
   const headBytes = view.getUint32(12, true);
   if (view.getUint32(0, true) !== SEGMENT_MAGIC) return undefined;
   if (headBytes < SEGMENT_FIXED_BYTES || headBytes > bytes.length) return undefined;
+  if ((headBytes - SEGMENT_FIXED_BYTES) % TABLE_ENTRY_BYTES !== 0) return undefined;
   if (view.getUint32(4, true) !== crc32(bytes.subarray(CRC_FROM, headBytes))) return undefined;
   const version = view.getUint16(8, true);
   if (version > FORMAT_VERSION) {

@@ -369,7 +369,10 @@ export function readChecked(files: Files, path: string): Record<string, unknown>
   if (end === 0 || text.slice(end) !== `crc32 ${sum}\n`) {
     throw new LayoutError("unreadable", `Cannot use "${path}": its checksum is wrong`);
   }
-  const record = JSON.parse(text.slice(0, end)) as Record<string, unknown>;
+  const record = parseRecord(text.slice(0, end));
+  if (record === undefined) {
+    throw new LayoutError("unreadable", `Cannot use "${path}": it is not a JSON object`);
+  }
   const layout = record.layout;
   if (typeof layout !== "number" || layout > LAYOUT_VERSION) {
     throw new LayoutError(
@@ -379,4 +382,16 @@ export function readChecked(files: Files, path: string): Record<string, unknown>
     );
   }
   return record;
+}
+
+/** `undefined` if the line is not a JSON object. */
+function parseRecord(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null
+      ? value as Record<string, unknown>
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -73,7 +73,7 @@ class LineScanner {
         this.#quoted = true;
       } else if (char === ";" || char === "\n") {
         this.#endCommand();
-      } else if (/\s/.test(char)) {
+      } else if (char === " " || /\s/.test(char)) {
         this.#endWord();
       } else if (char === "#" && !this.#inWord) {
         const end = this.#line.indexOf("\n", this.#at);
@@ -95,7 +95,9 @@ class LineScanner {
 
   #push(char: string): void {
     this.#inWord = true;
-    for (const byte of utf8(char)) this.#bytes.push(byte);
+    const code = char.charCodeAt(0);
+    if (code < 0x80) this.#bytes.push(code);
+    else for (const byte of utf8(char)) this.#bytes.push(byte);
   }
 
   #escape(): void {

@@ -6,6 +6,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import type { AnySetting } from "./field.ts";
 import { suggestion } from "./suggest.ts";
 
+/** Most wrong flags that are told. */
+const PROBLEMS_MAX = 20;
+
 /** Flags as written, and the words that are no flags. */
 export interface Flags {
   /** Text of each given flag; a `bool` flag without a value has "true". */
@@ -30,16 +33,21 @@ export function readFlags(fields: ReadonlyMap<string, AnySetting>, args: readonl
   const explicit = args.map((word) =>
     word.startsWith("--") && fields.get(word.slice(2))?.kind === "bool" ? `${word}=true` : word
   );
-  const parsed = parseArgs(explicit, {
+  const words = explicit.filter((word) => !isMisread(word));
+  const misread = explicit.find(isMisread);
+  if (misread !== undefined) problems.push(`Unknown flag "${nameOf(misread)}"; see --help`);
+  const parsed = parseArgs(words, {
     string: [...known, "_"],
     boolean: ["help"],
     collect: known,
     alias: { help: "h" },
     unknown: (word, key) => {
       if (key === undefined || !word.startsWith("-")) return true;
+      // The first ones tell enough, and a suggestion takes its time.
+      if (problems.length >= PROBLEMS_MAX) return false;
       const name = word.replace(/^-+/, "").replace(/=.*$/s, "");
       const hint = suggestion(`--${name}`, known.map((flag) => `--${flag}`));
-      problems.push(`Unknown flag "${word.replace(/=.*$/s, "")}"${hint || "; see --help"}`);
+      problems.push(`Unknown flag "${nameOf(word)}"${hint || "; see --help"}`);
       return false;
     },
   });
@@ -55,4 +63,17 @@ export function readFlags(fields: ReadonlyMap<string, AnySetting>, args: readonl
     } else given.set(key, String(value));
   }
   return { given, words: parsed._.map(String), help: parsed["help"] === true, problems };
+}
+
+/** A flag without its value, which may be a secret in the wrong place. */
+function nameOf(word: string): string {
+  return word.replace(/=.*$/s, "").slice(0, 100);
+}
+
+/**
+ * What the parser makes something else of: "-abc" is three flags to it, and "_" the place of the words that are
+ * no flags. There is one short flag, -h.
+ */
+function isMisread(word: string): boolean {
+  return /^-[^-\d]/.test(word) && word !== "-h" || /^--(no-)?_([.=]|$)/.test(word);
 }

@@ -1,8 +1,13 @@
 // "Did you mean": the nearest of the known words, for flags, keys, roles and commands. Only a word that is
 // plausibly a slip of the finger is suggested: up to a third of its letters may differ.
 
+/** Longer words are nobody's slip of the finger. */
+const WORD_CHARACTERS_MAX = 100;
+
 /** The known word nearest to `word`, or `undefined` if none is near. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
+  // Nobody mistypes so much, and the comparison takes time by length: strangers ask over HTTP.
+  if (word.length > WORD_CHARACTERS_MAX) return undefined;
   let best: string | undefined;
   let bestDistance = Infinity;
   for (const candidate of known) {
