@@ -6,7 +6,6 @@ import type { Prng } from "../../src/base/prng.ts";
 import { EmbeddedCoordinator } from "../../src/coordination/embedded.ts";
 import {
   clusterMismatch,
-  clusterValue,
   drainedValue,
   partitionValue,
   readDrained,
@@ -247,7 +246,7 @@ const stored: FuzzTarget = {
     return [
       tableValue(info as never),
       partitionValue(config),
-      clusterValue("test"),
+      utf8('{"layout":1,"cluster":"test","store":"x","former":[],"recovering":false}'),
       drainedValue(["a:1"]),
       usersValue([{ name: "ada", admin: true, createdAt: 1, verifier }]),
     ];
