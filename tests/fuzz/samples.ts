@@ -50,15 +50,23 @@ export function sampleMutation(): Uint8Array {
 
 const AS_IT_IS: Field<unknown> = { write: (value) => value, read: (plain) => plain };
 
+/** Takes a request; fields that were added later may be left out, as an older peer does. */
+type Add = <R extends AnyRpc>(rpc: R, request: Partial<RequestOf<R>>) => void;
+
 /** See the file comment. */
 export function samples(): Sample[] {
   const list: Sample[] = [];
-  // Fields that were added later may be left out, as an older peer does.
-  function add<R extends AnyRpc>(rpc: R, request: Partial<RequestOf<R>>): void {
+  const add: Add = (rpc, request) => {
     const plain = rpc.request.write(request) as unknown[];
     while (plain.at(-1) === undefined) plain.pop();
     list.push({ rpc, body: encode(AS_IT_IS, plain) });
-  }
+  };
+  addClientRequests(add);
+  addServerRequests(add);
+  return list;
+}
+
+function addClientRequests(add: Add): void {
   const rows = [{ sortKey: utf8("a"), value: utf8("1") }, { sortKey: utf8("b"), value: utf8("2") }];
   add(client.Put, { ...write, key, value: utf8("value"), expireTs: 7 });
   add(client.Remove, { ...write, key });
@@ -91,6 +99,9 @@ export function samples(): Sample[] {
     },
     ...{ sortKeyFilter: any, reverse: true },
   });
+}
+
+function addServerRequests(add: Add): void {
   add(replica.Prepare, {
     ...{ ...head, role: "secondary", signature: 0, reconcileEnd: 11, committed: 11 },
     mutation: sampleMutation(),
@@ -121,5 +132,4 @@ export function samples(): Sample[] {
     verifier: { salt: key, iterations: 15000, storedKey: key, serverKey: key },
   });
   add(Grant, { user: "ada", rights: ["read", "write"], table: "t", revoke: false });
-  return list;
 }
