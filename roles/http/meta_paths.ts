@@ -119,11 +119,13 @@ async function compact({ ask, remote }: MetaPathOptions, tableId: number): Promi
   return { json: Object.fromEntries(rows) };
 }
 
-function balance({ running, waitsFor, moving, started, next }: MetaAnswer<"balance">): Answer {
+function balance(answer: MetaAnswer<"balance">): Answer {
+  const { running, waitsFor, moving, started, next, remaining, isMore } = answer;
   const moves = next.map(({ partition, kind, from, to }) => ({
     ...{ gpid: formatPartition(partition), kind, from, to },
   }));
-  return { json: { running, waits_for: waitsFor, moving, started, next: moves } };
+  const rest = { remaining, is_more: isMore, next: moves };
+  return { json: { running, waits_for: waitsFor, moving, started, ...rest } };
 }
 
 function nodes({ nodes: all }: MetaAnswer<"listNodes">, { args }: Ask): Answer {

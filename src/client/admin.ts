@@ -211,9 +211,9 @@ export class Admin {
     await this.#change(rpc.Propose, { partition, change, target, node, force });
   }
 
-  /** Reads what the balancer does; "start" runs it until shares are equal, "stop" ends the run. */
-  async balance(action: "status" | "start" | "stop"): Promise<BalanceState> {
-    if (action === "status") return await this.#ask(rpc.Balance, { action });
+  /** Reads what the balancer does, "plan" with all moves to come; "start" runs it until shares are equal, "stop" ends the run. */
+  async balance(action: "status" | "plan" | "start" | "stop"): Promise<BalanceState> {
+    if (action === "status" || action === "plan") return await this.#ask(rpc.Balance, { action });
     return await this.#change(rpc.Balance, { action });
   }
 
@@ -258,6 +258,11 @@ export class Admin {
   /** The whole state of meta as text, for `pegasus meta --import`. */
   async exportState(): Promise<string> {
     return (await this.#ask(rpc.ExportState, {})).text;
+  }
+
+  /** Forgets a dead replica server that holds no member of any partition. */
+  async forgetNode(node: string): Promise<void> {
+    await this.#change(rpc.ForgetNode, { node });
   }
 
   /** What a server, meta or replica, says about itself. */

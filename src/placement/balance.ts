@@ -1,14 +1,16 @@
-// Carries out the balancer's plans, and remembers which servers are drained. Invariants: one round
-// at a time, begun only while every partition is healthy; a round is nothing but per-partition lists
-// of ordinary proposals, so an impossible step drops the rest of its list and the cure repairs; the
-// drained servers are what the store has confirmed. Rules: docs/meta.md, "Balancer".
+// Carries out the balancer's plans. Invariants: one round at a time, begun only while every partition
+// is healthy; a round is nothing but per-partition lists of ordinary proposals, so an impossible step
+// drops the rest of its list and the cure repairs. Rules: docs/meta.md, "Balancer".
 
 import { Err } from "../base/errors.ts";
 import { NOBODY, type NodeId } from "../base/ids.ts";
-import type { ConfigChange } from "../schema/types.ts";
-import { type BalanceView, type Move, planRound } from "./balancer.ts";
+import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
+import { planAll, planRound } from "./balancer.ts";
 import type { Action, PartitionState } from "./cluster_state.ts";
 import { membersOf } from "./config_change.ts";
+import { placeOf } from "./domains.ts";
+import { isDrained } from "./drain.ts";
+import { isFull } from "./failure_detector.ts";
 import { startActions } from "./cure.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
@@ -20,12 +22,17 @@ import {
   note,
   type Reign,
   reply,
-  write,
 } from "./meta_state.ts";
-import { DRAINED_PATH, drainedValue } from "./stored.ts";
+import type { BalanceView, Move } from "./shares.ts";
 
 /** Moves of one round: few enough that a death in the middle leaves little to repair. */
 const ROUND_MOVES_MAX = 10;
+
+/** Moves a plan shows at most. */
+const PLAN_MOVES_MAX = 1000;
+
+/** Moves times servers and partitions that a plan may take. */
+const PLAN_WORK = 300_000;
 
 /** Between rounds, ms: a round that failed must not be repeated in a busy loop. */
 const ROUND_PAUSE_MS = 1000;
@@ -76,35 +83,34 @@ function obstacle(reign: Reign): string | undefined {
 }
 
 function isHealthy(reign: Reign, { config }: PartitionState, replicaCount: number): boolean {
-  const members = membersOf(config);
-  return config.primary !== NOBODY && members.length === replicaCount &&
-    members.every((node) => reign.detector.isAlive(node));
+  return isWhole(reign, config) && membersOf(config).length === replicaCount;
 }
 
-/** What the planner sees: alive servers and all partitions. */
+/** Whether somebody leads and every member is alive. */
+function isWhole(reign: Reign, config: PartitionConfig): boolean {
+  return config.primary !== NOBODY &&
+    membersOf(config).every((node) => reign.detector.isAlive(node));
+}
+
+/** What the planner sees: alive servers, and the partitions that are whole. */
 function viewOf(reign: Reign): BalanceView {
   const nodes = [...reign.detector.nodes].filter((n) => n.alive).map((n) => ({
+    ...placeOf(n.node, n.labels),
     node: n.node,
-    host: n.labels.get("host") ?? n.node.slice(0, n.node.lastIndexOf(":")),
-    zone: n.labels.get("zone") ?? "",
     drained: isDrained(reign, n.node),
+    full: isFull(n),
+    shards: Math.max(1, n.shardPorts.length),
   }));
   const partitions = [...reign.cluster.tables.values()]
     .filter(({ info }) => info.status === "available")
     .flatMap(({ info, partitions }) =>
-      partitions.map(({ partition, config: { primary, secondaries } }) => ({
-        partition,
-        table: info.tableId,
-        primary,
-        secondaries,
-      }))
+      partitions.filter(({ config }) => isWhole(reign, config)).map((state) => {
+        const { partition, config: { primary, secondaries }, reports } = state;
+        const disks = new Map([...reports].map(([node, { disk }]) => [node, disk]));
+        return { partition, table: info.tableId, primary, secondaries, disks };
+      })
     );
   return { nodes, partitions };
-}
-
-/** Whether the server gets nothing new: an operator empties it, or it is about to end. */
-export function isDrained(reign: Reign, node: NodeId): boolean {
-  return reign.drained.nodes.has(node) || reign.detector.get(node)?.stats?.draining === true;
 }
 
 /** The steps of a move, each by whoever leads then. */
@@ -127,6 +133,14 @@ function actionsOf(move: Move, { config }: PartitionState, now: number): Action[
   }
 }
 
+/** How far a plan looks ahead: planning has to fit between two beacons, also in a large cluster. */
+function planLimit({ nodes, partitions }: BalanceView): number {
+  return Math.max(
+    20,
+    Math.min(PLAN_MOVES_MAX, Math.floor(PLAN_WORK / (nodes.length + partitions.length))),
+  );
+}
+
 /** Shows, starts or stops balancing; always answers with what the next round would be. */
 export function onBalance(
   s: MetaState,
@@ -147,12 +161,19 @@ export function onBalance(
     for (const { actions } of partitions) if (actions[0]?.source === "balance") moving++;
   }
   const waitsFor = allows(level, "steady") ? obstacle(reign) ?? "" : levelText(s, reign);
+  const view = viewOf(reign);
+  // While something moves there is no plan, but what would be left of one tells how far it is.
+  const movesMax = planLimit(view);
+  const rest = planAll(view, movesMax);
+  const next = action === "plan" ? rest : planRound(view, ROUND_MOVES_MAX);
   reply<"balance">(s, token, {
     running: balance.running || allows(level, "lively"),
     waitsFor,
     moving,
     started: balance.started,
-    next: waitsFor === "" ? planRound(viewOf(reign), ROUND_MOVES_MAX) : [],
+    next: waitsFor === "" || action === "plan" ? next : [],
+    remaining: rest.length,
+    isMore: rest.length >= movesMax,
   });
   if (action === "start") tickBalance(s, reign);
 }
@@ -166,41 +187,6 @@ export function stopBalance(reign: Reign): void {
       if (isMoving) reign.cluster.setActions(table, partition, []);
     }
   }
-}
-
-/** Marks a server as drained, or takes the mark away; answered once it is stored. */
-export function onDrain(
-  s: MetaState,
-  reign: Reign,
-  { node, drained }: MetaBody<"drain">,
-  token: Token,
-): void {
-  const { nodes, version, busy } = reign.drained;
-  const next = new Set(nodes);
-  if (drained) next.add(node);
-  else next.delete(node);
-  if (drained && reign.detector.get(node) === undefined) {
-    return fail(s, token, Err.OBJECT_NOT_FOUND, `No replica server "${node}" is known`);
-  }
-  if (next.size === nodes.size) return reply<"drain">(s, token, { drained: [...nodes] });
-  if (busy) return fail(s, token, Err.BUSY, "Another server is being marked; try again");
-  const alive = [...reign.detector.nodes].filter((other) => other.alive);
-  if (drained && alive.every((other) => next.has(other.node))) {
-    const text = `Every alive server would be drained; add one before "${node}" is drained`;
-    return fail(s, token, Err.INVALID_ARGUMENT, text);
-  }
-  reign.drained.busy = true;
-  reign.waiting.add(token);
-  const value = drainedValue([...next]);
-  const change = version < 0
-    ? { op: "create" as const, path: DRAINED_PATH, value }
-    : { op: "set" as const, path: DRAINED_PATH, value, version };
-  write(s, reign, [change], ([stored]) => {
-    reign.drained = { nodes: next, version: stored!, busy: false };
-    reign.balance.nextAt = -Infinity;
-    note(s, "drain", { node, drained });
-    reply<"drain">(s, token, { drained: [...next] });
-  });
 }
 
 /** Nothing asked for, nothing running. */

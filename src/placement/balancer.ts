@@ -1,57 +1,12 @@
-// Where replicas should go so that servers carry equal shares: a pure plan over a picture of the
-// cluster. Invariants: no step leaves a partition with fewer members, hosts or zones than it had;
-// every group of steps lowers an ordered list of imbalances (primaries per table, primaries,
-// replicas per table, replicas), so planning always ends. Rules: docs/meta.md, "Balancer".
+// Where replicas should go so that servers carry equal shares: a pure plan over a picture of the cluster.
+// Invariants: no step leaves a partition with fewer members, or more of them in one failure domain; every group of
+// steps lowers an ordered list of imbalances (crowding, primaries per table, primaries, replicas per table,
+// replicas, primaries per shard), so planning always ends. Rules: docs/meta.md, "Balancer".
 
-import type { NodeId, PartitionId, TableId } from "../base/ids.ts";
-
-/** A server that is alive. */
-export interface BalanceNode {
-  readonly node: NodeId;
-  /** Servers of one host or zone fail together. "" = not known. */
-  readonly host: string;
-  readonly zone: string;
-  /** It must give everything away and gets nothing. */
-  readonly drained: boolean;
-}
-
-/** A healthy partition. */
-export interface BalancePartition {
-  readonly partition: PartitionId;
-  readonly table: TableId;
-  readonly primary: NodeId;
-  readonly secondaries: readonly NodeId[];
-}
-
-/** What a plan is made from. Every member is one of the nodes. */
-export interface BalanceView {
-  readonly nodes: readonly BalanceNode[];
-  readonly partitions: readonly BalancePartition[];
-}
-
-/** How a replica moves; `copyPrimary` and `copySecondary` have one member more for a while. */
-export type MoveKind = "movePrimary" | "copyPrimary" | "copySecondary";
-
-/** One replica, or one leadership, goes from one server to another. */
-export interface Move {
-  readonly partition: PartitionId;
-  readonly kind: MoveKind;
-  readonly from: NodeId;
-  readonly to: NodeId;
-}
-
-/** The partition after a move. */
-export function afterMove(p: BalancePartition, move: Move): BalancePartition {
-  const others = p.secondaries.filter((node) => node !== move.from && node !== move.to);
-  switch (move.kind) {
-    case "movePrimary":
-      return { ...p, primary: move.to, secondaries: [...others, move.from] };
-    case "copyPrimary":
-      return { ...p, primary: move.to, secondaries: others };
-    case "copySecondary":
-      return { ...p, secondaries: [...others, move.to] };
-  }
-}
+import type { NodeId, PartitionId } from "../base/ids.ts";
+import { compareCrowding } from "./domains.ts";
+import { type BalancePartition, type BalanceView, membersIn, type Move, Shares } from "./shares.ts";
+import { compareCosts, moveOf, type Shift, Shifts } from "./shifts.ts";
 
 /**
  * One round: at most one move per partition, about `movesMax` in all; later rounds continue from
@@ -74,29 +29,39 @@ export function planRound(view: BalanceView, movesMax: number, drainOnly = false
   return moves;
 }
 
-interface Counts {
-  primaries: number;
-  replicas: number;
+/**
+ * Everything up to equal shares, in order; a partition may move more than once.
+ *
+ * @param movesMax About so many moves at most; as many means that there may be more.
+ */
+export function planAll(view: BalanceView, movesMax: number, drainOnly = false): Move[] {
+  const plan = new Plan(view);
+  const moves: Move[] = [];
+  while (moves.length < movesMax) {
+    const group = plan.next(drainOnly);
+    if (group.length === 0) break;
+    for (const move of group) {
+      plan.apply(move);
+      moves.push(move);
+    }
+    plan.newRound();
+  }
+  return moves;
 }
 
 /** The picture as it will be after the moves chosen so far. */
 class Plan {
-  readonly #nodes: ReadonlyMap<NodeId, BalanceNode>;
-  readonly #targets: readonly NodeId[];
-  readonly #tables = new Map<TableId, Map<PartitionId, BalancePartition>>();
+  readonly #shares: Shares;
   readonly #taken = new Set<PartitionId>();
-  readonly #total = new Map<NodeId, Counts>();
-  readonly #ofTable = new Map<TableId, Map<NodeId, Counts>>();
+  readonly #shifts: Shifts;
+  /** Partitions with members that may have to leave a drained server, or a shared failure domain. */
+  readonly #toDrain = new Set<PartitionId>();
+  readonly #toSpread = new Set<PartitionId>();
 
   constructor(view: BalanceView) {
-    this.#nodes = new Map(view.nodes.map((node) => [node.node, node]));
-    this.#targets = view.nodes.filter(({ drained }) => !drained).map(({ node }) => node);
-    for (const p of view.partitions) {
-      let table = this.#tables.get(p.table);
-      if (table === undefined) this.#tables.set(p.table, table = new Map());
-      table.set(p.partition, p);
-      this.#count(p, 1);
-    }
+    this.#shares = new Shares(view);
+    this.#shifts = new Shifts(this.#shares, this.#taken);
+    for (const { partition } of view.partitions) this.#watch(partition);
   }
 
   isTaken(partition: PartitionId): boolean {
@@ -104,54 +69,99 @@ class Plan {
   }
 
   apply(move: Move): void {
-    for (const table of this.#tables.values()) {
-      const p = table.get(move.partition);
-      if (p === undefined) continue;
-      const next = afterMove(p, move);
-      this.#count(p, -1);
-      this.#count(next, 1);
-      table.set(move.partition, next);
-      this.#taken.add(move.partition);
-    }
+    this.#shares.apply(move);
+    this.#taken.add(move.partition);
+    this.#watch(move.partition);
+  }
+
+  #watch(partition: PartitionId): void {
+    this.#toSpread.add(partition);
+    const isDrained = (node: NodeId) => this.#shares.isDrained(node);
+    if (membersIn(this.#shares.get(partition)).some(isDrained)) this.#toDrain.add(partition);
+    else this.#toDrain.delete(partition);
+  }
+
+  /** Every partition may move again. */
+  newRound(): void {
+    this.#taken.clear();
   }
 
   /** The moves that belong together and come next. */
   next(drainOnly: boolean): Move[] {
     const drain = this.#drain();
     if (drain !== undefined) return [drain];
-    if (drainOnly || this.#targets.length < 2) return [];
-    for (const stage of [this.#tablePrimaries, this.#allPrimaries]) {
+    if (drainOnly || this.#shares.targets.length < 2) return [];
+    const spread = this.#spread();
+    if (spread !== undefined) return [spread];
+    const stages = [
+      this.#tablePrimaries,
+      this.#allPrimaries,
+      this.#tableReplicas,
+      this.#allReplicas,
+      this.#shardPrimaries,
+    ];
+    for (const stage of stages) {
       const moves = stage.call(this);
       if (moves.length > 0) return moves;
     }
-    const move = this.#tableReplicas() ?? this.#allReplicas();
-    return move === undefined ? [] : [move];
+    return [];
   }
 
   /** Leaderships leave a drained server first: that costs nothing and keeps clients away. */
   #drain(): Move | undefined {
-    const isDrained = (node: NodeId) => this.#nodes.get(node)?.drained === true;
-    for (const p of this.#all()) {
-      if (this.isTaken(p.partition) || !isDrained(p.primary)) continue;
-      const to = this.#least(p.secondaries.filter((node) => !isDrained(node)), p.table);
-      if (to !== undefined) return moveOf(p, p.primary, to);
+    const shares = this.#shares;
+    const isDrained = (node: NodeId) => shares.isDrained(node);
+    for (const partition of this.#toDrain) {
+      const p = shares.get(partition);
+      if (this.isTaken(partition) || !isDrained(p.primary)) continue;
+      const to = this.#least(p.secondaries.filter((node) => !isDrained(node)), p);
+      if (to !== undefined) return moveOf(p, { from: p.primary, to });
     }
-    for (const p of this.#all()) {
-      if (this.isTaken(p.partition)) continue;
-      const from = p.secondaries.find(isDrained) ?? (isDrained(p.primary) ? p.primary : undefined);
-      if (from === undefined) continue;
-      const to = this.#least(this.#targets.filter((node) => this.#canCopy(p, from, node)), p.table);
-      if (to !== undefined) return moveOf(p, from, to);
+    for (const partition of this.#toDrain) {
+      if (this.isTaken(partition)) continue;
+      const p = shares.get(partition);
+      const from = p.secondaries.find(isDrained) ?? p.primary;
+      const targets = shares.targets.filter((to) => this.#shifts.canCopy(p, { from, to }));
+      const to = this.#least(targets, p);
+      if (to !== undefined) return moveOf(p, { from, to });
+      // Nobody has room, and nobody will have in this plan.
+      this.#toDrain.delete(partition);
+    }
+    return undefined;
+  }
+
+  /** Members that share a host, a zone or a rack while there are others. */
+  #spread(): Move | undefined {
+    const shares = this.#shares;
+    for (const partition of this.#toSpread) {
+      const p = shares.get(partition);
+      const members = membersIn(p);
+      const before = shares.crowding(members);
+      let best: { move: Move; cost: number[] } | undefined;
+      const isSpread = compareCrowding(before, shares.leastCrowding(members.length)) === 0;
+      // A secondary rather than the primary: that is one step less, and clients do not notice.
+      for (const from of isSpread ? [] : [...p.secondaries, p.primary]) {
+        for (const to of shares.targets) {
+          if (!this.#shifts.canTake(p, to)) continue;
+          const after = shares.crowding(members.map((node) => node === from ? to : node));
+          if (compareCrowding(after, before) >= 0) continue;
+          const cost = [...after, Number(from === p.primary), ...this.#load(to, p)];
+          if (best === undefined || compareCosts(cost, best.cost) < 0) {
+            best = { move: moveOf(p, { from, to }), cost };
+          }
+        }
+      }
+      if (best !== undefined) return best.move;
+      this.#toSpread.delete(partition);
     }
     return undefined;
   }
 
   /** Primaries of each table within 1 of each other. */
   #tablePrimaries(): Move[] {
-    for (const table of this.#tables.keys()) {
-      const count = (node: NodeId) => this.#counts(node, table).primaries;
-      for (const [from, to] of this.#pairs(count)) {
-        const moves = this.#shiftPrimary(table, from, to);
+    for (const table of this.#shares.tables.keys()) {
+      for (const shift of this.#pairs((node) => this.#shares.of(node, table).primaries)) {
+        const moves = this.#shifts.primary(table, shift);
         if (moves.length > 0) return moves;
       }
     }
@@ -160,147 +170,93 @@ class Plan {
 
   /** All primaries within 1, by exchanging the places of the rests that tables leave. */
   #allPrimaries(): Move[] {
-    for (const [from, to] of this.#pairs((node) => this.#counts(node).primaries)) {
-      for (const table of this.#tables.keys()) {
-        if (this.#counts(from, table).primaries <= this.#counts(to, table).primaries) continue;
-        const moves = this.#shiftPrimary(table, from, to);
+    const shares = this.#shares;
+    for (const shift of this.#pairs((node) => shares.of(node).primaries)) {
+      for (const table of shares.tables.keys()) {
+        if (shares.of(shift.from, table).primaries <= shares.of(shift.to, table).primaries) {
+          continue;
+        }
+        const moves = this.#shifts.primary(table, shift);
         if (moves.length > 0) return moves;
       }
     }
     return [];
   }
 
-  #tableReplicas(): Move | undefined {
-    for (const table of this.#tables.keys()) {
-      for (const [from, to] of this.#pairs((node) => this.#counts(node, table).replicas)) {
-        const move = this.#shiftReplica(table, from, to);
-        if (move !== undefined) return move;
+  #tableReplicas(): Move[] {
+    for (const table of this.#shares.tables.keys()) {
+      for (const shift of this.#pairs((node) => this.#shares.of(node, table).replicas)) {
+        const moves = this.#shifts.replica(table, shift);
+        if (moves.length > 0) return moves;
       }
     }
-    return undefined;
+    return [];
   }
 
-  #allReplicas(): Move | undefined {
-    for (const [from, to] of this.#pairs((node) => this.#counts(node).replicas)) {
-      for (const table of this.#tables.keys()) {
-        if (this.#counts(from, table).replicas <= this.#counts(to, table).replicas) continue;
-        const move = this.#shiftReplica(table, from, to);
-        if (move !== undefined) return move;
+  #allReplicas(): Move[] {
+    const shares = this.#shares;
+    for (const shift of this.#pairs((node) => shares.of(node).replicas)) {
+      for (const table of shares.tables.keys()) {
+        if (shares.of(shift.from, table).replicas <= shares.of(shift.to, table).replicas) continue;
+        const moves = this.#shifts.replica(table, shift);
+        if (moves.length > 0) return moves;
       }
     }
-    return undefined;
+    return [];
   }
 
   /**
-   * One leadership less at `from`, one more at `to`: along a chain of servers that hold each
-   * other's partitions, which copies nothing; otherwise by a copy.
+   * Leaderships of one table that two servers exchange so that their shards have more equal shares. Every exchange
+   * lowers the sum of squares of primaries per shard.
    */
-  #shiftPrimary(table: TableId, from: NodeId, to: NodeId): Move[] {
-    const partitions = [...this.#tables.get(table)!.values()];
-    // Those that do not move yet first: more fits into a round.
-    partitions.sort((a, b) =>
-      Number(this.isTaken(a.partition)) - Number(this.isTaken(b.partition))
-    );
-    const via = new Map<NodeId, BalancePartition | undefined>([[from, undefined]]);
-    for (const node of via.keys()) {
-      for (const p of partitions) {
-        if (p.primary !== node) continue;
-        for (const next of p.secondaries) {
-          if (!via.has(next) && this.#targets.includes(next)) via.set(next, p);
+  #shardPrimaries(): Move[] {
+    const shares = this.#shares;
+    const primaries = (node: NodeId, partition: PartitionId) =>
+      shares.ofShard(node, shares.shardOf(node, partition)).primaries;
+    for (const p of shares.all()) {
+      const a = p.primary;
+      if ((shares.nodes.get(a)?.shards ?? 1) < 2) continue;
+      for (const b of p.secondaries) {
+        // p goes from its shard of a to its shard of b, q the other way.
+        const gain = primaries(a, p.partition) - primaries(b, p.partition);
+        if (gain <= 0 || shares.isDrained(b)) continue;
+        for (const q of shares.tables.get(p.table)!.values()) {
+          if (q.primary !== b || !q.secondaries.includes(a)) continue;
+          const isSame = shares.shardOf(a, p.partition) === shares.shardOf(a, q.partition) ||
+            shares.shardOf(b, p.partition) === shares.shardOf(b, q.partition);
+          if (isSame) continue;
+          // Each shift lowers the squares by 2 (difference - 1).
+          if (gain + primaries(b, q.partition) - primaries(a, q.partition) <= 2) continue;
+          return [moveOf(p, { from: a, to: b }), moveOf(q, { from: b, to: a })];
         }
       }
     }
-    const moves: Move[] = [];
-    let node = to;
-    for (let p = via.get(node); p !== undefined; p = via.get(node)) {
-      moves.push(moveOf(p, p.primary, node));
-      node = p.primary;
-    }
-    if (moves.length > 0) return moves;
-    const copied = partitions.find((p) => p.primary === from && this.#canCopy(p, from, to));
-    return copied === undefined ? [] : [moveOf(copied, from, to)];
+    return [];
   }
 
-  /** One replica less at `from`, one more at `to`, without making primaries less equal. */
-  #shiftReplica(table: TableId, from: NodeId, to: NodeId): Move | undefined {
-    const partitions = [...this.#tables.get(table)!.values()].filter((p) =>
-      this.#canCopy(p, from, to)
-    );
-    partitions.sort((a, b) =>
-      Number(this.isTaken(a.partition)) - Number(this.isTaken(b.partition))
-    );
-    const copied = partitions.find((p) => p.primary !== from) ??
-      partitions.find(() =>
-        this.#counts(from, table).primaries > this.#counts(to, table).primaries &&
-        this.#counts(from).primaries > this.#counts(to).primaries
-      );
-    return copied === undefined ? undefined : moveOf(copied, from, to);
-  }
-
-  /** Whether the partition may have `to` instead of `from`. */
-  #canCopy(p: BalancePartition, from: NodeId, to: NodeId): boolean {
-    const members = [p.primary, ...p.secondaries];
-    if (!members.includes(from) || members.includes(to)) return false;
-    const next = members.map((node) => node === from ? to : node);
-    return this.#spread(next, "host") >= this.#spread(members, "host") &&
-      this.#spread(next, "zone") >= this.#spread(members, "zone");
-  }
-
-  #spread(members: readonly NodeId[], what: "host" | "zone"): number {
-    return new Set(members.map((node) => this.#nodes.get(node)?.[what] ?? "")).size;
-  }
-
-  /** Servers that differ by 2 or more, the most different first. */
-  #pairs(count: (node: NodeId) => number): [NodeId, NodeId][] {
-    const pairs: [NodeId, NodeId][] = [];
-    for (const from of this.#targets) {
-      for (const to of this.#targets) if (count(from) - count(to) >= 2) pairs.push([from, to]);
-    }
-    const gap = ([from, to]: [NodeId, NodeId]) => count(from) - count(to);
-    return pairs.sort((a, b) => gap(b) - gap(a));
-  }
-
-  #least(nodes: readonly NodeId[], table: TableId): NodeId | undefined {
-    const cost = (node: NodeId) => {
-      const { primaries, replicas } = this.#counts(node, table);
-      return [primaries, replicas, this.#counts(node).replicas];
-    };
-    const compare = (a: number[], b: number[]) => {
-      const place = a.findIndex((value, i) => value !== b[i]);
-      return place < 0 ? 0 : a[place]! - b[place]!;
-    };
-    return [...nodes].sort((a, b) => compare(cost(a), cost(b)))[0];
-  }
-
-  *#all(): Generator<BalancePartition> {
-    for (const table of this.#tables.values()) yield* table.values();
-  }
-
-  #counts(node: NodeId, table?: TableId): Readonly<Counts> {
-    return (table === undefined ? this.#total : this.#ofTable.get(table))?.get(node) ?? NOTHING;
-  }
-
-  #count(p: BalancePartition, sign: 1 | -1): void {
-    let ofTable = this.#ofTable.get(p.table);
-    if (ofTable === undefined) this.#ofTable.set(p.table, ofTable = new Map());
-    for (const map of [this.#total, ofTable]) {
-      for (const node of [p.primary, ...p.secondaries]) {
-        let counts = map.get(node);
-        if (counts === undefined) map.set(node, counts = { primaries: 0, replicas: 0 });
-        counts.replicas += sign;
-        if (node === p.primary) counts.primaries += sign;
+  /** Servers that differ by 2 or more, the most different first, as far as they are asked for. */
+  *#pairs(count: (node: NodeId) => number): Generator<Shift> {
+    const counted = this.#shares.targets.map((node) => ({ node, count: count(node) }));
+    counted.sort((a, b) => a.count - b.count);
+    for (let i = counted.length - 1; i > 0; i--) {
+      for (const low of counted) {
+        if (counted[i]!.count - low.count < 2) break;
+        yield { from: counted[i]!.node, to: low.node };
       }
     }
   }
-}
 
-const NOTHING: Readonly<Counts> = { primaries: 0, replicas: 0 };
+  #least(nodes: readonly NodeId[], p: BalancePartition): NodeId | undefined {
+    let best: { node: NodeId; cost: number[] } | undefined;
+    for (const node of nodes) {
+      const cost = this.#load(node, p);
+      if (best === undefined || compareCosts(cost, best.cost) < 0) best = { node, cost };
+    }
+    return best?.node;
+  }
 
-function moveOf(p: BalancePartition, from: NodeId, to: NodeId): Move {
-  const kind = p.primary !== from
-    ? "copySecondary"
-    : p.secondaries.includes(to)
-    ? "movePrimary"
-    : "copyPrimary";
-  return { partition: p.partition, kind, from, to };
+  #load(node: NodeId, { table }: BalancePartition): number[] {
+    const { primaries, replicas } = this.#shares.of(node, table);
+    return [primaries, replicas, this.#shares.of(node).replicas];
+  }
 }

@@ -172,6 +172,12 @@ export class FailureDetector {
     if (known !== undefined) known.syncHint++;
   }
 
+  /** Forgets a dead server; a beacon of it makes it known again. */
+  forget(node: NodeId): void {
+    assert(!this.isAlive(node), "An alive server is forgotten", { node });
+    this.#nodes.delete(node);
+  }
+
   #add(node: NodeId, now: number): NodeState {
     const state: NodeState = {
       node,
@@ -189,4 +195,10 @@ export class FailureDetector {
     this.#aliveCount++;
     return state;
   }
+}
+
+/** Whether none of a server's data directories takes new replicas, as far as it has told. */
+export function isFull({ stats }: Pick<NodeState, "stats">): boolean {
+  const disks = stats?.disks ?? [];
+  return disks.length > 0 && !disks.some(({ state }) => state === "good");
 }

@@ -7,7 +7,8 @@ import { NOBODY, type NodeId } from "../base/ids.ts";
 import type { PartitionConfig, ReplicaReport } from "../schema/types.ts";
 import type { Action, ClusterState, Dropped, PartitionState, TableState } from "./cluster_state.ts";
 import { isMember, membersOf, minMembers } from "./config_change.ts";
-import type { FailureDetector } from "./failure_detector.ts";
+import { type Crowding, crowdingOf, hostLimit, type Place, placeOf } from "./domains.ts";
+import { type FailureDetector, isFull } from "./failure_detector.ts";
 import type { MetaSettings } from "./io.ts";
 
 /** What to do next. */
@@ -107,7 +108,10 @@ export function chooseCure(c: CureContext, table: TableState, p: PartitionState)
   const members = config.secondaries.length + 1;
   if (members < config.maxReplicaCount) return addSecondary(c, table, p);
   if (members > config.maxReplicaCount) {
-    const most = best(config.secondaries, (node) => [-c.cluster.load(node).replicas])!;
+    const most = best(config.secondaries, (node) => [
+      ...crowdingWith(c, membersOf(config).filter((member) => member !== node)),
+      -c.cluster.load(node).replicas,
+    ])!;
     return { kind: "propose", change: "REMOVE", target, node: most };
   }
   return { kind: "healthy" };
@@ -160,11 +164,11 @@ function lacksCommitted(config: PartitionConfig, report: ReplicaReport | undefin
 
 /** Rule 2: a new partition. */
 function assignNew(c: CureContext, table: TableState, p: PartitionState): Cure {
-  const node = best(aliveNodes(c), (name) => [
+  const node = best(aliveNodes(c).filter((name) => !isFull(c.detector.get(name)!)), (name) => [
     name === p.avoid ? 1 : 0,
     ...primaryCost(c, table, name),
   ]);
-  if (node === undefined) return { kind: "wait", reason: "no server is alive" };
+  if (node === undefined) return { kind: "wait", reason: "no server may take a replica" };
   return { kind: "propose", change: "ASSIGN_PRIMARY", target: node, node };
 }
 
@@ -251,18 +255,48 @@ function addSecondary(c: CureContext, table: TableState, p: PartitionState): Cur
     if (canTake(c, newest.node)) return propose(newest.node);
     return { kind: "wait", reason: `${newest.node} is expected back` };
   }
-  const usable = (node: NodeId) => canTake(c, node) && !isMember(config, node);
+  const members = membersOf(config);
+  const usable = (node: NodeId) =>
+    canTake(c, node) && !isMember(config, node) && mayShareHost(c, config, node);
   for (const { node } of [...dropped].reverse()) {
     if (usable(node) && node !== p.avoid) return propose(node);
   }
-  const node = best(aliveNodes(c).filter(usable), (name) => [
+  const fresh = aliveNodes(c).filter((name) => usable(name) && !isFull(c.detector.get(name)!));
+  const node = best(fresh, (name) => [
     name === p.avoid ? 1 : 0,
+    ...crowdingWith(c, [...members, name]),
     c.cluster.load(name, table.info.tableId).replicas,
     c.cluster.load(name).replicas,
   ]);
-  if (node === undefined) return { kind: "wait", reason: "no other server is alive" };
+  if (node === undefined) return { kind: "wait", reason: "no other server may take a replica" };
   return propose(node);
 }
+
+/** How much members share failure domains. */
+function crowdingWith(c: CureContext, members: readonly NodeId[]): Crowding {
+  return crowdingOf(members.map((node) => placeIn(c, node)));
+}
+
+function placeIn(c: CureContext, node: NodeId): Place {
+  return placeOf(node, c.detector.get(node)?.labels ?? NO_LABELS);
+}
+
+/**
+ * Whether the host of a server may hold one member more. Hosts that are down count: a partition rather waits for
+ * them than gets two members that fail together.
+ */
+function mayShareHost(c: CureContext, config: PartitionConfig, node: NodeId): boolean {
+  const { host } = placeIn(c, node);
+  const there = membersOf(config).filter((member) => placeIn(c, member).host === host).length;
+  if (there === 0) return true;
+  const hosts = new Set<string>();
+  for (const known of c.detector.nodes) {
+    if (!c.drained.has(known.node)) hosts.add(placeIn(c, known.node).host);
+  }
+  return there < hostLimit(config.maxReplicaCount, hosts.size);
+}
+
+const NO_LABELS: ReadonlyMap<string, string> = new Map();
 
 function isUrgent(c: CureContext, config: PartitionConfig, newest: Dropped): boolean {
   const members = config.secondaries.length + 1;

@@ -6,11 +6,12 @@
 import type { Now } from "../base/clock.ts";
 import { Err } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import { newBalance, onBalance, onDrain, tickBalance } from "./balance.ts";
+import { newBalance, onBalance, tickBalance } from "./balance.ts";
 import { membersOf } from "./config_change.ts";
 import { ClusterState } from "./cluster_state.ts";
 import { onConfigSync } from "./config_sync.ts";
 import { cureAll, curePartition, onDead } from "./cure.ts";
+import { onDrain, onForgetNode } from "./drain.ts";
 import { FailureDetector } from "./failure_detector.ts";
 import type {
   MetaEffect,
@@ -308,6 +309,8 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
       return onBalance(s, reign, request.body, token);
     case "drain":
       return onDrain(s, reign, request.body, token);
+    case "forgetNode":
+      return onForgetNode(s, reign, request.body, token);
     case "putUser":
       return onPutUser(s, reign, request.body, token);
     case "dropUser":

@@ -7,8 +7,8 @@ import type { PartitionConfig } from "../schema/types.ts";
 import type { Load, PartitionState, TableState } from "./cluster_state.ts";
 import { membersOf } from "./config_change.ts";
 import type { MetaAnswer, MetaBody, Token } from "./io.ts";
-import { isDrained } from "./balance.ts";
 import { foreignText, recoveryHold } from "./recovery.ts";
+import { isDrained } from "./drain.ts";
 import { fail, levelNow, type MetaState, type Reign, reply } from "./meta_state.ts";
 
 /** Why a table cannot be used now: an error and its detail; `undefined` if it can. */

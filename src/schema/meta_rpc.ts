@@ -291,11 +291,14 @@ export const balanceMove = struct({
 });
 export type BalanceMove = Of<typeof balanceMove>;
 
-/** Reads what the balancer does and would do next, starts a run until nothing is left, stops it. */
+/**
+ * Reads what the balancer does and would do next, starts a run until nothing is left, stops it. `plan`: as
+ * `status`, with all moves up to equal shares in `next`.
+ */
 export const Balance = defineRpc({
   code: 334,
   name: "balance",
-  request: { action: choice("status", "start", "stop") },
+  request: { action: choice("status", "start", "stop", "plan") },
   response: {
     running: bool,
     /** Why no round can begin now; "" = it can. */
@@ -305,7 +308,11 @@ export const Balance = defineRpc({
     /** Moves begun since the run started. */
     started: u53,
     /** The next round; empty while it waits, or if shares are equal. */
-    next: list(balanceMove, 1000),
+    next: list(balanceMove, 2000),
+    /** Moves up to equal shares, those that are under way not counted. */
+    remaining: withDefault(u32, 0),
+    /** There are more than that: the plan does not look further ahead. */
+    isMore: withDefault(bool, false),
   },
 });
 
@@ -366,6 +373,14 @@ export const ExportState = defineRpc({
   audited: true,
   request: {},
   response: { text: str },
+});
+
+/** Forgets a dead replica server that no configuration counts on. */
+export const ForgetNode = defineRpc({
+  code: 336,
+  name: "forget_node",
+  request: { node: str },
+  response: {},
 });
 
 /** A named maintenance command run on one server; answered by every role. */

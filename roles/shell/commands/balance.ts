@@ -1,10 +1,13 @@
-// Commands that move replicas between servers: balance, drain, undrain. They start what meta does
-// and watch it; ended by Ctrl-C they leave it running. See docs/meta.md, "Balancer".
+// Commands that move replicas between servers: balance, drain, undrain, forget_node. They start what meta does
+// and watch it; ended by Ctrl-C they leave it running. See docs/meta.md, "Balancer", and docs/operations.md.
 
 import { formatPartition } from "../../../src/base/ids.ts";
+import type { BalanceState } from "../../../src/client/admin.ts";
 import { pause } from "../../../src/client/meta_client.ts";
+import type { NodeInfo } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import { type Command, type Flag, UsageProblem } from "../declare.ts";
+import { counted, formatSeconds, type Json } from "../render.ts";
 
 /** How often the progress is looked at, ms. */
 const POLL_MS = 500;
@@ -12,13 +15,17 @@ const POLL_MS = 500;
 /** Looks in a row that must show no progress possible before a drain is called finished. */
 const STILL_LOOKS = 20;
 
+/** Rows of a plan that people are shown. */
+const SHOWN_MAX = 30;
+
 const NO_WAIT: Flag = {
   name: "no_wait",
   type: "bool",
   brief: "Only start it; do not wait for the end",
 };
 
-const HEAD = ["partition", "move", "from", "to"];
+const MOVE_HEAD = ["partition", "move", "from", "to"];
+const SHARE_HEAD = ["node", "primaries", "planned", "replicas", "planned_replicas"];
 
 const balance: Command = {
   name: "balance",
@@ -26,55 +33,126 @@ const balance: Command = {
   group: "cluster",
   brief: "Move replicas until all servers carry equal shares",
   details: [
-    "Prints the first moves, starts them and waits for the end. Nothing moves while a partition is",
-    "not healthy. For continuous balancing: set_meta_level lively.",
+    "Prints the plan, starts it and waits for the end. About ten moves run at a time; the next begin",
+    "only while every partition is healthy. For continuous balancing: set_meta_level lively.",
   ],
   examples: ["balance --dry_run", "balance"],
   positionals: [],
   flags: [
-    { name: "dry_run", type: "bool", brief: "Only print what would move first" },
+    { name: "dry_run", type: "bool", brief: "Only print the plan" },
     { name: "stop", type: "bool", brief: "End a run" },
     NO_WAIT,
   ],
   async run(context, args) {
+    const { admin } = context;
     if (args.has("stop")) {
       if (args.has("dry_run")) throw new UsageProblem("Choose one of --stop and --dry_run");
-      await context.admin.balance("stop");
+      await admin.balance("stop");
       return context.answer("OK", "OK, stopped");
     }
-    const plan = await context.admin.balance("status");
-    const rows = plan.next.map(({ partition, kind, from, to }) => [
-      formatPartition(partition),
-      kind,
-      from,
-      to,
-    ]);
-    if (args.has("dry_run") || !context.json) {
-      if (rows.length > 0) context.answerTable(HEAD, rows);
-      else if (plan.waitsFor !== "") context.note(`Nothing can move now: ${plan.waitsFor}`);
-      else if (args.has("dry_run")) context.answer([], "Nothing to move: shares are equal");
-    }
+    const plan = await admin.balance("plan");
+    const shares = sharesOf(plan, await admin.listNodes());
     if (args.has("dry_run")) {
-      if (!context.hasAnswered) context.answer([], "");
-      return;
+      return context.answer(planJson(plan, shares), planText(context, plan, shares));
     }
-    await context.admin.balance("start");
+    const shown = planText(context, plan, shares);
+    if (!context.json) context.answer([], shown);
+    await admin.balance("start");
     if (args.has("no_wait")) return context.answer({ started: true }, "OK, started");
+    const startedAt = performance.now();
     const moves = await watchBalance(context);
-    context.answer({ moves }, moves === 0 ? "OK, shares are equal" : `OK, after ${moves} moves`);
+    const seconds = Math.round(performance.now() - startedAt) / 1000;
+    const text = moves === 0
+      ? "OK, shares are equal"
+      : `OK, after ${counted(moves, "move")} in ${formatSeconds(seconds)}`;
+    context.answer({ moves, seconds }, text);
   },
 };
 
+/** A row per alive server: what it has, and will have. */
+function sharesOf({ next }: BalanceState, nodes: readonly NodeInfo[]): Json[][] {
+  const alive = nodes.filter((node) => node.alive).sort((a, b) => a.node < b.node ? -1 : 1);
+  const after = new Map(
+    alive.map(({ node, primaries, replicas }) => [node, { primaries, replicas }]),
+  );
+  const add = (node: string, primaries: number, replicas: number) => {
+    const counts = after.get(node);
+    if (counts === undefined) return;
+    counts.primaries += primaries;
+    counts.replicas += replicas;
+  };
+  for (const { kind, from, to } of next) {
+    const [primaries, replicas] = [
+      Number(kind !== "copySecondary"),
+      Number(kind !== "movePrimary"),
+    ];
+    add(from, -primaries, -replicas);
+    add(to, primaries, replicas);
+  }
+  return alive.map(({ node, primaries, replicas }) => {
+    const planned = after.get(node)!;
+    return [node, primaries, planned.primaries, replicas, planned.replicas];
+  });
+}
+
+function planJson({ next, waitsFor, isMore }: BalanceState, shares: readonly Json[][]): Json {
+  return {
+    moves: next.map(({ partition, kind, from, to }) => ({
+      ...{ partition: formatPartition(partition), move: kind, from, to },
+    })),
+    is_more: isMore,
+    waits_for: waitsFor,
+    servers: shares.map((row) => Object.fromEntries(SHARE_HEAD.map((name, i) => [name, row[i]!]))),
+  };
+}
+
+function planText(
+  context: Context,
+  { next, waitsFor, isMore }: BalanceState,
+  shares: readonly Json[][],
+): string {
+  const wait = waitsFor === "" ? [] : [`Nothing can move now: ${waitsFor}`];
+  if (next.length === 0) {
+    return [...wait, ...(waitsFor === "" ? ["Nothing to move: shares are equal"] : [])].join("\n");
+  }
+  const rows = next.slice(0, SHOWN_MAX).map(({ partition, kind, from, to }) => [
+    ...[formatPartition(partition), kind, from, to],
+  ]);
+  const rest = next.length - rows.length;
+  const kinds = ["movePrimary", "copyPrimary", "copySecondary"].map((kind) =>
+    [kind, next.filter((move) => move.kind === kind).length] as const
+  ).filter(([, count]) => count > 0).map(([kind, count]) => `${count} ${kind}`);
+  return [
+    context.renderTable(MOVE_HEAD, rows),
+    ...(rest > 0 ? [`... and ${rest} more`] : []),
+    `${counted(next.length, "move")}${isMore ? ", more to come" : ""}: ${kinds.join(", ")}`,
+    "",
+    context.renderTable(SHARE_HEAD, shares),
+    ...wait,
+  ].join("\n");
+}
+
 /** @returns Moves of the run. */
 async function watchBalance(context: Context): Promise<number> {
+  const startedAt = performance.now();
   let shown = "";
   for (;;) {
-    const { running, moving, started, waitsFor, next } = await context.admin.balance("status");
+    const state = await context.admin.balance("status");
+    const { running, moving, started, waitsFor, remaining, isMore } = state;
+    const isEven = moving === 0 && waitsFor === "" && remaining === 0;
     // At level lively it never stops running: equal shares end the wait.
-    if (!running || (moving === 0 && waitsFor === "" && next.length === 0)) return started;
-    const text = moving > 0 ? `${moving} partitions are moving` : waitsFor;
-    if (text !== "" && text !== shown) context.note(`${started} moves begun; ${text}`);
-    shown = text;
+    if (!running || isEven) return started;
+    const done = started - moving;
+    const rate = done / ((performance.now() - startedAt) / 1000);
+    const left = moving + remaining;
+    const time = rate > 0 && !isMore ? `, about ${formatSeconds(left / rate)} left` : "";
+    const speed = done > 0 ? `, ${rate.toFixed(1)} moves/s` : "";
+    const wait = moving === 0 && waitsFor !== "" ? `; waits: ${waitsFor}` : "";
+    const figures = `${done} done, ${moving} moving, ${
+      isMore ? "more than " : ""
+    }${remaining} to come`;
+    if (figures + wait !== shown) context.note(`${figures}${speed}${time}${wait}`);
+    shown = figures + wait;
     if (context.signal.aborted) {
       context.note("The balancer goes on; balance --stop ends it");
       return started;
@@ -100,12 +178,12 @@ const drain: Command = {
     const node = args.needText("node");
     await context.admin.drain(node, true);
     if (args.has("no_wait")) return context.answer({ node }, `OK, ${node} is being drained`);
-    const { replicas, primaries } = await watchDrain(context, node);
+    const { replicas, primaries, waitsFor } = await watchDrain(context, node);
     context.isNegative = replicas > 0;
+    const why = waitsFor === "" ? "the other servers have no room" : waitsFor;
     const text = replicas === 0
       ? `OK, ${node} is empty`
-      : `${node} still has ${replicas} replicas, ${primaries} of them primaries: ` +
-        "the other servers have no room, or partitions are not healthy; see app -d";
+      : `${node} still has ${counted(replicas, "replica")}, ${primaries} of them primaries: ${why}`;
     context.answer({ node, replicas, primaries }, text);
   },
 };
@@ -114,18 +192,25 @@ const drain: Command = {
 async function watchDrain(
   context: Context,
   node: string,
-): Promise<{ replicas: number; primaries: number }> {
+): Promise<{ replicas: number; primaries: number; waitsFor: string }> {
+  const startedAt = performance.now();
   let shown = "";
+  let first = -1;
   for (let still = 0;; still++) {
     const found = (await context.admin.listNodes()).find((info) => info.node === node);
     const { replicas, primaries } = found ?? { replicas: 0, primaries: 0 };
-    const { moving } = await context.admin.balance("status");
-    const text = `${node}: ${replicas} replicas left, ${primaries} of them primaries`;
-    if (text !== shown) context.note(text);
+    const { moving, waitsFor } = await context.admin.balance("status");
+    if (first < 0) first = replicas;
+    const rate = (first - replicas) / ((performance.now() - startedAt) / 1000);
+    const time = rate > 0 && replicas > 0
+      ? `, ${rate.toFixed(1)} replicas/s, about ${formatSeconds(replicas / rate)} left`
+      : "";
+    const text = `${node}: ${counted(replicas, "replica")} left, ${primaries} of them primaries`;
+    if (text !== shown) context.note(`${text}${time}`);
     if (text !== shown || moving > 0) still = 0;
     shown = text;
     if (replicas === 0 || still >= STILL_LOOKS || context.signal.aborted) {
-      return { replicas, primaries };
+      return { replicas, primaries, waitsFor };
     }
     await pause(POLL_MS);
   }
@@ -146,5 +231,23 @@ const undrain: Command = {
   },
 };
 
+const forgetNode: Command = {
+  name: "forget_node",
+  changes: true,
+  group: "cluster",
+  brief: "Take a server off the list that is gone for good",
+  details: [
+    "Only one that is dead and no member of any partition: drain it, stop its process, then forget",
+    "it. A process that starts again under its name is a new server.",
+  ],
+  positionals: [{ name: "node", type: "node", brief: "host:port of the server" }],
+  flags: [],
+  async run(context, args) {
+    const node = args.needText("node");
+    await context.admin.forgetNode(node);
+    context.answer({ node }, `OK, ${node} is forgotten`);
+  },
+};
+
 /** See the file comment. */
-export const BALANCE_COMMANDS: readonly Command[] = [balance, drain, undrain];
+export const BALANCE_COMMANDS: readonly Command[] = [balance, drain, undrain, forgetNode];

@@ -88,10 +88,15 @@ function answerCluster(cluster: FakeCluster, name: string, request: any): unknow
         from: "n1:1",
         to: "n2:1",
       };
-      return { running: false, waitsFor: "", moving: 0, started: 1, next: [move] };
+      return {
+        ...{ running: false, waitsFor: "", moving: 0, started: 1, next: [move] },
+        ...{ remaining: 1, isMore: false },
+      };
     }
     case "drain":
       return { drained: request.drained ? [request.node] : [] };
+    case "forget_node":
+      return {};
     case "remote_command":
       return { output: `${request.command} ${request.args.join(" ")}` };
   }

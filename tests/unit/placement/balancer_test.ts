@@ -4,55 +4,92 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { partitionId } from "../../../src/base/ids.ts";
+import { planAll, planRound } from "../../../src/placement/balancer.ts";
+import {
+  compareCrowding,
+  type Crowding,
+  crowdingOf,
+  hostLimit,
+  leastCrowding,
+  placeOf,
+} from "../../../src/placement/domains.ts";
 import {
   afterMove,
   type BalanceNode,
   type BalancePartition,
   type BalanceView,
-  planRound,
-} from "../../../src/placement/balancer.ts";
+  membersIn,
+} from "../../../src/placement/shares.ts";
 
 const ROUNDS_MAX = 500;
 
-/** A cluster with members placed at random; every server has a host of its own. */
-const views: fc.Arbitrary<BalanceView> = fc.record({
-  count: fc.integer({ min: 2, max: 7 }),
-  zones: fc.integer({ min: 1, max: 3 }),
-  tables: fc.array(
-    fc.record({
-      replicas: fc.integer({ min: 1, max: 4 }),
-      picks: fc.array(fc.array(fc.nat(1000), { minLength: 7, maxLength: 7 }), {
-        minLength: 1,
-        maxLength: 12,
-      }),
-    }),
-    { minLength: 1, maxLength: 4 },
-  ),
-}).map(({ count, zones, tables }) => {
-  const nodes: BalanceNode[] = Array.from({ length: count }, (_, i) => ({
-    node: `n${i}:1`,
-    host: `h${i}`,
-    zone: zones === 1 ? "" : `z${i % zones}`,
-    drained: false,
-  }));
-  const partitions = tables.flatMap(({ replicas, picks }, t) =>
-    picks.map((keys, index): BalancePartition => {
-      const order = [...nodes.keys()].sort((a, b) => keys[a]! - keys[b]! || a - b);
-      const [primary, ...secondaries] = order.slice(0, Math.min(replicas, count))
-        .map((i) => `n${i}:1`);
-      return { partition: partitionId(t + 1, index), table: t + 1, primary: primary!, secondaries };
-    })
-  );
-  return { nodes, partitions };
-});
-
-function membersOf(p: BalancePartition): string[] {
-  return [p.primary, ...p.secondaries];
+function nodeOf(node: string, more: Partial<BalanceNode> = {}): BalanceNode {
+  const place = placeOf(node, new Map());
+  return { ...place, node, drained: false, full: false, shards: 1, ...more };
 }
 
-function spreadOf(view: BalanceView, p: BalancePartition, what: "host" | "zone"): number {
-  const value = (name: string) => view.nodes.find(({ node }) => node === name)![what];
-  return new Set(membersOf(p).map(value)).size;
+function partitionOf(
+  table: number,
+  index: number,
+  [primary, ...secondaries]: readonly string[],
+): BalancePartition {
+  const partition = partitionId(table, index);
+  return { partition, table, primary: primary!, secondaries, disks: new Map() };
+}
+
+/** Members placed at random on the given servers. */
+function placed(
+  arbitrary: fc.Arbitrary<BalanceNode[]>,
+  replicas: (nodes: number) => fc.Arbitrary<number> = () => fc.integer({ min: 1, max: 4 }),
+): fc.Arbitrary<BalanceView> {
+  return arbitrary.chain((nodes) => {
+    const keys = fc.array(fc.nat(1000), { minLength: nodes.length, maxLength: nodes.length });
+    const table = fc.record({
+      replicas: replicas(nodes.length),
+      picks: fc.array(keys, { minLength: 1, maxLength: 12 }),
+    });
+    return fc.array(table, { minLength: 1, maxLength: 4 }).map((tables) => ({
+      nodes,
+      partitions: tables.flatMap(({ replicas: count, picks }, t) =>
+        picks.map((key, index) => {
+          const order = [...nodes.keys()].sort((a, b) => key[a]! - key[b]! || a - b);
+          return partitionOf(t + 1, index, order.slice(0, count).map((i) => nodes[i]!.node));
+        })
+      ),
+    }));
+  });
+}
+
+/** Every server has a host of its own, and nothing else is said. */
+const plain = fc.record({
+  count: fc.integer({ min: 2, max: 7 }),
+  shards: fc.integer({ min: 1, max: 4 }),
+})
+  .map(({ count, shards }) =>
+    Array.from({ length: count }, (_, i) => nodeOf(`n${i}:1`, { host: `h${i}`, shards }))
+  );
+
+/** Hosts, racks and zones at random. */
+const labelled = fc.array(fc.tuple(fc.nat(3), fc.nat(2), fc.nat(2)), { minLength: 2, maxLength: 7 })
+  .map((places) =>
+    places.map(([host, zone, rack], i) => {
+      const labels = { host: `z${zone}-h${host}`, zone: `z${zone}`, rack: `r${rack}` };
+      return nodeOf(`n${i}:1`, placeOf(`n${i}:1`, new Map(Object.entries(labels))));
+    })
+  );
+
+/** As many servers in every zone, each on a host of its own. */
+const symmetric = fc.tuple(fc.integer({ min: 2, max: 3 }), fc.integer({ min: 1, max: 3 })).map((
+  [zones, each],
+) =>
+  Array.from({ length: zones * each }, (_, i) => {
+    const labels = new Map([["zone", `z${i % zones}`], ["host", `h${i}`]]);
+    return nodeOf(`n${i}:1`, placeOf(`n${i}:1`, labels));
+  })
+);
+
+function crowdingIn({ nodes }: BalanceView, p: BalancePartition): Crowding {
+  return crowdingOf(membersIn(p).map((name) => nodes.find(({ node }) => node === name)!));
 }
 
 /** Plans and performs rounds until nothing is left to do, and checks every move. */
@@ -66,20 +103,36 @@ function settle(start: BalanceView, drainOnly = false): BalanceView {
     const partitions = view.partitions.map((p) => {
       const move = moves.find(({ partition }) => partition === p.partition);
       if (move === undefined) return p;
-      assert.ok(membersOf(p).includes(move.from));
+      assert.ok(membersIn(p).includes(move.from));
       assert.equal(p.primary === move.from, move.kind !== "copySecondary");
       assert.equal(p.secondaries.includes(move.to), move.kind === "movePrimary");
       assert.notEqual(p.primary, move.to);
+      const target = view.nodes.find(({ node }) => node === move.to)!;
+      assert.ok(!target.drained);
+      assert.ok(move.kind === "movePrimary" || !target.full);
       const next = afterMove(p, move);
-      assert.equal(new Set(membersOf(next)).size, membersOf(p).length);
-      for (const what of ["host", "zone"] as const) {
-        assert.ok(spreadOf(start, next, what) >= spreadOf(start, p, what), what);
-      }
+      assert.equal(new Set(membersIn(next)).size, membersIn(p).length);
+      assert.ok(compareCrowding(crowdingIn(view, next), crowdingIn(view, p)) <= 0, "crowding");
       return next;
     });
     view = { ...view, partitions };
   }
   return assert.fail("it does not end");
+}
+
+/** Every count of primaries and replicas, per table and in all, is within 1. */
+function checkEven({ nodes, partitions }: BalanceView): void {
+  const primaries = (own: BalancePartition[]) => (node: string) =>
+    own.filter((p) => p.primary === node).length;
+  const replicas = (own: BalancePartition[]) => (node: string) =>
+    own.filter((p) => membersIn(p).includes(node)).length;
+  const view = { nodes, partitions };
+  for (const table of new Set(partitions.map((p) => p.table))) {
+    const own = partitions.filter((p) => p.table === table);
+    assert.ok(gap(view, primaries(own)) <= 1, `primaries of table ${table}`);
+  }
+  assert.ok(gap(view, primaries([...partitions])) <= 1, "primaries");
+  assert.ok(gap(view, replicas([...partitions])) <= 1, "replicas");
 }
 
 function gap(view: BalanceView, count: (node: string) => number): number {
@@ -88,39 +141,120 @@ function gap(view: BalanceView, count: (node: string) => number): number {
 }
 
 Deno.test("Balancer ends with equal shares of primaries and replicas", () => {
+  fc.assert(fc.property(placed(plain), (start) => checkEven(settle(start))), { numRuns: 300 });
+});
+
+Deno.test("Balancer ends under any labels, and spreads members over hosts as far as there are", () => {
   fc.assert(
-    fc.property(views, (start) => {
-      const isLabelled = start.nodes.some(({ zone }) => zone !== "");
+    fc.property(placed(labelled), (start) => {
       const { nodes, partitions } = settle(start);
-      if (isLabelled) return;
-      for (const table of new Set(partitions.map((p) => p.table))) {
-        const own = partitions.filter((p) => p.table === table);
-        const primaries = (node: string) => own.filter((p) => p.primary === node).length;
-        assert.ok(gap({ nodes, partitions }, primaries) <= 1, `primaries of table ${table}`);
+      const hosts = new Set(nodes.map(({ host }) => host));
+      for (const p of partitions) {
+        const members = membersIn(p);
+        for (const host of hosts) {
+          const here = members.filter((name) => nodes.find((n) => n.node === name)!.host === host);
+          const others = nodes.filter((n) => !members.includes(n.node) && n.host !== host);
+          // A host keeps more than its share only if the others have no server left.
+          const isOver = here.length > hostLimit(members.length, hosts.size);
+          if (!isOver) continue;
+          const taken = (other: string) =>
+            members.filter((name) => nodes.find((n) => n.node === name)!.host === other).length;
+          assert.ok(others.every((n) => taken(n.host) + 1 >= here.length), `${host} holds ${here}`);
+        }
       }
-      const primaries = (node: string) => partitions.filter((p) => p.primary === node).length;
-      assert.ok(gap({ nodes, partitions }, primaries) <= 1, "primaries");
-      const replicas = (node: string) =>
-        partitions.filter((p) => membersOf(p).includes(node)).length;
-      assert.ok(gap({ nodes, partitions }, replicas) <= 1, "replicas");
+    }),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("Balancer ends with full spread over zones of equal size, and with equal shares", () => {
+  const count = (nodes: number) => fc.integer({ min: 1, max: Math.min(3, nodes) });
+  fc.assert(
+    fc.property(placed(symmetric, count), (start) => {
+      const end = settle(start);
+      const zones = new Set(end.nodes.map(({ zone }) => zone)).size;
+      for (const p of end.partitions) {
+        const least = leastCrowding(end.nodes, membersIn(p).length);
+        assert.equal(compareCrowding(crowdingIn(end, p), least), 0, "spread");
+      }
+      if (end.partitions.every((p) => membersIn(p).length === zones)) checkEven(end);
     }),
     { numRuns: 300 },
   );
 });
 
+Deno.test("Balancer's whole plan ends where its rounds end", () => {
+  fc.assert(
+    fc.property(placed(plain), (start) => {
+      let partitions = start.partitions;
+      const moves = planAll(start, 10_000);
+      for (const move of moves) {
+        partitions = partitions.map((p) => p.partition === move.partition ? afterMove(p, move) : p);
+      }
+      const end = { ...start, partitions };
+      checkEven(end);
+      assert.deepEqual(planRound(end, 10), []);
+      assert.ok(planAll(start, 3).length <= 3 + start.nodes.length, "as far as it may look");
+    }),
+    { numRuns: 100 },
+  );
+});
+
+Deno.test("Balancer evens out shards by exchanging leaderships", () => {
+  // a leads what its first shard serves, b what its second one does.
+  const nodes = ["a:1", "b:1"].map((name) => nodeOf(name, { host: name, shards: 2 }));
+  const partitions = Array.from(
+    { length: 12 },
+    (_, i) => partitionOf(1, i, i % 2 === 0 ? ["a:1", "b:1"] : ["b:1", "a:1"]),
+  );
+  const end = settle({ nodes, partitions });
+  checkEven(end);
+  for (const { node } of nodes) {
+    for (const shard of [0, 1]) {
+      const led = end.partitions.filter((p) => p.primary === node && p.partition % 2 === shard);
+      assert.equal(led.length, 3);
+    }
+  }
+});
+
+Deno.test("Balancer chooses what relieves a full shard, then a full disk", () => {
+  const names = ["a:1", "b:1", "c:1"];
+  const nodes = names.map((name) => nodeOf(name, { host: name, shards: 2 }));
+  const disk = (i: number) => i < 6 ? "d1" : "d2";
+  // a and b hold everything, most of it on the first disk.
+  const partitions = Array.from({ length: 8 }, (_, i) => ({
+    ...partitionOf(1, i, i % 2 === 0 ? ["a:1", "b:1"] : ["b:1", "a:1"]),
+    disks: new Map([["a:1", disk(i)], ["b:1", disk(i)]]),
+  }));
+  const end = settle({ nodes, partitions });
+  checkEven(end);
+  const moved = end.partitions.filter((p) => membersIn(p).includes("c:1"));
+  const shards = [0, 1].map((shard) => moved.filter((p) => p.partition % 2 === shard).length);
+  assert.ok(Math.abs(shards[0]! - shards[1]!) <= 1, String(shards));
+  assert.ok(moved.filter((p) => p.disks.get("a:1") === "d1").length >= 4);
+});
+
+Deno.test("Balancer gives nothing to a server without room, but leaderships", () => {
+  const names = ["a:1", "b:1", "c:1"];
+  const nodes = names.map((name) => nodeOf(name, { host: name, full: name !== "a:1" }));
+  const partitions = Array.from({ length: 6 }, (_, i) => partitionOf(1, i, ["a:1", "b:1"]));
+  const end = settle({ nodes, partitions });
+  assert.deepEqual(names.map((n) => end.partitions.filter((p) => p.primary === n).length), [
+    3,
+    3,
+    0,
+  ]);
+});
+
 Deno.test("Balancer empties drained servers where the others have room", () => {
   fc.assert(
-    fc.property(views, fc.nat(6), (start, pick) => {
+    fc.property(placed(plain), fc.nat(6), (start, pick) => {
       const drained = start.nodes[pick % start.nodes.length]!.node;
-      const nodes = start.nodes.map((node) => ({
-        ...node,
-        zone: "",
-        drained: node.node === drained,
-      }));
+      const nodes = start.nodes.map((node) => ({ ...node, drained: node.node === drained }));
       const { partitions } = settle({ ...start, nodes }, true);
       for (const p of partitions) {
-        const hasRoom = membersOf(p).length < nodes.length;
-        assert.equal(membersOf(p).includes(drained), !hasRoom);
+        const hasRoom = membersIn(p).length < nodes.length;
+        assert.equal(membersIn(p).includes(drained), !hasRoom);
         if (p.secondaries.length > 0) assert.notEqual(p.primary, drained);
       }
     }),
@@ -128,32 +262,30 @@ Deno.test("Balancer empties drained servers where the others have room", () => {
   );
 });
 
-Deno.test("Balancer never puts two replicas on one host", () => {
-  const node = (name: string, host: string): BalanceNode => ({
-    node: name,
-    host,
-    zone: "",
-    drained: name === "a:1",
-  });
-  const nodes = [node("a:1", "x"), node("b:1", "y"), node("b:2", "y")];
-  const p = { partition: partitionId(1, 0), table: 1, primary: "a:1", secondaries: ["b:1"] };
-  const after = settle({ nodes, partitions: [p] });
+Deno.test("Balancer never puts two replicas on one host, and parts those that are", () => {
+  const drained = nodeOf("a:1", { host: "x", drained: true });
+  const nodes = [drained, nodeOf("b:1", { host: "y" }), nodeOf("b:2", { host: "y" })];
+  const partitions = [partitionOf(1, 0, ["a:1", "b:1"])];
+  const after = settle({ nodes, partitions });
   assert.deepEqual(
-    membersOf(after.partitions[0]!),
+    membersIn(after.partitions[0]!),
     ["b:1", "a:1"],
     "it leads elsewhere, and stays",
   );
+  const shared = {
+    nodes: [...nodes, nodeOf("c:1", { host: "z" })],
+    partitions: [
+      partitionOf(1, 0, ["b:1", "b:2"]),
+    ],
+  };
+  assert.deepEqual(membersIn(settle(shared).partitions[0]!), ["b:1", "c:1"]);
+  assert.deepEqual(settle(shared, true), shared, "nobody asked for it");
 });
 
 Deno.test("Balancer needs no copies where leaderships can be passed on", () => {
   const names = ["a:1", "b:1", "c:1"];
-  const nodes = names.map((name) => ({ node: name, host: name, zone: "", drained: false }));
-  const partitions = Array.from({ length: 9 }, (_, index) => ({
-    partition: partitionId(1, index),
-    table: 1,
-    primary: "a:1",
-    secondaries: ["b:1", "c:1"],
-  }));
+  const nodes = names.map((name) => nodeOf(name, { host: name }));
+  const partitions = Array.from({ length: 9 }, (_, index) => partitionOf(1, index, names));
   const moves = planRound({ nodes, partitions }, 100);
   assert.equal(moves.length, 6);
   assert.ok(moves.every(({ kind }) => kind === "movePrimary"));

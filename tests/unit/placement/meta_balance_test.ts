@@ -113,6 +113,95 @@ Deno.test("MetaCore drains a server, remembers it, and gives it nothing new", ()
   assert.ok(shares(w, other, 8).get("n2:1")![0] > 0);
 });
 
+Deno.test("MetaCore shows the whole plan, and how much is left of it", () => {
+  const { w, id } = grown();
+  const plan = w.ok("balance", { action: "plan" });
+  assert.equal(plan.remaining, plan.next.length);
+  assert.equal(plan.isMore, false);
+  assert.ok(plan.next.length >= 9 && balance(w, "status").next.length <= 10);
+  balance(w, "start");
+  w.run(500);
+  const half = balance(w, "status");
+  assert.ok(half.started > 0 && half.remaining < plan.remaining);
+  w.run(20_000);
+  assert.equal(balance(w, "status").remaining, 0);
+  for (const counts of shares(w, id, 12).values()) assert.deepEqual(counts, [9, 3]);
+});
+
+Deno.test("MetaCore keeps members of a partition off one host, and spreads them over zones", () => {
+  const w = new World(0);
+  const place = (i: number) => [["host", `h${i >> 1}`], ["zone", i < 4 ? "a" : "b"]] as const;
+  for (let i = 0; i < 6; i++) w.addNode(`n${i}:1`, new Map(place(i)));
+  w.run(1500);
+  const id = w.table("temp", 12);
+  w.run(5000);
+  const hostsOf = (p: number) => {
+    const { primary, secondaries } = w.stored(id, p);
+    return [primary, ...secondaries].map((node) => Number(node[1]) >> 1).sort();
+  };
+  for (let p = 0; p < 12; p++) assert.deepEqual(hostsOf(p), [0, 1, 2], "one on each host");
+  // A host is gone: nobody takes its place on a host that has one.
+  w.node("n4:1").up = w.node("n5:1").up = false;
+  w.run(60_000);
+  for (let p = 0; p < 12; p++) assert.deepEqual(hostsOf(p), [0, 1]);
+  assert.equal(w.ask("forgetNode", { node: "n0:1" })?.error, Err.INVALID_STATE, "a member");
+  w.ok("forgetNode", { node: "n4:1" });
+  w.run(5000);
+  for (let p = 0; p < 12; p++) assert.deepEqual(hostsOf(p), [0, 1], "one of its servers is known");
+  w.ok("forgetNode", { node: "n5:1" });
+  w.run(60_000);
+  for (let p = 0; p < 12; p++) assert.equal(hostsOf(p).length, 3, "it is not expected any more");
+  // A new host: what shares one moves apart when somebody balances.
+  w.addNode("n9:1", new Map([["host", "h9"]]));
+  w.run(2000);
+  balance(w, "start");
+  w.run(60_000);
+  for (let p = 0; p < 12; p++) assert.equal(new Set(hostsOf(p)).size, 3);
+});
+
+Deno.test("MetaCore gives no new replica to a server without room", () => {
+  const w = new World(3);
+  const disks = [
+    ["good", 5],
+    ["low", 1],
+  ] as const;
+  w.node("n2:1").disks = disks.map(([state, primaries], i) => ({
+    ...{ tag: `d${i}`, path: `/d${i}`, state, primaries, replicas: 0 },
+    ...{ totalBytes: 0, freeBytes: 0, reason: "" },
+  }));
+  w.sync(w.node("n2:1"));
+  w.run(1500);
+  const first = w.table("first", 6, 1);
+  w.run(3000);
+  assert.equal(shares(w, first, 6).get("n2:1")![0], 2, "one good directory is enough");
+  w.node("n2:1").disks = w.node("n2:1").disks.map((disk) => ({ ...disk, state: "low" }));
+  w.sync(w.node("n2:1"));
+  const second = w.table("second", 6, 2);
+  w.run(5000);
+  assert.equal(shares(w, second, 6).get("n2:1")![0], 0);
+  balance(w, "start");
+  w.run(10_000);
+  assert.equal(shares(w, second, 6).get("n2:1")![0], 0);
+});
+
+Deno.test("MetaCore forgets a server that is gone for good, and nothing else", () => {
+  const w = new World(4);
+  w.table("temp", 4);
+  const forget = (node: string) => w.ask("forgetNode", { node })?.error ?? Err.OK;
+  assert.equal(forget("no:1"), Err.OBJECT_NOT_FOUND);
+  w.ok("drain", { node: "n4:1", drained: true });
+  w.run(20_000);
+  assert.equal(forget("n4:1"), Err.INVALID_STATE, "it is alive");
+  w.node("n4:1").up = false;
+  w.run(10_000);
+  w.ok("forgetNode", { node: "n4:1" });
+  assert.ok(!w.ok("listNodes", {}).nodes.some(({ node }) => node === "n4:1"));
+  assert.deepEqual(w.ok("drain", { node: "n3:1", drained: false }).drained, [], "the mark is gone");
+  w.node("n4:1").up = true;
+  w.run(2000);
+  assert.equal(w.ok("listNodes", {}).nodes.find(({ node }) => node === "n4:1")?.alive, true);
+});
+
 Deno.test("MetaCore refuses to drain the last server", () => {
   const w = new World(1);
   w.table("temp", 2, 1);

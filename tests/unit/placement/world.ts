@@ -20,7 +20,12 @@ import {
 import { MetaCore } from "../../../src/placement/meta.ts";
 import { readPartition } from "../../../src/placement/stored.ts";
 import type { ConfigProposalMessage } from "../../../src/schema/meta_rpc.ts";
-import type { ConfigChange, PartitionConfig, ReplicaReport } from "../../../src/schema/types.ts";
+import type {
+  ConfigChange,
+  DiskInfo,
+  PartitionConfig,
+  ReplicaReport,
+} from "../../../src/schema/types.ts";
 
 export type StoreEffect = Extract<MetaEffect, { kind: "store" }>;
 export type Answer<N extends MetaRequestName> =
@@ -37,6 +42,8 @@ export interface FakeNode {
   leaving: boolean;
   /** What it reports at a config sync; absent partitions are not stored. */
   reports: Map<number, ReplicaReport>;
+  readonly labels: ReadonlyMap<string, string>;
+  disks: DiskInfo[];
   syncHint: number;
   /** Identity of the store it belongs to. */
   store: string;
@@ -71,7 +78,7 @@ export class World {
     this.restartMeta();
   }
 
-  addNode(name: string): void {
+  addNode(name: string, labels: ReadonlyMap<string, string> = new Map()): void {
     const reports = new Map();
     this.nodes.set(name, {
       name,
@@ -82,6 +89,8 @@ export class World {
       reports,
       syncHint: 0,
       store: "",
+      labels,
+      disks: [],
     });
   }
 
@@ -234,7 +243,7 @@ export class World {
       sentAt: this.mono,
       shardPorts: [7],
       httpPort: 8,
-      labels: new Map(),
+      labels: new Map(node.labels),
       store: node.store,
     });
     const answer = this.answer<"beacon">(token)!;
@@ -269,7 +278,7 @@ export class World {
         diskTotalBytes: 0,
         diskFreeBytes: 0,
         draining: node.leaving,
-        disks: [],
+        disks: node.disks,
       },
     });
     return this.answer<"configSync">(token)!;

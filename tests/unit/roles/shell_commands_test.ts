@@ -209,10 +209,21 @@ Deno.test("shell balances and drains", async () => {
   const plan = (await shell.run("-e", "balance --dry-run"))[1];
   assert.match(plan, /1\.3 +copySecondary +n1:1 +n2:1/);
   assert.doesNotMatch(plan, /OK/);
-  assert.match((await shell.run("-e", "balance"))[1], /copySecondary[^]*OK, after 1 moves\n$/);
+  assert.match(
+    (await shell.run("-e", "balance"))[1],
+    /copySecondary[^]*OK, after 1 move in 0 s\n$/,
+  );
+  const json = JSON.parse((await shell.run("-e", "balance --dry-run --json"))[1]);
+  assert.deepEqual(json.moves, [
+    { partition: "1.3", move: "copySecondary", from: "n1:1", to: "n2:1" },
+  ]);
+  const planned = json.servers.map((row: Record<string, unknown>) => row["planned_replicas"]);
+  const now = json.servers.map((row: Record<string, unknown>) => row["replicas"]);
+  assert.deepEqual([planned[0] - now[0], planned[1] - now[1]], [-1, 1]);
   assert.equal((await shell.run("-e", "balance --stop"))[1], "OK, stopped\n");
   assert.match((await shell.run("-e", "drain n1:1 --no-wait"))[1], /n1:1 is being drained/);
   assert.match((await shell.run("-e", "undrain n1:1"))[1], /^OK; "balance"/);
+  assert.equal((await shell.run("-e", "forget_node n1:1"))[1], "OK, n1:1 is forgotten\n");
 });
 
 Deno.test("shell helps, suggests and tells usage errors from failures", async () => {
