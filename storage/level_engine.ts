@@ -269,19 +269,21 @@ class LevelIterator implements EngineIterator {
   }
 
   async next(count: number, bytesMax = Infinity): Promise<Entry[]> {
-    const entries: Entry[] = [];
+    let entries: Entry[] = [];
     let bytes = 0;
     try {
       // One native read ends early at NATIVE_CHUNK_BYTES; only an empty one means the end.
       while (entries.length < count && bytes < bytesMax) {
-        const part = await this.#iterator.nextv(count - entries.length);
+        const part = await this.#iterator.nextv(count - entries.length) as Entry[];
         if (part.length === 0) break;
-        for (const [key, value] of part) {
+        for (let i = 0; i < part.length; i++) {
+          const [key, value] = part[i]!;
           // Without values LevelDB yields undefined.
-          const entry: Entry = [key, value ?? EMPTY];
-          bytes += key.length + entry[1].length;
-          entries.push(entry);
+          if (value === undefined) part[i] = [key, EMPTY];
+          else bytes += value.length;
+          bytes += key.length;
         }
+        entries = entries.length === 0 ? part : [...entries, ...part];
       }
     } catch (error) {
       throw engineError("Cannot read a range", error);

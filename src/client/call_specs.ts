@@ -35,12 +35,9 @@ function checkOutcome(answer: WriteAnswer): CheckOutcome {
   return { passed, value: checkExists === true ? copyOf(checkValue ?? EMPTY) : undefined };
 }
 
-/** Rows by sort key, copied. */
+/** Rows by sort key. Those of one answer share memory that is theirs alone (row_block.ts). */
 export function sortKeyRows(rows: readonly Row[]): SortKeyRow[] {
-  return rows.map((row) => ({
-    sortKey: new Uint8Array(row.key),
-    value: row.value === undefined ? EMPTY : new Uint8Array(row.value),
-  }));
+  return rows.map(({ key, value }) => ({ sortKey: key, value: value ?? EMPTY }));
 }
 
 function spec<Q, A, T>(of: CallSpec<Q, A, T>): CallSpec<Q, A, T> {
@@ -69,10 +66,7 @@ export const SORT_KEY_COUNT = spec({
 
 export const BATCH_GET = spec({
   rpc: rpc.BatchGet,
-  result: (answer) => ({
-    rows: answer.rows.map((row) => ({ key: new Uint8Array(row.key), value: copyOf(row.value) })),
-    complete: answer.complete,
-  }),
+  result: ({ rows, complete }) => ({ rows, complete }),
 });
 
 export const PUT = spec({
@@ -106,5 +100,5 @@ export const CHECK_AND_MUTATE = spec({
   bytes: checkAndMutateBytes,
 });
 
-/** Scan answers are handed to the scanner as they are; it copies the rows it keeps. */
+/** Scan answers are handed to the scanner as they are. */
 export const GET_SCANNER = spec({ rpc: rpc.GetScanner, result: (answer) => answer });

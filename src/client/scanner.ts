@@ -66,8 +66,9 @@ export class Scan implements AsyncIterable<TableRow> {
       while (running.size > 0) {
         const { reader, rows } = await Promise.race(running.values());
         running.delete(reader);
-        startNext(rows === undefined ? waiting.pop() : reader);
-        if (rows !== undefined && rows.length > 0) yield rows;
+        // The server reads the next batch while this one is taken apart and used.
+        startNext(reader.isOver ? waiting.pop() : reader);
+        if (rows.length > 0) yield rows.map(tableRow);
       }
     } finally {
       for (const [reader, fetch] of running) {
@@ -83,7 +84,7 @@ export class Scan implements AsyncIterable<TableRow> {
     let total = 0;
     const work = async () => {
       for (let reader = waiting.pop(); reader !== undefined; reader = waiting.pop()) {
-        while (await reader.next() !== undefined);
+        while (!reader.isOver) await reader.next();
         total += reader.count;
       }
     };
@@ -107,7 +108,7 @@ export class Scan implements AsyncIterable<TableRow> {
 
 interface Fetched {
   readonly reader: PartReader;
-  readonly rows: TableRow[] | undefined;
+  readonly rows: readonly Row[];
 }
 
 async function fetchNext(reader: PartReader): Promise<Fetched> {
@@ -148,18 +149,22 @@ class PartReader {
     this.#countOnly = countOnly;
   }
 
-  /** The next rows, maybe none; `undefined` at the end. */
-  async next(): Promise<TableRow[] | undefined> {
-    if (this.#opened && this.#context === 0) return undefined;
+  /** Whether the last batch has been read. */
+  get isOver(): boolean {
+    return this.#opened && this.#context === 0;
+  }
+
+  /** The next rows, maybe none. */
+  async next(): Promise<readonly Row[]> {
     const answer = this.#opened ? await this.#continue() : await this.#open();
     this.#opened = true;
     this.#context = answer.context;
-    this.#count(answer.count);
-    if (answer.rows.length === 0) return [];
+    this.count += answer.count;
+    if (answer.rows.length === 0) return answer.rows;
     this.#reopens = 0;
-    const rows = answer.rows.map(tableRow);
+    // A copy: the row would hold its whole batch.
     this.#lastKey = new Uint8Array(answer.rows.at(-1)!.key);
-    return rows;
+    return answer.rows;
   }
 
   /** Gives the server-side context back. */
@@ -169,10 +174,6 @@ class PartReader {
     this.#context = 0;
     // A context nobody releases expires by itself.
     this.#executor.once(this.#address, ClearScanner, request, BATCH_MS).catch(() => {});
-  }
-
-  #count(more: number): void {
-    this.count += more;
   }
 
   async #continue() {
@@ -228,11 +229,12 @@ class PartReader {
 }
 
 function tableRow(row: Row): TableRow {
-  const key = decodeKey(new Uint8Array(row.key));
+  // Rows of one answer share memory that is theirs alone (row_block.ts).
+  const key = decodeKey(row.key);
   if (key === undefined) {
     throw new StoreError(Err.PROTOCOL_ERROR, "A server sent a row whose key is not a row key");
   }
-  const value = row.value === undefined ? EMPTY : new Uint8Array(row.value);
+  const value = row.value ?? EMPTY;
   const { hashKey, sortKey } = key;
   return row.expireTs === undefined
     ? { hashKey, sortKey, value }

@@ -19,7 +19,8 @@ import {
   withDefault,
 } from "./field.ts";
 import { defineRpc } from "./rpc.ts";
-import { filter, row } from "./types.ts";
+import { rowBlock } from "./row_block.ts";
+import { filter } from "./types.ts";
 
 /**
  * Head of every write. A `session` of 0 switches exactly-once off for this request; otherwise
@@ -204,7 +205,7 @@ export const MultiGet = defineRpc({
   },
   response: {
     /** `key` is the sort key. Ascending, also when reading in reverse. */
-    rows: list(row),
+    rows: rowBlock,
     /** False if a limit stopped the read: more rows may follow. */
     complete: bool,
   },
@@ -221,7 +222,7 @@ export const BatchGet = defineRpc({
   code: 124,
   name: "batch_get",
   request: { ...readHead, keys: list(bytes, 100_000), ...readTail },
-  response: { /** Only rows that exist; `key` is the raw key. */ rows: list(row), complete: bool },
+  response: { /** Only rows that exist; `key` is the raw key. */ rows: rowBlock, complete: bool },
 });
 
 /** Opens a scan over raw keys [start, stop) and returns its first batch. */
@@ -247,7 +248,7 @@ export const GetScanner = defineRpc({
     /** 0: the scan is finished. Otherwise the single-use name of the next batch. */
     context: u53,
     /** `key` is the raw key. */
-    rows: list(row),
+    rows: rowBlock,
     /** Matching rows of this batch when counting only. */
     count: u32,
   },
@@ -258,7 +259,7 @@ export const Scan = defineRpc({
   code: 126,
   name: "scan",
   request: { partition: u53, context: u53 },
-  response: { context: u53, rows: list(row), count: u32 },
+  response: { context: u53, rows: rowBlock, count: u32 },
 });
 
 /** Gives a scan up early. */

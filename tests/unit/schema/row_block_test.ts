@@ -1,0 +1,40 @@
+// Rows as one byte string: what goes in comes out, in memory of its own, and nothing malformed gets through.
+
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { rowBlock } from "../../../src/schema/row_block.ts";
+import type { Row } from "../../../src/schema/types.ts";
+
+const anyRow: fc.Arbitrary<Row> = fc.record({
+  key: fc.uint8Array({ maxLength: 300 }),
+  value: fc.option(fc.uint8Array({ maxLength: 1000 }), { nil: undefined }),
+  expireTs: fc.option(fc.integer({ min: 0, max: 0xffffffff }), { nil: undefined }),
+}, { noNullPrototype: true });
+
+Deno.test("rowBlock carries rows, whatever they are", () => {
+  fc.assert(fc.property(fc.array(anyRow, { maxLength: 50 }), (rows) => {
+    const bytes = rowBlock.write(rows) as Uint8Array;
+    const read = rowBlock.read(bytes, "rows");
+    // The frame it came in may be overwritten.
+    bytes.fill(0xee);
+    assert.deepEqual(read, rows);
+  }));
+});
+
+Deno.test("rowBlock refuses blocks that are cut off, too long, or promise too much", () => {
+  const row = { key: new Uint8Array([1, 2]), value: new Uint8Array([3]), expireTs: 7 };
+  const good = rowBlock.write([row, row]) as Uint8Array;
+  for (let length = 0; length < good.length; length++) {
+    assert.throws(() => rowBlock.read(good.slice(0, length), "rows"), /"rows"/, `${length} bytes`);
+  }
+  assert.throws(() => rowBlock.read(new Uint8Array([...good, 0]), "rows"), /too many/);
+  assert.throws(() => rowBlock.read(new Uint8Array([255, 255, 255, 255]), "rows"), /cut off/);
+  assert.throws(() => rowBlock.read([], "rows"), /expected a block of rows/);
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+    try {
+      rowBlock.read(bytes, "rows");
+    } catch (error) {
+      assert.equal((error as Error).name, "SchemaError");
+    }
+  }));
+});
