@@ -9,7 +9,6 @@ import type { ResponseOf } from "../src/schema/rpc.ts";
 /** One answer. */
 export type LoadAnswer = ResponseOf<typeof ReplicaLoad>;
 
-/** Which operations are writes; the others read. */
 const WRITE_OPERATIONS: ReadonlySet<string> = new Set([
   ...["put", "remove", "multi_put", "multi_remove", "incr", "check_and_set", "check_and_mutate"],
 ]);
@@ -23,6 +22,11 @@ export interface Rates {
   readBytes: number;
   writeBytes: number;
   errors: number;
+}
+
+/** Whether an operation writes. */
+export function isWriteOperation(operation: string): boolean {
+  return WRITE_OPERATIONS.has(operation);
 }
 
 /** Nothing yet. */

@@ -1,6 +1,6 @@
 // Maintenance commands of a server, for `remote_command` of the shell: declared once, each answers with text. These
 // are the ones of every process; roles add their own (meta/meta_commands.ts, replica/remote_commands.ts).
-// docs/operations.md, "Maintenance commands".
+// docs/monitoring.md, "Maintenance commands".
 
 import nodeProcess from "node:process";
 import { Err, StoreError } from "../src/base/errors.ts";

@@ -11,7 +11,7 @@ import { TcpRpcServer } from "../src/rpc/rpc_server.ts";
 import { acceptSecurity, serverDialSecurity } from "../src/rpc/security.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
 import { callAudit } from "./audit.ts";
-import { openDashboard } from "./http/dashboard/handlers.ts";
+import { dashboardHandlers } from "./http/dashboard/handlers.ts";
 import { RecentChanges } from "./http/dashboard/recent_changes.ts";
 import { readDialMap } from "./dial_map.ts";
 import { metaHandlers, metaReadiness } from "./http/meta_paths.ts";
@@ -94,9 +94,8 @@ async function assemble(process: ServerProcess): Promise<string> {
     await watching.collect();
   });
   http?.add(META_ROUTES, metaHandlers({ ...meta, watching }));
-  const dashboard = openDashboard({ ...meta, watching, changes: () => changes.list() });
-  lifecycle.onStop("dashboard", () => dashboard.close());
-  http?.add(DASHBOARD_ROUTES, dashboard.handlers);
+  const dashboard = dashboardHandlers({ ...meta, watching, changes: () => changes.list() });
+  http?.add(DASHBOARD_ROUTES, dashboard);
   http?.setReadiness(() => metaReadiness(meta));
   return meta.address;
 }

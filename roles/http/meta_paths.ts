@@ -6,7 +6,7 @@ import { formatPartition, indexOf } from "../../src/base/ids.ts";
 import type { MetaAnswer, MetaBody, MetaRequestName } from "../../src/placement/io.ts";
 import { knownTableEnvs } from "../../src/schema/table_envs.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
-import type { Watching } from "../meta/watching.ts";
+import type { WatchedLoad } from "../meta/watching.ts";
 import type { MetaAsk } from "../meta/meta_ask.ts";
 import { type Answer, type Ask, type Handler, type Handlers, problem } from "./route.ts";
 import type { META_ROUTES } from "./routes.ts";
@@ -14,7 +14,7 @@ import type { META_ROUTES } from "./routes.ts";
 /** What the paths need of their meta server. */
 export interface MetaPathOptions {
   readonly ask: MetaAsk;
-  readonly watching: Pick<Watching, "availability" | "hotspots" | "load" | "rateOf">;
+  readonly watching: WatchedLoad;
   /** HTTP port of another meta server, 0 = none or not known. */
   readonly httpPortOf: (address: string) => Promise<number>;
   /** Runs a maintenance command on another server. */

@@ -1,5 +1,5 @@
 // How available the cluster is, seen by a client: every partition of the probe table is written and read every few
-// seconds. Pure half: counts successes in windows. docs/operations.md, "Availability".
+// seconds. Pure half: counts successes in windows. docs/monitoring.md, "Availability".
 
 /** Lengths of the windows, seconds. */
 export const WINDOWS = { minute: 60, hour: 3600, day: 86_400 } as const;

@@ -15,6 +15,7 @@ import {
   requestRate,
 } from "../load_rates.ts";
 import { type Hotspot, type HotspotSettings, HotspotWatch } from "./hotspots.ts";
+import { LoadHistory, type LoadPoint, numbersOf, type ServerNumbers } from "./load_history.ts";
 import type { MetaAsk } from "./meta_ask.ts";
 
 /** Settings of the collector; names and bounds in src/config/meta_settings.ts. */
@@ -33,6 +34,12 @@ export interface CollectorOptions {
 }
 
 const ANSWER_MS_MAX = 2000;
+/** While somebody looks at the dashboard, load is collected this often. */
+const WATCHED_EVERY_MS = 2000;
+/** Nobody looks any more after a page was silent for so long. */
+const WATCHED_MS = 10_000;
+/** A little early is on time: timers are not exact. */
+const EARLY = 0.9;
 
 /** A hot partition with the address that serves it. */
 export interface KnownHotspot extends Hotspot {
@@ -45,11 +52,16 @@ export class Collector {
   readonly #options: CollectorOptions;
   /** Last answers by address of the shard. */
   #answers = new Map<string, LoadAnswer>();
-  #pairs: LoadPair[] = [];
+  /** The answers of the last round, by server. */
+  #pairs = new Map<string, LoadPair[]>();
+  readonly #history = new LoadHistory();
+  #watchedUntil = -Infinity;
+  #lookedAt = -Infinity;
   readonly #watches = new Map<string, HotspotWatch>();
   #rates: ReadonlyMap<PartitionId, Rates> = new Map();
   #hotspots: readonly KnownHotspot[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isBusy = false;
   #closed = false;
 
   constructor(options: CollectorOptions) {
@@ -64,7 +76,26 @@ export class Collector {
 
   /** The answers the rates are made of. */
   get pairs(): readonly LoadPair[] {
-    return this.#pairs;
+    return [...this.#pairs.values()].flat();
+  }
+
+  /** The last minutes, oldest first. */
+  get points(): readonly LoadPoint[] {
+    return this.#history.points;
+  }
+
+  /** What a server uses; `undefined` if it did not answer in the last round. */
+  numbersOf(node: string): ServerNumbers | undefined {
+    return numbersOf(this.#pairs.get(node) ?? []);
+  }
+
+  /** Somebody looks: for a while rounds come faster. */
+  watch(): void {
+    const isNew = performance.now() >= this.#watchedUntil;
+    this.#watchedUntil = performance.now() + WATCHED_MS;
+    if (!isNew || this.#isBusy) return;
+    clearTimeout(this.#timer);
+    this.#begin();
   }
 
   /** Partitions that stand out. */
@@ -79,11 +110,20 @@ export class Collector {
 
   #plan(): void {
     if (this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#round().catch((error) => {
-        this.#options.logger.error("Collecting the load failed", { error });
-      }).finally(() => this.#plan());
-    }, this.#options.settings.loadIntervalMs);
+    const { loadIntervalMs } = this.#options.settings;
+    const isWatched = performance.now() < this.#watchedUntil;
+    const pauseMs = isWatched ? Math.min(WATCHED_EVERY_MS, loadIntervalMs) : loadIntervalMs;
+    this.#timer = setTimeout(() => this.#begin(), pauseMs);
+  }
+
+  #begin(): void {
+    this.#isBusy = true;
+    this.#round().catch((error) => {
+      this.#options.logger.error("Collecting the load failed", { error });
+    }).finally(() => {
+      this.#isBusy = false;
+      this.#plan();
+    });
   }
 
   async #round(): Promise<void> {
@@ -91,37 +131,46 @@ export class Collector {
     if (listed === undefined) return this.#forget();
     const alive = listed.nodes.filter((node) => node.alive);
     const asked = await Promise.all(
-      alive.flatMap(addressesOf).map((address) => this.#askShard(address)),
+      alive.flatMap((node) =>
+        addressesOf(node).map(async (address) => ({
+          ...{ node: node.node, address },
+          answer: await this.#askShard(address),
+        }))
+      ),
     );
+    if (this.#closed) return;
     const answers = new Map<string, LoadAnswer>();
-    const pairs: LoadPair[] = [];
-    for (const { address, answer } of asked) {
+    const pairs = new Map<string, LoadPair[]>(alive.map(({ node }) => [node, []]));
+    for (const { node, address, answer } of asked) {
       if (answer === undefined) continue;
       answers.set(address, answer);
-      pairs.push({ before: this.#answers.get(address), after: answer });
+      pairs.get(node)!.push({ before: this.#answers.get(address), after: answer });
     }
     this.#answers = answers;
     this.#pairs = pairs;
-    this.#rates = ratesByPartition(pairs);
+    this.#rates = ratesByPartition(this.pairs);
+    this.#history.add(Date.now(), this.pairs);
+    // Looks of the watch come at its own pace, however often somebody else wants to see numbers.
+    const now = performance.now();
+    if (now - this.#lookedAt < this.#options.settings.loadIntervalMs * EARLY) return;
+    this.#lookedAt = now;
     this.#findHotspots(answers);
   }
 
-  async #askShard(address: string): Promise<{ address: string; answer: LoadAnswer | undefined }> {
+  async #askShard(address: string): Promise<LoadAnswer | undefined> {
     try {
-      return {
-        address,
-        answer: await this.#options.client.call(address, ReplicaLoad, {}, ANSWER_MS_MAX),
-      };
+      return await this.#options.client.call(address, ReplicaLoad, {}, ANSWER_MS_MAX);
     } catch {
       // It is dying or young; the next round asks again.
-      return { address, answer: undefined };
+      return undefined;
     }
   }
 
   #forget(): void {
     this.#answers.clear();
     this.#watches.clear();
-    this.#pairs = [];
+    this.#pairs.clear();
+    this.#history.clear();
     this.#rates = new Map();
     this.#hotspots = [];
   }

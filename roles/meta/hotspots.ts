@@ -1,7 +1,7 @@
 // Finds partitions that are asked for much more than the others of their table. A partition stands out by its score:
 // how many standard deviations its rate lies above the mean of the OTHER partitions over the last looks. With the
 // partition itself among the others, as the original has it, no partition of a table of ten or fewer could ever
-// reach a score of 3. Pure. docs/operations.md, "Hot partitions".
+// reach a score of 3. Pure. docs/monitoring.md, "Hot partitions".
 
 import type { PartitionId } from "../../src/base/ids.ts";
 

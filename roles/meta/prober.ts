@@ -1,6 +1,6 @@
 // The client that watches the cluster from the leader: writes and reads a row in every partition of the probe table
 // and counts how often that succeeds (availability.ts). Without a table of that name it does nothing; to switch the
-// watch on one creates the table. A standby is silent. docs/operations.md, "Availability".
+// watch on one creates the table. A standby is silent. docs/monitoring.md, "Availability".
 
 import { utf8 } from "../../src/base/bytes.ts";
 import { Cluster } from "../../src/client/cluster.ts";

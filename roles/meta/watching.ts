@@ -15,6 +15,7 @@ import {
 } from "../load_rates.ts";
 import type { RemoteCommands } from "../remote_commands.ts";
 import { Collector, type CollectorSettings, hotspotRow } from "./collector.ts";
+import { bytesByTable, type LoadPoint, type ServerNumbers } from "./load_history.ts";
 import type { MetaAsk } from "./meta_ask.ts";
 import { type AvailabilityShares, Prober, type ProberSettings } from "./prober.ts";
 
@@ -32,6 +33,19 @@ export interface WatchingOptions {
 
 /** A hot partition as it is told. */
 export type HotspotRow = ReturnType<typeof hotspotRow>;
+
+/** What pages show of the watch. */
+export type WatchedLoad = Pick<
+  Watching,
+  | "availability"
+  | "points"
+  | "watch"
+  | "hotspots"
+  | "load"
+  | "numbersOf"
+  | "bytesOf"
+  | "rateOf"
+>;
 
 /** See the file comment. */
 export class Watching {
@@ -56,6 +70,26 @@ export class Watching {
   /** Shares of successful probes. */
   get availability(): AvailabilityShares {
     return this.#prober.shares;
+  }
+
+  /** Somebody looks at the dashboard: for a while load is collected faster. */
+  watch(): void {
+    this.#collector.watch();
+  }
+
+  /** The last minutes of load, oldest first. */
+  get points(): readonly LoadPoint[] {
+    return this.#collector.points;
+  }
+
+  /** What a server uses; `undefined` if it did not answer. */
+  numbersOf(node: string): ServerNumbers | undefined {
+    return this.#collector.numbersOf(node);
+  }
+
+  /** Bytes of all replicas of a table. */
+  bytesOf(tableId: number): number {
+    return bytesByTable(this.#collector.pairs).get(tableId) ?? 0;
   }
 
   /** Requests per second of a partition, both kinds; `undefined` before the second round. */

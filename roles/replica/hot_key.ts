@@ -1,7 +1,7 @@
 // Finds the hash key that a partition is asked for most, in two steps with bounded memory: first the bucket of
 // hash keys that stands out, then the keys inside that bucket, of which only the frequent ones are kept
 // (Misra and Gries, "Finding repeated elements", 1982). Pure: time is passed in. The two steps, the numbers of
-// buckets, thresholds and times follow the original; docs/operations.md, "Hot keys".
+// buckets, thresholds and times follow the original; docs/monitoring.md, "Hot keys".
 
 /** Buckets of the coarse step; a prime, so that regular keys spread. */
 const BUCKETS = 37;

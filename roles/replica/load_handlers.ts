@@ -1,5 +1,5 @@
 // What a shard tells of its load: sums of requests by partition, latencies by table, and the search for hot keys.
-// Asked by the meta leader (roles/meta/collector.ts) and by the shell. List: docs/metrics.md, "Load of partitions".
+// Asked by the meta leader (roles/meta/collector.ts) and by the shell. List: docs/monitoring.md, "Watching a cluster".
 
 import nodeProcess from "node:process";
 import type { Clock } from "../../src/base/clock.ts";
@@ -28,6 +28,8 @@ export interface LoadSource {
   readonly holds: (partition: PartitionId) => boolean;
   readonly reports: () => readonly ReplicaReport[];
   readonly tableName: TableName;
+  /** The shared log. */
+  readonly log: { readonly bytes: number; readonly poisoned: boolean };
 }
 
 const TICK_MS = 1000;
@@ -55,7 +57,7 @@ export function registerLoad(server: RpcServer, source: LoadSource): () => void 
 }
 
 function loadOf(
-  { clock, incarnation, shard, requests, reports, tableName }: LoadSource,
+  { clock, incarnation, shard, requests, reports, tableName, log }: LoadSource,
 ): ResponseOf<typeof ReplicaLoad> {
   requests.tablesChanged();
   const stored = reports();
@@ -76,6 +78,8 @@ function loadOf(
     residentBytes: rss,
     heapBytes: heapUsed,
     cpuMs: Math.round((user + system) / 1000),
+    logBytes: log.bytes,
+    logFailed: log.poisoned,
   };
 }
 

@@ -271,6 +271,7 @@ export class Shard implements ShardLink {
       ...{ clock, incarnation, shard, requests, tableName },
       holds: (partition) => host.drivers.has(partition),
       reports: () => host.view().replicas,
+      log: this.#sharedLog!,
     });
   }
 

@@ -116,7 +116,7 @@ export const PLACEMENT = group("Placement", ["meta"], {
   }),
 });
 
-/** How the leader watches load and availability (docs/operations.md, "Watching a cluster"). */
+/** How the leader watches load and availability (docs/monitoring.md, "Watching a cluster"). */
 export const COLLECTOR = group("Load and availability", ["meta"], {
   loadIntervalMs: duration({
     default: "10s",

@@ -195,7 +195,7 @@ const META = {
     labels: ["window"],
     doc:
       "Share of the probes that wrote and read their row, in the last minute, hour and day; absent " +
-      "without the probe table (docs/operations.md)",
+      "without the probe table (docs/monitoring.md)",
   }),
   probes: counter({
     name: "pegasus_probes_total",

@@ -1,7 +1,8 @@
 // What operators and the meta leader ask replica servers about their load. Codes 150-159. Every shard answers
-// for its own partitions, at its own port. Pages: docs/metrics.md, "Load of partitions", docs/operations.md.
+// for its own partitions, at its own port. Pages: docs/monitoring.md, "Watching a cluster".
 
 import {
+  bool,
   bytes,
   choice,
   f64,
@@ -13,6 +14,7 @@ import {
   u16,
   u32,
   u53,
+  withDefault,
 } from "./field.ts";
 import { defineRpc } from "./rpc.ts";
 import { replicaStatus } from "./types.ts";
@@ -70,10 +72,13 @@ export const ReplicaLoad = defineRpc({
     heapBytes: u53,
     /** Processor time of the process, ms. */
     cpuMs: u53,
+    /** Of the shared log; a failed one is lost until a restart. */
+    logBytes: withDefault(u53, 0),
+    logFailed: withDefault(bool, false),
   },
 });
 
-/** Finds the hash key that a partition is asked for most, in two steps (docs/operations.md, "Hot keys"). */
+/** Finds the hash key that a partition is asked for most, in two steps (docs/monitoring.md, "Hot keys"). */
 export const DetectHotkey = defineRpc({
   code: 151,
   name: "detect_hotkey",

@@ -13,7 +13,7 @@ const LATENCIES = [
   { label: "write P99", key: "writeP99Ms", color: "--warning" },
   { label: "write P50", key: "writeP50Ms", color: "--warning", dash: [4, 3] },
 ];
-const HEIGHT = 118;
+const HEIGHT = 132;
 /** What is drawn at least: an idle cluster does not look like a storm of tiny numbers. */
 const RATE_MAX_MIN = 10;
 /** From zero, evenly. */
@@ -68,7 +68,8 @@ function make(id, title, lines, y, unit) {
       })),
     ],
   };
-  return { plot: new uPlot(options, [[], ...lines.map(() => [])], holder), holder, lines };
+  const plot = new uPlot(options, [[], ...lines.map(() => [])], holder);
+  return { plot, holder, lines, heading, title, unit };
 }
 
 /** A colour of the style as a canvas knows it: light-dark() means nothing there. */
@@ -97,19 +98,28 @@ export function compact(value) {
 function makeAll() {
   for (const { plot } of charts) plot.destroy();
   charts = [
-    make("rates", "Requests per second", RATES, LINEAR, "/s"),
-    make("latencies", "Time to answer, ms", LATENCIES, LOGARITHMIC, " ms"),
+    make("rates", "Requests", RATES, LINEAR, "/s"),
+    make("latencies", "Time to answer", LATENCIES, LOGARITHMIC, " ms"),
   ];
+}
+
+/** ": reads 400/s, writes 12/s", as of the last point; dashed lines are left out. */
+function newest(lines, point, unit) {
+  if (point === undefined) return "";
+  const known = lines.filter(({ key, dash }) => dash === undefined && point[key] !== null);
+  const texts = known.map(({ label, key }) => `${label} ${compact(point[key])}${unit}`);
+  return texts.length === 0 ? "" : `: ${texts.join(", ")}`;
 }
 
 /** Draws the history: [{at, readsPerSecond, ...}], oldest first. */
 export function showCharts(history) {
   if (charts.length === 0) makeAll();
   const times = history.map(({ at }) => at / 1000);
-  for (const { plot, holder, lines } of charts) {
+  for (const { plot, holder, lines, heading, title, unit } of charts) {
     if (plot.width !== holder.clientWidth) {
       plot.setSize({ width: holder.clientWidth, height: HEIGHT });
     }
+    heading.textContent = `${title}${newest(lines, history.at(-1), unit)}`;
     plot.setData([times, ...lines.map(({ key }) => history.map((point) => point[key]))]);
   }
 }

@@ -3,7 +3,14 @@
 // numbers as if they were new.
 
 import { showCharts } from "./charts.js";
-import { showChanges, showFacts, showPartitions, showServers, showVerdict } from "./views.js";
+import {
+  showBalance,
+  showChanges,
+  showFacts,
+  showPartitions,
+  showServers,
+  showVerdict,
+} from "./views.js";
 import { chooseTables, showTables } from "./views.js";
 
 const ASK_EVERY_MS = 2000;
@@ -37,6 +44,7 @@ function show(overview) {
   showCharts(overview.history);
   showTables(overview.tables);
   showPartitions(overview);
+  showBalance(overview);
   showChanges(overview);
 }
 

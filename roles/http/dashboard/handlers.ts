@@ -7,7 +7,6 @@ import { type MetaPathOptions, refused } from "../meta_paths.ts";
 import { overviewOf } from "./overview.ts";
 import { type PageFile, pageFile } from "./page.ts";
 import type { RecentChange } from "./recent_changes.ts";
-import { Sampler } from "./sampler.ts";
 
 /** What the dashboard needs of its meta server. */
 export interface DashboardOptions extends MetaPathOptions {
@@ -15,20 +14,9 @@ export interface DashboardOptions extends MetaPathOptions {
   readonly changes: () => readonly RecentChange[];
 }
 
-/** A dashboard. */
-export interface Dashboard {
-  readonly handlers: Handlers<typeof DASHBOARD_ROUTES>;
-  /** Ends the questions to the replica servers. */
-  close(): void;
-}
-
-/** Makes the dashboard of a meta server. */
-export function openDashboard(options: DashboardOptions): Dashboard {
-  const { ask, changes } = options;
-  const sampler = new Sampler(async () => {
-    const { answer } = await ask("listNodes", {});
-    return (answer?.nodes ?? []).filter(({ alive }) => alive);
-  });
+/** Handlers of {@link DASHBOARD_ROUTES}. */
+export function dashboardHandlers(options: DashboardOptions): Handlers<typeof DASHBOARD_ROUTES> {
+  const { ask, changes, watching } = options;
   const file = (path: PageFile): Handler => () => pageFile(path);
   const handlers = {
     "/dashboard": async (request: Ask): Promise<Answer> => {
@@ -45,10 +33,13 @@ export function openDashboard(options: DashboardOptions): Dashboard {
     "/dashboard/uplot.js": file("/dashboard/uplot.js"),
     "/dashboard/uplot.css": file("/dashboard/uplot.css"),
     "/meta/overview": async (request: Ask): Promise<Answer> => {
-      const overview = await overviewOf({ ask, sampler, changes }, request.args.get("table") ?? "");
+      const overview = await overviewOf(
+        { ask, watching, changes },
+        request.args.get("table") ?? "",
+      );
       if ("problems" in overview) return { json: overview };
       return await refused(options, overview.error, overview.detail, request);
     },
   };
-  return { handlers, close: () => sampler.close() };
+  return handlers;
 }

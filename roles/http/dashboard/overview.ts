@@ -1,6 +1,6 @@
 // /meta/overview: the whole cluster in one answer, for the dashboard and for scripts. What is wrong is said
 // in words, worst first. Health follows meta's own counts (src/placement/views.ts): a member on a dead server
-// is no member. Numbers come from the replica servers (sampler.ts) and are missing where one does not answer.
+// is no member. Numbers come from the replica servers (meta/collector.ts) and are missing where one does not answer.
 
 import { formatPartition, indexOf } from "../../../src/base/ids.ts";
 import type { MetaAnswer } from "../../../src/placement/io.ts";
@@ -9,8 +9,14 @@ import type { PartitionConfig, TableInfo } from "../../../src/schema/types.ts";
 import type { MetaAsk, MetaReply } from "../../meta/meta_ask.ts";
 import { type Problem, problemsOf } from "./problems.ts";
 import type { RecentChange } from "./recent_changes.ts";
-import { noWork, type Rates, ratesOf } from "./samples.ts";
-import type { Point, Sampler, ServerNumbers } from "./sampler.ts";
+import {
+  type LoadPoint,
+  noRequests,
+  type RequestRates,
+  type ServerNumbers,
+} from "../../meta/load_history.ts";
+import type { AvailabilityShares } from "../../meta/prober.ts";
+import type { HotspotRow, WatchedLoad } from "../../meta/watching.ts";
 
 /** Words of /metrics (`pegasus_meta_partitions`), worst last. */
 export type Health = "healthy" | "degraded" | "unwritable" | "unreadable";
@@ -27,6 +33,9 @@ export interface PartitionView {
   readonly secondaries: readonly string[];
   /** Servers that learn it now. */
   readonly learners: readonly string[];
+  /** Requests per second; `null` = not known. */
+  readonly readsPerSecond: number | null;
+  readonly writesPerSecond: number | null;
 }
 
 /** One table. */
@@ -37,7 +46,7 @@ export interface TableView {
   readonly partitions: readonly PartitionView[];
   /** Of all replicas, as of the last checkpoints. */
   readonly bytes: number;
-  readonly rates: Rates;
+  readonly rates: RequestRates;
 }
 
 /** One replica server. */
@@ -54,15 +63,10 @@ export interface NodeView {
   /** 0 = not told. */
   readonly diskTotalBytes: number;
   readonly diskFreeBytes: number;
+  /** Data directories that are not in order, in words. */
+  readonly badDisks: readonly string[];
   /** `null` = the server did not tell its numbers. */
-  readonly numbers: {
-    readonly engineBytes: number;
-    readonly logBytes: number;
-    readonly logFailed: boolean;
-    readonly memoryBytes: number;
-    readonly cpu: number | null;
-    readonly errorsPerSecond: number | null;
-  } | null;
+  readonly numbers: ServerNumbers | null;
 }
 
 /** The answer of /meta/overview. */
@@ -77,13 +81,27 @@ export interface Overview {
   readonly tables: readonly TableView[];
   readonly changes: readonly RecentChange[];
   /** Oldest first; of the table that was asked for, or of all. */
-  readonly history: readonly ({ readonly at: number } & Rates)[];
+  readonly history: readonly ({ readonly at: number } & RequestRates)[];
+  readonly balance: {
+    readonly running: boolean;
+    /** Why nothing can move now; "" = it can. */
+    readonly waitsFor: string;
+    readonly moving: number;
+    readonly next: readonly {
+      readonly partition: string;
+      readonly kind: string;
+      readonly from: string;
+      readonly to: string;
+    }[];
+  };
+  readonly hotspots: readonly HotspotRow[];
+  readonly availability: AvailabilityShares;
 }
 
 /** What the overview is made from. */
 export interface OverviewOptions {
   readonly ask: MetaAsk;
-  readonly sampler: Sampler;
+  readonly watching: WatchedLoad;
   readonly changes: () => readonly RecentChange[];
 }
 
@@ -91,39 +109,38 @@ type Refused = Pick<MetaReply<"listNodes">, "error" | "detail">;
 
 /** Looks at the cluster. `table` chooses the history, "" = all tables. */
 export async function overviewOf(
-  { ask, sampler, changes }: OverviewOptions,
+  { ask, watching, changes }: OverviewOptions,
   table: string,
 ): Promise<Overview | Refused> {
-  const [info, listed, tables] = await Promise.all([
+  const [info, listed, tables, balance] = await Promise.all([
     ask("clusterInfo", {}),
     ask("listNodes", {}),
     ask("listTables", { status: "available" }),
+    ask("balance", { action: "status" }),
   ]);
   if (info.answer === undefined) return info;
   if (listed.answer === undefined) return listed;
   if (tables.answer === undefined) return tables;
-  sampler.watch();
+  watching.watch();
   const nodes = listed.answer.nodes.toSorted((a, b) => a.node < b.node ? -1 : 1);
-  const numbers = new Map<string, ServerNumbers>();
-  for (const { node } of nodes) {
-    const told = sampler.numbersOf(node);
-    if (told !== undefined) numbers.set(node, told);
-  }
   const views: TableView[] = [];
   for (const known of tables.answer.tables) {
     // Dropped in between: it is gone from the next answer.
     const { answer } = await ask("queryConfig", { table: known.name, indices: [] });
-    if (answer !== undefined) views.push(tableView(known, answer, nodes, numbers, sampler));
+    if (answer !== undefined) views.push(tableView(known, answer, nodes, watching));
   }
   const body = {
     cluster: info.answer.cluster,
     leader: info.answer.primaryMeta,
     level: info.answer.level,
     at: Date.now(),
-    nodes: nodes.map((node) => nodeView(node, numbers.get(node.node))),
+    nodes: nodes.map((node) => nodeView(node, watching)),
     tables: views,
     changes: changes(),
-    history: historyOf(sampler.points, table),
+    history: historyOf(watching.points, views.find(({ name }) => name === table)?.id, table),
+    balance: balanceView(balance.answer),
+    hotspots: await watching.hotspots(),
+    availability: watching.availability,
   };
   return { ...body, problems: problemsOf(body) };
 }
@@ -132,29 +149,31 @@ function tableView(
   { tableId, name, maxReplicaCount }: TableInfo,
   { partitions }: MetaAnswer<"queryConfig">,
   nodes: readonly NodeInfo[],
-  numbers: ReadonlyMap<string, ServerNumbers>,
-  sampler: Sampler,
+  watching: WatchedLoad,
 ): TableView {
   const alive = new Set(nodes.filter((node) => node.alive).map(({ node }) => node));
-  let bytes = 0;
-  for (const { sample } of numbers.values()) bytes += sample.engineBytes.get(name) ?? 0;
+  const learning = new Map(
+    [...alive].map((node) => [node, watching.numbersOf(node)?.learning ?? []] as const),
+  );
   return {
     id: tableId,
     name,
     maxReplicaCount,
-    partitions: partitions.map((config) => partitionView(config, alive, numbers)),
-    bytes,
-    rates: sampler.points.at(-1)?.tables.get(name) ?? ratesOf(noWork()),
+    partitions: partitions.map((config) => partitionView(config, alive, learning, watching)),
+    bytes: watching.bytesOf(tableId),
+    rates: watching.points.at(-1)?.tables.get(tableId) ?? noRequests(),
   };
 }
 
 function partitionView(
   config: PartitionConfig,
   alive: ReadonlySet<string>,
-  numbers: ReadonlyMap<string, ServerNumbers>,
+  learning: ReadonlyMap<string, readonly string[]>,
+  watching: WatchedLoad,
 ): PartitionView {
   const partition = formatPartition(config.partition);
-  const learners = [...numbers].filter(([, { learning }]) => learning.includes(partition));
+  const learners = [...learning].filter(([, own]) => own.includes(partition));
+  const rates = watching.rateOf(config.partition);
   return {
     partition,
     index: indexOf(config.partition),
@@ -163,6 +182,8 @@ function partitionView(
     primary: config.primary,
     secondaries: config.secondaries,
     learners: learners.map(([node]) => node),
+    readsPerSecond: rates?.read ?? null,
+    writesPerSecond: rates?.write ?? null,
   };
 }
 
@@ -177,36 +198,49 @@ export function healthOf(
   return members < maxReplicaCount ? "degraded" : "healthy";
 }
 
-function nodeView(node: NodeInfo, told: ServerNumbers | undefined): NodeView {
-  const sum = (name: string) => told?.sample.sums.get(name) ?? 0;
-  let engineBytes = 0;
-  for (const bytes of told?.sample.engineBytes.values() ?? []) engineBytes += bytes;
+function nodeView(info: NodeInfo, watching: WatchedLoad): NodeView {
+  const { node, alive, stats } = info;
+  const told = alive ? watching.numbersOf(node) : undefined;
+  const ill = stats?.disks.filter(({ state }) => state !== "good") ?? [];
   return {
-    node: node.node,
-    alive: node.alive,
-    draining: node.stats?.draining === true,
-    replicas: node.replicas,
-    primaries: node.primaries,
+    node,
+    alive,
+    draining: stats?.draining === true,
+    replicas: info.replicas,
+    primaries: info.primaries,
     learners: told?.learning.length ?? 0,
-    beaconAgeMs: node.beaconAgeMs,
-    httpPort: node.httpPort,
-    diskTotalBytes: node.stats?.diskTotalBytes ?? 0,
-    diskFreeBytes: node.stats?.diskFreeBytes ?? 0,
-    numbers: told === undefined || !node.alive ? null : {
-      engineBytes,
-      logBytes: sum("pegasus_log_shared_bytes"),
-      logFailed: sum("pegasus_log_failed") > 0,
-      memoryBytes: sum("process_resident_memory_bytes"),
-      cpu: told.traffic?.cpu ?? null,
-      errorsPerSecond: told.traffic?.errors ?? null,
-    },
+    beaconAgeMs: info.beaconAgeMs,
+    httpPort: info.httpPort,
+    diskTotalBytes: stats?.diskTotalBytes ?? 0,
+    diskFreeBytes: stats?.diskFreeBytes ?? 0,
+    badDisks: ill.map(({ tag, state, reason }) => {
+      return state === "bad"
+        ? `${tag} is not used: ${reason}`
+        : `${tag} has no room for new replicas`;
+    }),
+    numbers: told ?? null,
   };
 }
 
-function historyOf(points: readonly Point[], table: string): Overview["history"] {
-  const nothing = ratesOf(noWork());
+function balanceView(answer: MetaAnswer<"balance"> | undefined): Overview["balance"] {
+  if (answer === undefined) return { running: false, waitsFor: "", moving: 0, next: [] };
+  const { running, waitsFor, moving, next } = answer;
+  const moves = next.map(({ partition, kind, from, to }) => ({
+    partition: formatPartition(partition),
+    ...{ kind, from, to },
+  }));
+  return { running, waitsFor, moving, next: moves };
+}
+
+/** @param table "" = all tables together. */
+function historyOf(
+  points: readonly LoadPoint[],
+  tableId: number | undefined,
+  table: string,
+): Overview["history"] {
+  const nothing = noRequests();
   return points.map(({ at, total, tables }) => ({
     at,
-    ...(table === "" ? total : tables.get(table) ?? nothing),
+    ...(table === "" ? total : tables.get(tableId ?? 0) ?? nothing),
   }));
 }

@@ -29,6 +29,11 @@ function element(name, { text, className, title } = {}, children = []) {
   return made;
 }
 
+/** 99.98 %: a share that is not whole never looks like it. */
+function percent(share) {
+  return `${Math.floor(share * 10_000) / 100} %`;
+}
+
 function find(selector) {
   return document.querySelector(selector);
 }
@@ -80,7 +85,7 @@ function replace(holder, ...children) {
 }
 
 /** The line beside the name. */
-export function showFacts({ cluster, leader, level, nodes, tables }) {
+export function showFacts({ cluster, leader, level, nodes, tables, availability }) {
   document.title = `pegasus ${cluster}`;
   find("#cluster").textContent = cluster;
   const alive = nodes.filter((node) => node.alive).length;
@@ -91,6 +96,7 @@ export function showFacts({ cluster, leader, level, nodes, tables }) {
     counted(partitions, "partition"),
     `leader ${leader}`,
     `level ${level}`,
+    ...(availability.hour === null ? [] : [`available ${percent(availability.hour)} (last hour)`]),
   ].join(" · ");
 }
 
@@ -123,10 +129,17 @@ function headline(problems, worst, overview) {
   }
   const { sign } = LEVELS[worst];
   const number = problems.filter(({ level }) => level === worst).length;
-  if (worst === "critical") return `${sign} ${counted(number, "critical problem")}`;
+  if (worst === "critical") {
+    const stopped = overview.tables.flatMap(({ partitions }) => partitions)
+      .filter(({ health }) => health === "unreadable" || health === "unwritable").length;
+    const served = stopped === 0
+      ? "all reads and writes work"
+      : `${counted(stopped, "partition")} not fully served`;
+    return `${sign} ${counted(number, "critical problem")}; ${served}`;
+  }
   return worst === "warning"
     ? `${sign} Serving, with ${counted(number, "warning")}`
-    : `${sign} Serving, and healing itself`;
+    : `${sign} Serving, with ${counted(number, "note")}`;
 }
 
 /** Servers. */
@@ -193,7 +206,7 @@ export function chooseTables(select, tables) {
 /** Tables with their rates. */
 export function showTables(tables) {
   const headings = ["table", "health", "reads/s", "P50 ms", "P99 ms", "writes/s", "P50 ms"];
-  headings.push("P99 ms", "data");
+  headings.push("P99 ms", "RCU/s", "WCU/s", "data");
   const rows = tables.map(({ name, partitions, rates, bytes: size }) => {
     const ill = partitions.filter(({ health }) => health !== "healthy").length;
     const isBad = partitions.some(({ health }) =>
@@ -210,15 +223,18 @@ export function showTables(tables) {
     const numbers = [...reads, ...writes].map((value) =>
       typeof value === "string" ? value : milliseconds(value)
     );
-    return { cells: [name, health, ...numbers, bytes(size)] };
+    const units = [rates.readUnitsPerSecond, rates.writeUnitsPerSecond].map(compact);
+    return { cells: [name, health, ...numbers, ...units, bytes(size)] };
   });
   replace(find("#tables"), tableOf(headings, rows));
 }
 
 /** The map: a row for each server, a column for each partition, the role as a letter. */
-export function showPartitions({ tables, nodes }) {
+export function showPartitions({ tables, nodes, hotspots }) {
+  const hot = new Set(hotspots.map(({ gpid }) => gpid));
   const legend = [
     ...["P primary", "S secondary", "L learning", "† member on a dead server"],
+    "◆ asked for much more than the others",
     ...Object.values(HEALTH).filter(({ sign }) => sign !== "")
       .map(({ sign, word }) => `${sign} ${word}`),
   ];
@@ -228,7 +244,7 @@ export function showPartitions({ tables, nodes }) {
   const maps = tables.flatMap((table) => {
     const parts = [];
     for (let at = 0; at < table.partitions.length; at += COLUMNS_MAX) {
-      parts.push(mapOf(table, table.partitions.slice(at, at + COLUMNS_MAX), nodes));
+      parts.push(mapOf(table, table.partitions.slice(at, at + COLUMNS_MAX), nodes, hot));
     }
     return parts;
   });
@@ -236,11 +252,17 @@ export function showPartitions({ tables, nodes }) {
   replace(find("#partitions .scroll"), ...(maps.length > 0 ? maps : [none]));
 }
 
-function mapOf({ name }, partitions, nodes) {
+function mapOf({ name }, partitions, nodes, hot) {
   const heads = partitions.map((partition) => {
-    const { sign, word } = HEALTH[partition.health];
-    const title = `${partition.partition}: ${word}, ballot ${partition.ballot}`;
-    return element("td", { text: `${partition.index}${sign}`, className: partition.health, title });
+    const { partition: id, health, index, ballot, readsPerSecond, writesPerSecond } = partition;
+    const { sign, word } = HEALTH[health];
+    const load = readsPerSecond === null
+      ? ""
+      : `, ${compact(readsPerSecond)} reads/s, ${compact(writesPerSecond)} writes/s`;
+    const isHot = hot.has(id);
+    const title = `${id}: ${word}, ballot ${ballot}${load}${isHot ? ", hot" : ""}`;
+    const text = `${index}${sign}${isHot ? "◆" : ""}`;
+    return element("td", { text, className: isHot ? `${health} hot` : health, title });
   });
   const rows = nodes.slice(0, SERVERS_IN_MAP_MAX).map(({ node, alive }) => {
     const cells = partitions.map((partition) => roleCell(partition, node, alive));
@@ -269,6 +291,37 @@ function roleCell(partition, node, alive) {
   return element("td", { text: "·", className: "none" });
 }
 
+const MOVES = {
+  movePrimary: "leadership moves",
+  copyPrimary: "primary is copied",
+  copySecondary: "secondary is copied",
+};
+
+/** What moves, and what would move next. */
+export function showBalance({ balance, level }) {
+  const { running, waitsFor, moving, next } = balance;
+  const now = moving > 0
+    ? `${counted(moving, "partition")} moving now. `
+    : running
+    ? "Running. "
+    : level === "lively"
+    ? "Always on. "
+    : "";
+  const plan = waitsFor !== ""
+    ? `Nothing can move: ${waitsFor}.`
+    : next.length === 0
+    ? "Servers carry equal shares."
+    : `${counted(next.length, "move")} in the next round` +
+      (running || level === "lively" ? "." : '; "balance" in the shell starts it.');
+  find("#balance p").textContent = now + plan;
+  const rows = next.map(({ partition, kind, from, to }) => ({
+    cells: [partition, MOVES[kind] ?? kind, from, to],
+  }));
+  const holder = find("#balance .scroll");
+  if (rows.length === 0) replace(holder);
+  else replace(holder, tableOf(["partition", "what", "from", "to"], rows));
+}
+
 const CHANGE_WORDS = {
   ASSIGN_PRIMARY: "became the first primary",
   UPGRADE_TO_PRIMARY: "became primary",
@@ -294,6 +347,12 @@ export function showChanges({ changes, tables }) {
 }
 
 function changeWords(event, details, names) {
+  if (event === "table") {
+    return { subject: String(details.name), text: `Table is ${details.status}`, bad: false };
+  }
+  if (event === "level") {
+    return { subject: "meta", text: `Function level is ${details.level}`, bad: false };
+  }
   if (event === "config") {
     const [id] = String(details.partition).split(".");
     const table = names.get(id);

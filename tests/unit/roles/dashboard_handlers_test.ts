@@ -1,7 +1,7 @@
 // Who gets the dashboard's page and its numbers, and who is sent elsewhere.
 
 import assert from "node:assert/strict";
-import { openDashboard } from "../../../roles/http/dashboard/handlers.ts";
+import { dashboardHandlers } from "../../../roles/http/dashboard/handlers.ts";
 import { Router } from "../../../roles/http/route.ts";
 import { DASHBOARD_ROUTES } from "../../../roles/http/routes.ts";
 import type { MetaAsk, MetaReply } from "../../../roles/meta/meta_ask.ts";
@@ -36,16 +36,15 @@ const LEADING = ((name: MetaRequestName) => {
 async function get(ask: MetaAsk, target: string, httpPort = 8080) {
   const router = new Router("");
   const httpPortOf = () => Promise.resolve(httpPort);
-  const dashboard = openDashboard({
+  const dashboard = dashboardHandlers({
     ask,
     httpPortOf,
     watching: NOTHING_WATCHED,
     remote: () => Promise.resolve(""),
     changes: () => [],
   });
-  router.add(DASHBOARD_ROUTES, dashboard.handlers);
+  router.add(DASHBOARD_ROUTES, dashboard);
   const answer = await router.answer("GET", new URL(target, "http://h"), "");
-  dashboard.close();
   return answer;
 }
 

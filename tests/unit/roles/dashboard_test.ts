@@ -4,56 +4,58 @@ import assert from "node:assert/strict";
 import { healthOf, type NodeView, type TableView } from "../../../roles/http/dashboard/overview.ts";
 import { problemsOf } from "../../../roles/http/dashboard/problems.ts";
 import { RecentChanges } from "../../../roles/http/dashboard/recent_changes.ts";
-import {
-  noWork,
-  percentileMs,
-  ratesOf,
-  readSample,
-  trafficBetween,
-} from "../../../roles/http/dashboard/samples.ts";
+import type { LoadAnswer } from "../../../roles/load_rates.ts";
+import { LoadHistory, noRequests, numbersOf } from "../../../roles/meta/load_history.ts";
 import { partitionId } from "../../../src/base/ids.ts";
-import { SECONDS } from "../../../src/observe/metric.ts";
-import { openMetrics } from "../../../src/observe/metrics.ts";
 
-Deno.test("readSample() and trafficBetween() give rates from the real text of metrics", async () => {
-  const registry = openMetrics();
-  const { requests, engine, process } = registry.live;
-  const gets = requests.operationSeconds.child("get", "users");
-  const puts = requests.operationSeconds.child("put", "users");
-  engine.bytes.child("users").set(4096);
-  process.residentBytes.child().set(77);
-  gets.record(0.0002);
-  const before = readSample(await registry.text(), 1000);
-  for (let i = 0; i < 20; i++) gets.record(0.0002);
-  for (let i = 0; i < 4; i++) puts.record(0.03);
-  const after = readSample(await registry.text(), 3000);
-  assert.equal(after.engineBytes.get("users"), 4096);
-  assert.equal(after.sums.get("process_resident_memory_bytes"), 77);
-  const rates = ratesOf(trafficBetween(before, after)!.tables.get("users")!);
-  assert.deepEqual([rates.readsPerSecond, rates.writesPerSecond], [10, 2]);
-  assert.ok(rates.readP99Ms! > 0.1 && rates.readP99Ms! <= 0.25);
-  assert.ok(rates.writeP50Ms! > 25 && rates.writeP50Ms! <= 50);
+const LOAD = {
+  ...{ status: "primary" as const, ballot: 1, committed: 1, applied: 1, durable: 1 },
+  ...{ lastPrepared: 1, bytes: 4096, writeBytes: 0, readBytes: 0, errors: 0 },
+  partition: partitionId(1, 0),
+};
+
+/** What a shard told after so many reads and writes. */
+function told(at: number, reads: number, writes: number, incarnation = 1): LoadAnswer {
+  const latency = (operation: string, counts: number[]) => ({ tableId: 1, operation, counts });
+  return {
+    ...{ at, incarnation, shard: 0, residentBytes: 77, heapBytes: 1, cpuMs: at / 2 },
+    ...{ logBytes: 9, logFailed: false, operations: ["get", "put"], bounds: [0.001, 0.01] },
+    partitions: [{ ...LOAD, requests: [reads, writes], readUnits: reads, writeUnits: writes }],
+    latencies: [latency("get", [reads, 0, 0]), latency("put", [0, writes, 0])],
+  };
+}
+
+Deno.test("LoadHistory keeps rates and latencies of the last minutes", () => {
+  const history = new LoadHistory();
+  history.add(1000, [{ before: undefined, after: told(0, 5, 5) }]);
+  assert.equal(history.points.length, 0, "one look is no rate");
+  const pair = { before: told(1000, 1, 0), after: told(3000, 21, 4) };
+  history.add(3000, [pair]);
+  const [point] = history.points;
+  const users = point!.tables.get(1)!;
+  assert.deepEqual([users.readsPerSecond, users.writesPerSecond], [10, 2]);
+  assert.deepEqual(point!.total, users);
+  assert.ok(users.readP99Ms! <= 1 && users.writeP50Ms! > 1 && users.writeP50Ms! <= 10);
+  history.add(3000 + 600_000, [pair]);
+  assert.equal(history.points.length, 1, "ten minutes are kept");
+  history.add(4000 + 600_000, [{ before: told(0, 0, 0, 1), after: told(9, 9, 9, 2) }]);
+  assert.equal(history.points.length, 1, "a restarted server has no rates");
 });
 
-Deno.test("trafficBetween() counts a restarted server from zero", () => {
-  const sample = (at: number, count: number) =>
-    readSample(
-      `pegasus_operation_seconds_bucket{operation="put",table="t",le="+Inf"} ${count}\n`,
-      at,
-    );
-  const traffic = trafficBetween(sample(0, 100), sample(1000, 7))!;
-  assert.equal(ratesOf(traffic.tables.get("t")!).writesPerSecond, 7);
-  assert.equal(trafficBetween(sample(5, 1), sample(5, 2)), undefined);
+Deno.test("numbersOf() sums up the shards of a server", () => {
+  const pair = { before: told(1000, 0, 0), after: told(3000, 0, 0) };
+  const learner = { ...told(3000, 0, 0), partitions: [{ ...LOAD, ...LEARNER }] };
+  assert.deepEqual(numbersOf([pair, { before: undefined, after: learner }]), {
+    ...{ engineBytes: 8192, logBytes: 18, logFailed: false, memoryBytes: 77, cpu: 0.5 },
+    ...{ errorsPerSecond: 0, learning: ["1.3"] },
+  });
+  assert.equal(numbersOf([]), undefined);
 });
 
-Deno.test("percentileMs() stays within its bucket, and is null without requests", () => {
-  assert.equal(percentileMs(noWork().reads, 0.5), null);
-  const slow = noWork().reads;
-  slow[SECONDS.length] = 5;
-  assert.equal(percentileMs(slow, 0.5), 10_000, "above all bounds");
-  const first = noWork().reads.map(() => 10);
-  assert.ok(Math.abs(percentileMs(first, 0.5)! - 0.025) < 1e-9);
-});
+const LEARNER = {
+  ...{ status: "learner" as const, partition: partitionId(1, 3), requests: [0, 0] },
+  ...{ readUnits: 0, writeUnits: 0 },
+};
 
 const NODE: NodeView = {
   node: "a:1",
@@ -66,6 +68,7 @@ const NODE: NodeView = {
   httpPort: 1,
   diskTotalBytes: 0,
   diskFreeBytes: 0,
+  badDisks: [],
   numbers: null,
 };
 const PARTITION = {
@@ -76,6 +79,8 @@ const PARTITION = {
   primary: "a:1",
   secondaries: ["b:1"],
   learners: [],
+  readsPerSecond: null,
+  writesPerSecond: null,
 } as const;
 const TABLE: TableView = {
   id: 1,
@@ -83,13 +88,35 @@ const TABLE: TableView = {
   maxReplicaCount: 2,
   partitions: [PARTITION],
   bytes: 0,
-  rates: ratesOf(noWork()),
+  rates: noRequests(),
 };
+
+const STEADY = { level: "steady", hotspots: [] };
+
+Deno.test("problemsOf() tells hot partitions, full disks and servers that lead too much", () => {
+  const hotspot = {
+    ...{ app_name: "users", gpid: "1.3", partition_index: 3, kind: "write", rate: 900, score: 7 },
+    ...{ looks: 3, primary: "a:1" },
+  };
+  const nodes = [
+    { ...NODE, primaries: 9, badDisks: ["ssd1 is not used: gone"] },
+    { ...NODE, node: "b:1", primaries: 1 },
+  ];
+  const partitions = Array.from({ length: 10 }, () => PARTITION);
+  const tables = [{ ...TABLE, partitions }];
+  const problems = problemsOf({ ...STEADY, hotspots: [hotspot], nodes, tables });
+  assert.deepEqual(problems.map(({ level, text }) => `${level}: ${text}`), [
+    "warning: Server a:1: data directory ssd1 is not used: gone",
+    "warning: Partition 1.3 of table users is hot: 900 writes per second, 7 deviations above the " +
+    'others; "detect_hotkey users 3 -t write" finds the key',
+    'info: Server a:1 leads 9 of 10 partitions, its share is 5: "balance" spreads them',
+  ]);
+});
 
 Deno.test("problemsOf() says what is wrong, worst first", () => {
   const nodes = [NODE, { ...NODE, node: "b:1" }];
-  assert.deepEqual(problemsOf({ level: "steady", nodes, tables: [TABLE] }), []);
-  const drained = problemsOf({ level: "steady", nodes: [{ ...NODE, draining: true }], tables: [] });
+  assert.deepEqual(problemsOf({ ...STEADY, nodes, tables: [TABLE] }), []);
+  const drained = problemsOf({ ...STEADY, nodes: [{ ...NODE, draining: true }], tables: [] });
   assert.deepEqual(drained, [
     { level: "info", text: "Server a:1 is being drained: still a member of 3 partitions" },
   ]);
@@ -99,6 +126,7 @@ Deno.test("problemsOf() says what is wrong, worst first", () => {
     { ...PARTITION, partition: "1.2", health: "unwritable" } as const,
   ];
   const problems = problemsOf({
+    ...STEADY,
     level: "freezed",
     nodes: [NODE, { ...NODE, node: "b:1", alive: false, beaconAgeMs: 180_000 }],
     tables: [{ ...TABLE, partitions }],
@@ -108,7 +136,7 @@ Deno.test("problemsOf() says what is wrong, worst first", () => {
     "critical: Table users: 1 of 3 partitions without a primary, no reads and no writes (1.1)",
     "critical: Table users: 1 of 3 partitions with too few members, reads only, no writes (1.2)",
     "warning: Table users: 1 of 3 partitions with fewer than 2 members, reads and writes work (1.0)",
-    "warning: Table users wants 2 members but only 1 server is alive: start another one",
+    "warning: Table users: 2 members are wanted, but only 1 server is alive: start another one",
     'warning: Meta cures nothing while its function level is "freezed"',
     "info: Table users: 1 of 3 partitions being copied to another server (1.0)",
   ]);
