@@ -84,18 +84,25 @@ class Server {
     }).spawn();
     const reader = this.#process.stdout.getReader();
     let said = "";
-    while (!said.includes("\n")) {
-      const { value, done } = await reader.read();
-      if (done) throw new Error(`${this.#name} does not start; see ${this.log}`);
-      said += new TextDecoder().decode(value);
+    try {
+      while (!said.includes("\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`${this.#name} does not start; see ${this.log}`);
+        said += new TextDecoder().decode(value);
+      }
+    } finally {
+      reader.releaseLock();
     }
-    reader.releaseLock();
     this.address = /ready at (\S+)/.exec(said)![1]!;
   }
 
   async stop(): Promise<void> {
     if (this.#process === undefined) return;
-    this.#process.kill("SIGTERM");
+    try {
+      this.#process.kill("SIGTERM");
+    } catch {
+      // It has ended by itself.
+    }
     await this.#process.status;
     await this.#process.stdout.cancel();
     this.#process = undefined;
