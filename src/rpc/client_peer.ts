@@ -6,7 +6,7 @@
 
 import { Err } from "../base/errors.ts";
 import { fromUtf8 } from "../base/bytes.ts";
-import { decode } from "../schema/codec.ts";
+import { decode, encodeShared } from "../schema/codec.ts";
 import type { AnyRpc } from "../schema/rpc.ts";
 import { type Call, CallTable } from "./calls.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
@@ -120,12 +120,13 @@ export class ClientPeer {
   }
 
   /**
-   * Sends a call, or a message if `done` is absent. `body` is called only if the request will be
-   * taken.
+   * Sends a call, or a message if `done` is absent. `request` is encoded only if it will be taken, or
+   * is encoded already.
    */
   start(
     rpc: AnyRpc,
-    body: () => Uint8Array,
+    request: unknown,
+    isEncoded: boolean,
     timeoutMs: number,
     done: Call["done"] | undefined,
   ): void {
@@ -134,7 +135,7 @@ export class ClientPeer {
     const call = done === undefined ? undefined : { rpc, deadline: now + wholeMs, done };
     const refusal = this.#refusal(now);
     if (refusal !== undefined) return this.#refuse(call, refusal.code, refusal.reason);
-    const bytes = body();
+    const bytes = isEncoded ? request as Uint8Array : encodeShared(rpc.request, request);
     const { frameBytesMax } = this.#context.settings;
     if (bytes.length + HEADER_BYTES > frameBytesMax) {
       const reason = `The message has ${bytes.length} bytes, a frame at most ${frameBytesMax}`;
@@ -151,7 +152,7 @@ export class ClientPeer {
     const current = this.#current;
     if (current?.connection.isOpen === true) this.#send(current, rpc, bytes, call, wholeMs);
     else {
-      this.#waiting.push({ rpc, body: bytes, call });
+      this.#waiting.push({ rpc, body: bytes.slice(), call });
       this.#waitingBytes += bytes.length;
       if (current === undefined && this.#cancelDial === undefined) this.#dial(now);
     }

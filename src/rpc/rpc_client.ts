@@ -5,7 +5,6 @@
 
 import { Err, StoreError } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import { encode } from "../schema/codec.ts";
 import type { AnyRpc, Rpc } from "../schema/rpc.ts";
 import type { Call } from "./calls.ts";
 import { ClientPeer } from "./client_peer.ts";
@@ -42,7 +41,7 @@ export class TcpRpcClient implements RpcClient {
     timeoutMs: number,
     done: CallDone<A>,
   ): void {
-    this.#start(address, rpc, () => encode(rpc.request, request), timeoutMs, done);
+    this.#start(address, rpc, request, false, timeoutMs, done);
   }
 
   startEncoded<Q, A>(
@@ -52,7 +51,7 @@ export class TcpRpcClient implements RpcClient {
     timeoutMs: number,
     done: CallDone<A>,
   ): void {
-    this.#start(address, rpc, () => request, timeoutMs, done);
+    this.#start(address, rpc, request, true, timeoutMs, done);
   }
 
   call<Q, A>(address: string, rpc: Rpc<Q, A>, request: Q, timeoutMs: number): Promise<A> {
@@ -66,7 +65,7 @@ export class TcpRpcClient implements RpcClient {
 
   send<Q>(address: string, rpc: Rpc<Q, Record<never, never>>, body: Q): void {
     if (this.#isClosed) return;
-    this.#peer(address).start(rpc, () => encode(rpc.request, body), 0, undefined);
+    this.#peer(address).start(rpc, body, false, 0, undefined);
   }
 
   disconnect(address: string): void {
@@ -87,7 +86,8 @@ export class TcpRpcClient implements RpcClient {
   #start(
     address: string,
     rpc: AnyRpc,
-    body: () => Uint8Array,
+    request: unknown,
+    isEncoded: boolean,
     timeoutMs: number,
     // deno-lint-ignore no-explicit-any
     done: CallDone<any>,
@@ -95,7 +95,7 @@ export class TcpRpcClient implements RpcClient {
     if (this.#isClosed) {
       return this.#finishLater({ rpc, deadline: 0, done }, Err.CLOSED, "The client is closed");
     }
-    this.#peer(address).start(rpc, body, timeoutMs, done);
+    this.#peer(address).start(rpc, request, isEncoded, timeoutMs, done);
   }
 
   #peer(address: string): ClientPeer {

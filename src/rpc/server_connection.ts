@@ -7,7 +7,7 @@
 import { Err } from "../base/errors.ts";
 import { utf8 } from "../base/bytes.ts";
 import { type Principal, Rank, TRUSTED } from "../schema/access.ts";
-import { decode, encode } from "../schema/codec.ts";
+import { decode, encodeShared } from "../schema/codec.ts";
 import type { AnyRpc } from "../schema/rpc.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import type { Handler, IncomingCall } from "./contract.ts";
@@ -75,7 +75,12 @@ class ServerCall implements IncomingCall<unknown>, Listed<ServerCall> {
   reply(response: unknown): void {
     if (this.#client.finish(this)) {
       if (this.audited !== undefined) this.#audit(Err.OK, "");
-      this.#client.answer(this.#rpc, this.#id, this.tag, encode(this.#rpc.response, response));
+      this.#client.answer(
+        this.#rpc,
+        this.#id,
+        this.tag,
+        encodeShared(this.#rpc.response, response),
+      );
     }
   }
 

@@ -18,6 +18,7 @@ import {
   u8,
   withDefault,
 } from "./field.ts";
+import * as hot from "./hot_codec.ts";
 import { defineRpc } from "./rpc.ts";
 import { rowBlock } from "./row_block.ts";
 import { filter } from "./types.ts";
@@ -50,6 +51,7 @@ export const Put = defineRpc({
     /** 0 = never, else seconds since 2016 */ expireTs: u32,
   },
   response: writeResponse,
+  hot: { request: hot.putRequest, response: hot.writeResponse },
 });
 
 export const Remove = defineRpc({
@@ -66,6 +68,7 @@ export const MultiPut = defineRpc({
   name: "multi_put",
   request: { ...writeHead, hashKey: bytes, rows: list(sortKeyValue, 100_000), expireTs: u32 },
   response: writeResponse,
+  hot: { request: hot.multiPutRequest, response: hot.writeResponse },
 });
 
 export const MultiRemove = defineRpc({
@@ -173,6 +176,7 @@ export const Get = defineRpc({
   name: "get",
   request: { ...readHead, key: bytes, ...readTail },
   response: { /** Absent: no such row, or expired. */ value: optional(bytes) },
+  hot: { request: hot.getRequest, response: hot.getResponse },
 });
 
 export const Ttl = defineRpc({

@@ -2,6 +2,7 @@
 
 import { Packr } from "msgpackr";
 import type { Field } from "./field.ts";
+import { Packer, Unpacker } from "./pack.ts";
 
 // Integers over 32 bits travel as 64-bit integers and come back as numbers while they are safe.
 const packr = new Packr({
@@ -13,9 +14,22 @@ const packr = new Packr({
   // deno-lint-ignore no-explicit-any
 } as any);
 
+const packer = new Packer();
+const unpacker = new Unpacker();
+
 /** Encodes a value of `field`. The result is a fresh array the caller owns. */
 export function encode<T>(field: Field<T>, value: T): Uint8Array {
-  return packr.pack(field.write(value)) as Uint8Array;
+  const bytes = encodeShared(field, value);
+  return field.hot === undefined ? bytes : bytes.slice();
+}
+
+/** The same for somebody who copies the bytes at once: they hold until the next message is encoded. */
+export function encodeShared<T>(field: Field<T>, value: T): Uint8Array {
+  const { hot } = field;
+  if (hot === undefined) return packr.pack(field.write(value)) as Uint8Array;
+  packer.begin();
+  hot.write(packer, value);
+  return packer.end();
 }
 
 /**
@@ -24,5 +38,11 @@ export function encode<T>(field: Field<T>, value: T): Uint8Array {
  * @throws {Error} If the bytes are not msgpack, or not of the declared shape (SchemaError).
  */
 export function decode<T>(field: Field<T>, bytes: Uint8Array, path: string): T {
+  const { hot } = field;
+  if (hot !== undefined) {
+    unpacker.begin(bytes);
+    const value = hot.read(unpacker);
+    if (value !== undefined) return value;
+  }
   return field.read(packr.unpack(bytes), path);
 }

@@ -2,6 +2,8 @@
 // on the wire (arrays decode four times faster than maps); this file turns objects into such arrays and
 // back, and refuses what does not fit, so that nothing behind it meets a value of the wrong shape.
 
+import type { HotCodec } from "./hot_codec.ts";
+
 /** A value did not have the declared shape. Thrown by `read`, turned into a protocol error at the border. */
 export class SchemaError extends Error {
   override readonly name = "SchemaError";
@@ -13,6 +15,8 @@ export interface Field<T> {
   write(value: T): unknown;
   /** Plain form to program form; `path` names the place in errors. @throws {SchemaError} */
   read(plain: unknown, path: string): T;
+  /** The same written by hand, for messages that travel with every operation. */
+  readonly hot?: HotCodec<T>;
   /** What a trailing field reads as when an older peer did not send it; absent = mandatory. */
   readonly missing?: { readonly value: T };
 }

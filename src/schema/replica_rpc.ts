@@ -3,6 +3,7 @@
 // Every message names the sender and its incarnation, so that a restart is never invisible.
 
 import { bool, bytes, choice, list, type Of, str, u16, u32, u53, withDefault } from "./field.ts";
+import * as hot from "./hot_codec.ts";
 import { defineMessage, defineRpc } from "./rpc.ts";
 import { replicaStatus } from "./types.ts";
 
@@ -25,6 +26,7 @@ export const Prepare = defineMessage({
     /** The primary's commit point when it sent this; the mutation may have been formed long before. */
     committed: withDefault(u53, 0),
   },
+  hot: hot.prepare,
 });
 
 /** Answer to a prepare, or to several with one message: everything up to `decree` is logged. */
@@ -40,6 +42,7 @@ export const PrepareAck = defineMessage({
     lastPrepared: u53,
     committed: u53,
   },
+  hot: hot.prepareAck,
 });
 
 /** Primary to every member and learner, from time to time: who you are and what is committed. */

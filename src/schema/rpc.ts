@@ -3,6 +3,7 @@
 
 import { Rank } from "./access.ts";
 import { type Field, type Struct, struct } from "./field.ts";
+import type { HotCodec } from "./hot_codec.ts";
 
 // deno-lint-ignore no-explicit-any
 type AnyShape = Readonly<Record<string, Field<any>>>;
@@ -62,6 +63,7 @@ export function defineRpc<Q extends AnyShape, A extends AnyShape>(
     audited?: boolean;
     request: Q;
     response: A;
+    hot?: { request?: HotCodec<Struct<Q>>; response?: HotCodec<Struct<A>> };
   },
 ): Rpc<Struct<Q>, Struct<A>> {
   const { code, name, access = accessOf(code), audited = access === "admin" } = declaration;
@@ -71,14 +73,20 @@ export function defineRpc<Q extends AnyShape, A extends AnyShape>(
     kind: "call",
     rank: RANK_OF[access],
     audited,
-    request: struct(declaration.request) as Field<Struct<Q>>,
-    response: struct(declaration.response) as Field<Struct<A>>,
+    request: messageOf(declaration.request, declaration.hot?.request),
+    response: messageOf(declaration.response, declaration.hot?.response),
   };
 }
 
 /** Declares a message without an answer; servers send it if nothing else is said. */
 export function defineMessage<Q extends AnyShape>(
-  declaration: { code: number; name: string; access?: Access; body: Q },
+  declaration: {
+    code: number;
+    name: string;
+    access?: Access;
+    body: Q;
+    hot?: HotCodec<Struct<Q>>;
+  },
 ): Rpc<Struct<Q>, Record<never, never>> {
   const { code, name, access = "server" } = declaration;
   return {
@@ -87,7 +95,12 @@ export function defineMessage<Q extends AnyShape>(
     kind: "oneway",
     rank: RANK_OF[access],
     audited: false,
-    request: struct(declaration.body) as Field<Struct<Q>>,
+    request: messageOf(declaration.body, declaration.hot),
     response: struct({}) as Field<Record<never, never>>,
   };
+}
+
+function messageOf<S extends AnyShape>(shape: S, hot?: HotCodec<Struct<S>>): Field<Struct<S>> {
+  const field = struct(shape) as Field<Struct<S>>;
+  return hot === undefined ? field : { ...field, hot };
 }
