@@ -4,7 +4,7 @@
 // without is never taken up again with the replicas it holds, because logs no longer cover them.
 // docs/storage_layout.md, "Directories".
 
-import { toHex } from "../src/base/bytes.ts";
+import { fromUtf8, toHex } from "../src/base/bytes.ts";
 import { type Files, FilesError } from "../src/base/files.ts";
 import { makeDirDurable } from "./durable_dir.ts";
 import {
@@ -15,6 +15,9 @@ import {
   readChecked,
 } from "./replica_dir.ts";
 import { listSharedLogs } from "./recover_shard.ts";
+
+/** Linux makes it anew at every start. */
+export const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 /** A data directory as people name it. */
 export interface DataDir {
@@ -39,6 +42,10 @@ export interface StoragePlan {
   readonly formerLogDirs: readonly string[];
   /** Why no stored replica can be trusted: shared logs of the last start are gone. "" = they are not. */
   readonly lostLog: string;
+  /** Whether the last start ended with everything synced; also true for the first one. */
+  readonly wasClean: boolean;
+  /** This start of the operating system; "" = not known. */
+  readonly boot: string;
 }
 
 /** What a directory's `node` file says. */
@@ -224,6 +231,7 @@ class Opening {
     this.version = (newest?.version ?? 0) + 1;
     for (;;) {
       const dir = logDir === "" ? this.good[0]!.path : logDir;
+      const boot = bootId(this.#files);
       const head = {
         incarnation,
         version: this.version,
@@ -237,7 +245,8 @@ class Opening {
         const places = new Set([newest?.logDir ?? "", ...this.good.map(({ path }) => path)]);
         const formerLogDirs = [...places].filter((path) => path !== dir && this.#hasLogs(path));
         const dataDirs = this.good.map(({ tag, path }) => ({ tag, path }));
-        return { incarnation, dataDirs, logDir: dir, formerLogDirs, lostLog };
+        const wasClean = newest?.clean ?? true;
+        return { incarnation, dataDirs, logDir: dir, formerLogDirs, lostLog, wasClean, boot };
       }
       if (this.good.length === 1) throw failed.error;
       this.good.splice(this.good.indexOf(failed.dir), 1);
@@ -357,8 +366,8 @@ async function writeRecords(
 
 /** @throws {LayoutError} */
 function readRecord(files: Files, path: string): NodeRecord {
-  const { incarnation, version = 0, id = "", disks = {}, logDir = "", clean = false, store = "" } =
-    readChecked(files, path);
+  const stored = readChecked(files, path);
+  const { incarnation, version = 0, id = "", disks = {}, logDir = "", clean, store = "" } = stored;
   const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
   if (
     !isWhole(incarnation) || !isWhole(version) || typeof id !== "string" ||
@@ -368,7 +377,20 @@ function readRecord(files: Files, path: string): NodeRecord {
     throw new LayoutError("unreadable", `Cannot use "${path}": a value is missing or wrong`);
   }
   const named = disks as Readonly<Record<string, string>>;
-  return { incarnation, version, id, disks: named, logDir, clean: clean === true, store };
+  return {
+    ...{ incarnation, version, id, logDir, store },
+    disks: named,
+    clean: clean === true,
+  };
+}
+
+/** Name of this start of the operating system; "" where it has none. */
+function bootId(files: Files): string {
+  try {
+    return fromUtf8(files.readFile(BOOT_ID)).trim();
+  } catch {
+    return "";
+  }
 }
 
 function randomId(): string {

@@ -40,6 +40,8 @@ export interface Manifest {
   readonly info: unknown;
   /** How often it was copied to another data directory; of two equal lives the later copy counts. */
   readonly copies: number;
+  /** Start of the operating system in which it was whole; absent = not known (protocol.md, R12.6). */
+  readonly boot?: string;
 }
 
 /** A directory or file of this layout cannot be used. */
@@ -235,7 +237,7 @@ export class ReplicaDir {
    */
   async commitGeneration(
     generation: number,
-    change: { readonly ballot: Ballot; readonly durable: Decree; readonly info?: unknown },
+    change: Pick<Manifest, "ballot" | "durable"> & Partial<Pick<Manifest, "info" | "boot">>,
   ): Promise<void> {
     assert(generation > this.#manifest.generation, "Generation goes back", { generation });
     await this.#write({ ...change, generation, syncedSequence: 0 });
@@ -339,6 +341,7 @@ function readManifest(files: Files, path: string): Manifest {
     partitionCount,
     info,
     copies,
+    ...(typeof record.boot === "string" ? { boot: record.boot } : {}),
   };
 }
 

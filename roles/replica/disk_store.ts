@@ -23,6 +23,13 @@ export interface DiskStoreOptions {
   readonly generations: GenerationSource;
   readonly openEngine: (dir: string) => Promise<Engine>;
   readonly privateSegmentBytes: number;
+  /** This start of the operating system; "" or absent = not known. */
+  readonly boot?: string;
+  /**
+   * The server wrote without fsync and did not end in order: replicas of another start of the operating system may
+   * lack what they have acknowledged (R12.6). @default false
+   */
+  readonly wasUnsynced?: boolean;
   /** Private log kept for learners beyond what recovery needs, bytes. */
   readonly privateReserveBytes: number;
 }
@@ -104,7 +111,7 @@ export class DiskStore implements ReplicaStore {
   }
 
   async checkpoint(
-    at: { decree: Decree; ballot: Ballot; sessions: Uint8Array },
+    at: { decree: Decree; ballot: Ballot; sessions: Uint8Array; whole?: boolean },
   ): Promise<boolean> {
     const generation = this.#generation;
     const engine = this.#engine;
@@ -120,6 +127,7 @@ export class DiskStore implements ReplicaStore {
         ballot,
         durable: at.decree,
         syncedSequence: log.syncedSequence,
+        ...(at.whole === true ? this.#whole() : {}),
         ...describeTable(this.#table, this.#imageBallot),
       });
       return true;
@@ -156,7 +164,8 @@ export class DiskStore implements ReplicaStore {
           const stored = Math.max(ballot, this.#dir.manifest.ballot);
           this.#imageBallot = ballot;
           const { info } = describeTable(this.#table, ballot);
-          return this.#dir.commitGeneration(generation, { ballot: stored, durable, info });
+          const change = { ballot: stored, durable, info, ...this.#whole() };
+          return this.#dir.commitGeneration(generation, change);
         }),
       activate: (released) => {
         const old = { engine: this.#engine, log: this.#log };
@@ -204,6 +213,11 @@ export class DiskStore implements ReplicaStore {
     } catch {
       // What is left is removed with the next generation, or at the next start.
     }
+  }
+
+  #whole(): { boot?: string } {
+    const { boot = "" } = this.#options;
+    return boot === "" ? {} : { boot };
   }
 
   #serially<T>(work: () => Promise<T>): Promise<T> {

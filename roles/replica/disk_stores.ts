@@ -54,6 +54,7 @@ export class DiskStores implements ReplicaStores {
         ? { tableName: "", partitionCount: 0, info: { maxReplicaCount } }
         : describeTable(table, 0)),
       copies: 0,
+      ...(this.#options.boot ? { boot: this.#options.boot } : {}),
     }).catch((error) => {
       disks.forget(partition);
       throw error;
@@ -113,7 +114,8 @@ export class DiskStores implements ReplicaStores {
       await ensureFormat(engine);
       const { info, partitionCount, durable } = dir.manifest;
       const mutationBallot = Math.max(recovery.mutationBallot, imageBallotOf(info));
-      const recovered = { ...await replay(engine, durable, recovery), mutationBallot };
+      const replayed = await replay(engine, durable, recovery);
+      const recovered = { ...replayed, mutationBallot, mayLack: this.#mayLack(dir) };
       const store = new DiskStore(this.#options, dir, engine, log);
       return { store, recovered, maxReplicaCount: maxReplicaCountOf(info), partitionCount };
     } catch (error) {
@@ -121,6 +123,12 @@ export class DiskStores implements ReplicaStores {
       await log.close();
       throw error;
     }
+  }
+
+  /** R12.6. */
+  #mayLack({ manifest }: ReplicaDir): boolean {
+    const { boot = "", wasUnsynced = false } = this.#options;
+    return wasUnsynced && (boot === "" || manifest.boot !== boot);
   }
 
   async moveAside(

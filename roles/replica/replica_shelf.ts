@@ -6,7 +6,7 @@ import { isNoSpace } from "../../src/base/files.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { ReplicaEvent } from "../../src/replication/io.ts";
-import { withoutMember } from "../../src/replication/membership.ts";
+import { withoutMember } from "../../src/replication/config_steps.ts";
 import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { PartitionConfig, ReplicaReport, TableInfo } from "../../src/schema/types.ts";
 import { isEngineFull } from "../../storage/engine.ts";

@@ -30,7 +30,9 @@ export interface ReplicaStore {
    *
    * @returns False if another generation became active meanwhile.
    */
-  checkpoint(at: { decree: Decree; ballot: Ballot; sessions: Uint8Array }): Promise<boolean>;
+  checkpoint(
+    at: { decree: Decree; ballot: Ballot; sessions: Uint8Array; whole?: boolean },
+  ): Promise<boolean>;
   /** The table as last described, or as its directory tells. */
   readonly table: TableInfo;
   /** Notes what meta says about the table; soon on disk, because meta's store may have to be rebuilt from it. */

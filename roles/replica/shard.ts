@@ -104,6 +104,8 @@ export class Shard implements ShardLink {
       files,
       disks: new DiskSet({ files, dirs: plan.storage.dataDirs, reserveBytes: plan.reserveBytes }),
       generations: new GenerationSource(plan.storage.incarnation),
+      boot: plan.storage.boot,
+      wasUnsynced: logs.fsync === "none" && !plan.storage.wasClean,
       openEngine: async (dir) => {
         const written = (rows: number, ms: number) => this.#metrics?.applied(rows, ms);
         const engine = await openLevelEngine(dir, plan.engine);

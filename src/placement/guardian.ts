@@ -49,7 +49,10 @@ export function isPossible(
   const byPrimary = config.primary === target;
   switch (change) {
     case "ASSIGN_PRIMARY":
-      return target === node && config.primary === NOBODY && config.secondaries.length === 0;
+      if (target !== node || config.primary !== NOBODY) return false;
+      // An operator may also choose a member that does not lead by itself because it may lack something.
+      return config.secondaries.length === 0 ||
+        (action.source === "operator" && config.secondaries.includes(node));
     case "UPGRADE_TO_PRIMARY":
       return target === node && config.primary === NOBODY && config.secondaries.includes(node);
     case "ADD_SECONDARY":

@@ -98,8 +98,9 @@ export function forgetPending(s: ReplicaState, reply: PendingReply): void {
 /** Takes a checkpoint when one is due; only at a moment when the engine stands exactly at `applied`. */
 export function maybeCheckpoint(s: ReplicaState): void {
   const behind = s.applied - s.durable;
-  if (s.checkpointing || s.applying !== 0 || behind === 0 || s.status === "error") return;
-  const due = behind >= s.settings.checkpointDecrees ||
+  if (s.checkpointing || s.applying !== 0 || s.status === "error") return;
+  if (behind === 0 && !s.vouchDue) return;
+  const due = s.vouchDue || behind >= s.settings.checkpointDecrees ||
     s.now - s.checkpointAt >= s.settings.checkpointIntervalMs;
   if (!due) return;
   takeCheckpoint(s);
@@ -109,10 +110,12 @@ export function maybeCheckpoint(s: ReplicaState): void {
 export function takeCheckpoint(s: ReplicaState): void {
   s.checkpointing = true;
   s.checkpointAt = s.now;
+  s.vouchDue = false;
   s.out.push({
     kind: "checkpoint",
     decree: s.applied,
     ballot: s.ballot,
+    whole: !s.mayLack,
     sessions: s.sessions.image(),
   });
 }

@@ -120,6 +120,8 @@ export type ReplicaEffect =
     readonly kind: "checkpoint";
     readonly decree: Decree;
     readonly ballot: Ballot;
+    /** Nothing that was acknowledged is missing (R12.6). */
+    readonly whole: boolean;
     readonly sessions: Uint8Array;
   }
   /** Replace engine content by an image of the primary's; then imageInstalled or fetchFailed. */
@@ -191,6 +193,8 @@ export interface RecoveredState {
   readonly sessions: Uint8Array;
   /** True for a replica that existed before this process started. */
   readonly existed: boolean;
+  /** Its log may lack what it has acknowledged: written without fsync, and power may have been lost (R12.6). */
+  readonly mayLack?: boolean;
 }
 
 /** Limits and intervals of the core; src/config/settings.ts declares their defaults and bounds. */

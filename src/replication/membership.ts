@@ -10,45 +10,12 @@ import type {
   RemoveReplicaMessage,
 } from "../schema/replica_rpc.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
+import { withoutMember, withPrimary, withSecondary } from "./config_steps.ts";
 import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
 import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
-import { append, head, NO_RECONCILE_END, note, type ReplicaState, send } from "./state.ts";
+import { append, head, NO_RECONCILE_END, note, type ReplicaState, send, vouched } from "./state.ts";
 import { addLearner } from "./teacher.ts";
-
-/** `config` without `node`, as the next configuration to ask for. */
-export function withoutMember(config: PartitionConfig, node: NodeId): PartitionConfig {
-  const lastDrops = [...config.lastDrops.filter((n) => n !== node), node].slice(-3);
-  return {
-    ...config,
-    ballot: config.ballot + 1,
-    primary: config.primary === node ? NOBODY : config.primary,
-    secondaries: config.secondaries.filter((n) => n !== node),
-    lastDrops,
-  };
-}
-
-/** `config` with `node` as one more secondary. */
-export function withSecondary(config: PartitionConfig, node: NodeId): PartitionConfig {
-  return {
-    ...config,
-    ballot: config.ballot + 1,
-    primary: config.primary === node ? NOBODY : config.primary,
-    secondaries: [...config.secondaries.filter((n) => n !== node), node],
-    lastDrops: config.lastDrops.filter((n) => n !== node),
-  };
-}
-
-/** `config` led by `node`. */
-export function withPrimary(config: PartitionConfig, node: NodeId): PartitionConfig {
-  return {
-    ...config,
-    ballot: config.ballot + 1,
-    primary: node,
-    secondaries: config.secondaries.filter((n) => n !== node),
-    lastDrops: config.lastDrops.filter((n) => n !== node),
-  };
-}
 
 /** Promises never to act on a smaller ballot again (I6). The promise is in the log before any ack that follows it. */
 export function adoptBallot(s: ReplicaState, ballot: Ballot): void {
@@ -119,6 +86,7 @@ function becomeSecondary(s: ReplicaState): void {
   s.status = "secondary";
   s.transient = false;
   s.restarted = false;
+  vouched(s);
   s.hasLearned = false;
   s.reigning = false;
   s.primary = undefined;
@@ -212,6 +180,11 @@ function enterPrimary(s: ReplicaState, sameReign: boolean): void {
   if (s.restarted) {
     // It may have sent prepares it never logged: never the same ballot again (§4.4, rDSN #522).
     becomeTransient(s);
+    if (s.mayLack && s.config.secondaries.length > 0) {
+      // What it lacks the others hold: one of them leads, and this one learns from it (R12.6).
+      const next = withoutMember(s.config, s.self);
+      return reconfigure(s, "DOWNGRADE_TO_INACTIVE", s.self, next);
+    }
     return reconfigure(s, "PRIMARY_FORCE_UPDATE_BALLOT", s.self, {
       ...s.config,
       ballot: s.config.ballot + 1,
@@ -311,10 +284,19 @@ export function onProposal(
     case "ASSIGN_PRIMARY":
       // Also a former member that meta chose after everybody was lost.
       if (!self || config.primary !== NOBODY || s.status !== "inactive") return;
-      return reconfigure(s, change, node, withPrimary(config, node));
+      return reconfigure(
+        s,
+        config.secondaries.includes(node) ? "UPGRADE_TO_PRIMARY" : change,
+        node,
+        withPrimary(config, node),
+      );
     case "UPGRADE_TO_PRIMARY":
       if (!self || config.primary !== NOBODY || !config.secondaries.includes(node)) return;
       if (s.status !== "secondary" && !(s.status === "inactive" && s.transient)) return;
+      // Another member, or the former primary, holds what this one lost; without them an operator assigns (R12.6).
+      if (s.mayLack) {
+        return note(s, "status", { to: "inactive", reason: "may lack acknowledged mutations" });
+      }
       return reconfigure(s, change, node, withPrimary(config, node));
     case "ADD_SECONDARY":
     case "ADD_SECONDARY_FOR_LB":

@@ -11,7 +11,8 @@ import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
 import { isShortOfSpace } from "./disk_room.ts";
 import { condemn, startApply } from "./execution.ts";
 import type { PendingView, PhysicalOp, WriteRequest } from "./io.ts";
-import { continueHandOver, outdated, reconfigure, withoutMember } from "./membership.ts";
+import { withoutMember } from "./config_steps.ts";
+import { continueHandOver, outdated, reconfigure } from "./membership.ts";
 import { encodedOf, type Entry, type PendingReply, reballoted } from "./prepare_list.ts";
 import {
   append,
@@ -23,6 +24,7 @@ import {
   type Receiver,
   type ReplicaState,
   send,
+  vouched,
 } from "./state.ts";
 import { forgetLearner, groupCheck } from "./teacher.ts";
 
@@ -36,6 +38,7 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
   s.status = "primary";
   s.transient = false;
   s.restarted = false;
+  vouched(s);
   s.reigning = true;
   s.primaryNode = s.self;
   s.learner = undefined;

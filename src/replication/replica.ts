@@ -115,6 +115,10 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   get transient(): boolean {
     return this.#s.transient;
   }
+  /** It may lack what it acknowledged, and does not lead because of that (R12.6). */
+  get mayLack(): boolean {
+    return this.#s.mayLack;
+  }
   /** Whether an apply is running: an image may only be opened when none is. */
   get applying(): boolean {
     return this.#s.applying !== 0;
@@ -299,6 +303,8 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     status: "inactive",
     transient: recovered.existed,
     restarted: recovered.existed,
+    mayLack: recovered.existed && recovered.mayLack === true,
+    vouchDue: false,
     connected: false,
     closing: false,
     ballot: recovered.ballot,

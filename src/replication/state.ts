@@ -103,6 +103,10 @@ export interface ReplicaState {
   transient: boolean;
   /** This process has not yet been confirmed in the role the configuration gives it (R12.5). */
   restarted: boolean;
+  /** Restarted with a log that may lack what was acknowledged; nobody has vouched for it since (R12.6). */
+  mayLack: boolean;
+  /** Somebody has vouched for it, and the next checkpoint says so. */
+  vouchDue: boolean;
   connected: boolean;
   closing: boolean;
   ballot: Ballot;
@@ -203,6 +207,12 @@ export function minMembers(s: ReplicaState): number {
   if (s.settings.minReplicaCount > 0) return s.settings.minReplicaCount;
   const max = s.config.maxReplicaCount;
   return max <= 2 ? 1 : Math.floor(max / 2) + 1;
+}
+
+/** Nothing it ever acknowledged is missing (R12.6): written down with the next checkpoint, which is due now. */
+export function vouched(s: ReplicaState): void {
+  s.vouchDue ||= s.mayLack;
+  s.mayLack = false;
 }
 
 /** Whether the replica takes prepares from the current primary. */

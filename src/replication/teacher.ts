@@ -10,8 +10,9 @@ import type {
   LearnMessage,
   LearnReplyMessage,
 } from "../schema/replica_rpc.ts";
+import { withSecondary } from "./config_steps.ts";
 import { onMemberDisk } from "./disk_room.ts";
-import { reconfigure, withSecondary } from "./membership.ts";
+import { reconfigure } from "./membership.ts";
 import { newReceiver, receiverFailed, resend, tryCommit } from "./primary.ts";
 import { head, type Learner, note, type ReplicaState, send } from "./state.ts";
 

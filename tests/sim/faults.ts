@@ -203,7 +203,8 @@ export class Faults {
     if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
     process.failDisk(chance.pick(DISK_FAULTS));
     this.#later(logUniform(chance, 50, 5000), () => {
-      if (machine.process === process) this.#crash(chance, machine, "power");
+      if (machine.process !== process || (chance.chance(0.7) && process.freeDisk())) return;
+      this.#crash(chance, machine, "power");
     });
   }
 
@@ -225,7 +226,8 @@ export class Faults {
       return membersOf(config).some((node) => {
         const other = this.#machines.find(({ id }) => id === node);
         return other !== undefined && other !== machine && !other.disk.poisoned &&
-          other.disk.holds(partition) && !this.#isDoubtful(other);
+          other.disk.holds(partition) && !this.#isDoubtful(other) &&
+          (this.#env.swarm.disk.fsync || other.disk.isWhole(partition));
       });
     });
   }
@@ -248,7 +250,9 @@ export class Faults {
     for (const machine of this.#machines) {
       this.#resume(machine);
       // A server whose log is poisoned is restarted by its operator.
-      if (machine.disk.poisoned) machine.crash("power");
+      if (machine.disk.poisoned) {
+        machine.crash(this.#env.swarm.disk.fsync ? "power" : "process");
+      }
       machine.start();
     }
     this.#meta.heal();

@@ -19,6 +19,7 @@ export function missingHealth(
   isQuiet: boolean,
 ): unknown {
   for (const config of configs) {
+    if (isLost(env, machines, config)) continue;
     const problem = missingOf(env, machines, config, isQuiet);
     if (problem !== undefined) {
       const replicas = machines.map((machine) => describe(machine, config.partition));
@@ -26,6 +27,18 @@ export function missingHealth(
     }
   }
   return undefined;
+}
+
+/**
+ * Whether a partition waits for an operator: without fsync, who is left may have lost what it acknowledged with
+ * the power. Then it must not come back by itself (R12.6).
+ */
+function isLost(env: Env, machines: readonly Machine[], config: PartitionConfig): boolean {
+  if (env.swarm.disk.fsync || config.primary !== "") return false;
+  const members = machines.filter(({ id }) => config.secondaries.includes(id));
+  const lost = members.every(({ process }) => process?.replica(config.partition)?.core.mayLack);
+  if (lost) env.coverage.hit("liveness.waitsForOperator");
+  return lost;
 }
 
 /** A replica in one line. */

@@ -24,6 +24,8 @@ export class ReplicaFiles {
   /** Records of the current generation; the first `privateSynced` survive power loss. */
   privateLog: LogRecord[] = [];
   privateSynced = 0;
+  /** It holds what it acknowledged, or was written with fsync: power loss without makes this false. */
+  isWhole = true;
 
   /** @param generation Larger than any earlier one of the partition on this server. */
   constructor(partition: PartitionId, generation: number) {
@@ -57,6 +59,7 @@ export class ReplicaFiles {
   /** A new generation replaces everything; durable at once. */
   startGeneration(manifest: ModelManifest): void {
     this.manifest = manifest;
+    this.isWhole = true;
     this.privateLog = [];
     this.privateSynced = 0;
     this.#collected = 0;
@@ -102,6 +105,10 @@ export class ServerDisk implements SimDisk {
 
   holds(partition: PartitionId): boolean {
     return this.replicas.has(partition);
+  }
+
+  isWhole(partition: PartitionId): boolean {
+    return this.replicas.get(partition)?.isWhole ?? false;
   }
 
   /** Records have no bytes here. */
@@ -170,6 +177,7 @@ export class ServerDisk implements SimDisk {
     this.shared.length = kept - this.#collected;
     this.durable = this.writing = kept;
     this.poisoned = false;
+    if (kind === "power") { for (const files of this.replicas.values()) files.isWhole = false; }
     for (const files of this.replicas.values()) files.crash(kind, this.#chance);
     return kept < written;
   }

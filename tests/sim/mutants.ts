@@ -226,6 +226,15 @@ export const MUTANTS: readonly Mutant[] = [
     ]],
   },
   {
+    name: "M31 a primary leads again whatever the power took",
+    file: "roles/replica/disk_stores.ts",
+    whole: true,
+    edits: [[
+      'return wasUnsynced && (boot === "" || manifest.boot !== boot);',
+      "return wasUnsynced && manifest.boot === boot && boot === manifest.tableName;",
+    ]],
+  },
+  {
     name: "M30 reads miss rows on their way to the database",
     file: "storage/write_behind.ts",
     whole: true,

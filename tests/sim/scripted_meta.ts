@@ -12,7 +12,7 @@ import {
   QueryConfig,
   UpdateConfig,
 } from "../../src/schema/meta_rpc.ts";
-import type { RequestOf } from "../../src/schema/rpc.ts";
+import type { RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
 import type {
   ConfigChange,
   PartitionConfig,
@@ -96,7 +96,11 @@ export class ScriptedMeta implements MetaSide {
       this.#heard.set(node, this.#clock.now().mono);
       // A verdict is final until the server comes back by itself: this beacon is that.
       this.#dead.delete(node);
-      responder.reply({ sentAt, isLeader: true, leader: this.id, allowed: true, syncHint: 0 });
+      const reply: ResponseOf<typeof Beacon> = {
+        ...{ sentAt, isLeader: true, leader: this.id, allowed: true, syncHint: 0 },
+        ...{ store: "", wantsStored: false },
+      };
+      responder.reply(reply);
     });
     rpc.handle(ConfigSync, (_from, body, responder) => {
       this.#configSync(body as RequestOf<typeof ConfigSync>, responder);

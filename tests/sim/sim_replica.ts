@@ -204,6 +204,7 @@ export class SimReplica implements WatchedReplica {
           ballot: Math.max(effect.ballot, this.core.ballot),
           durable: effect.decree,
         };
+        if (effect.whole) this.files.isWhole = true;
         this.#env.watch.checkpointed(this, effect.decree);
         this.step({ kind: "checkpointed", decree: effect.decree });
         this.#collect();

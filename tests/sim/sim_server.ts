@@ -6,7 +6,7 @@ import { Err } from "../../src/base/errors.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { SILENT } from "../../src/observe/logger.ts";
-import { withoutMember } from "../../src/replication/membership.ts";
+import { withoutMember } from "../../src/replication/config_steps.ts";
 import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 import { LearnFetch, PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { RequestOf } from "../../src/schema/rpc.ts";
@@ -286,7 +286,8 @@ export class ServerProcess implements SimProcess {
       this.#forgetFiles(files.partition, true);
       return undefined;
     }
-    const recovered = { ...state, existed };
+    const mayLack = !files.isWhole && !this.#env.swarm.disk.fsync;
+    const recovered = { ...state, existed, mayLack };
     const replica = new SimReplica(this.#env, this, files, recovered, lastSequence);
     this.replicas.set(files.partition, replica);
     this.#closedReports.delete(files.partition);
@@ -359,6 +360,11 @@ export class ServerProcess implements SimProcess {
     for (const replica of [...this.replicas.values()]) {
       replica.step({ kind: "appendFailed", reason: fault });
     }
+  }
+
+  /** The model of a log does not wait for room. */
+  freeDisk(): boolean {
+    return false;
   }
 
   #syncPrivateLogs(): void {

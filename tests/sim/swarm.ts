@@ -185,7 +185,7 @@ function drawReplica(draw: Prng): ReplicaSettings {
 function drawDisk(chance: Chance): DiskRates {
   const draw = chance.stream("swarm.disk");
   return {
-    fsync: true,
+    fsync: !draw.chance(1 / 8),
     syncTypicalMs: logUniform(draw, 0.1, 5),
     syncMaxMs: draw.chance(0.3) ? 3000 : 50,
     applyTypicalMs: logUniform(draw, 0.05, 3),

@@ -226,7 +226,7 @@ export class Watch {
       throw new Violation("S12", `Durable state was lost: ${condemned}`, { node, partition });
     }
     if (isJudged) log.checkRecovered(node, state);
-    log.restore(state);
+    log.restore(state, this.#fsync);
   }
 
   /** A process ended. */

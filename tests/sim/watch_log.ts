@@ -73,11 +73,14 @@ export class HeldLog {
     }
   }
 
-  /** Takes over what a restart found. */
-  restore(state: RecoveredState): void {
+  /**
+   * Takes over what a restart found. Without fsync what the power took was nevertheless acknowledged, and counts as
+   * held: by the policy's standard it was durable.
+   */
+  restore(state: RecoveredState, fsync: boolean): void {
     this.#base = Math.max(this.#base, state.applied);
     for (const decree of [...this.#entries.keys()]) {
-      if (decree > this.#base) this.#entries.delete(decree);
+      if (decree > this.#base && fsync) this.#entries.delete(decree);
     }
     for (const mutation of state.tail) {
       this.#entries.set(mutation.decree, { ballot: mutation.ballot, payload: payloadId(mutation) });

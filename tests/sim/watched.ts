@@ -40,6 +40,8 @@ export interface SimProcess extends WatchedServer {
   die(): void;
   /** Its disk fails. */
   failDisk(fault: DiskFault): void;
+  /** Room comes back on a full disk. @returns False if the disk needs another life of the server. */
+  freeDisk(): boolean;
 }
 
 /** How a server ends. */
@@ -52,6 +54,8 @@ export interface SimDisk {
   /** Partitions that have files here. */
   readonly partitions: readonly PartitionId[];
   holds(partition: PartitionId): boolean;
+  /** Whether a restart knows that nothing acknowledged was lost with the power (R12.6). */
+  isWhole(partition: PartitionId): boolean;
   /** Applies a crash. @returns Whether the end of what was being written to a log is torn. */
   crash(kind: CrashKind, fsync: boolean): boolean;
   /** Flips bits in a file of a stopped server. @returns Whether there was one to flip. */

@@ -1,10 +1,12 @@
 // The disk of a whole simulated server: a file system of bytes that crashes take apart (memory_files.ts), and the
 // databases in it. One process at a time sees it through ProcessFiles, which is dead when the process is.
 
+import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import type { FileHandle, Files } from "../../src/base/files.ts";
 import type { PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
-import { listReplicas, ReplicaDir } from "../../storage/replica_dir.ts";
+import { BOOT_ID } from "../../storage/data_dir.ts";
+import { listReplicas, type Manifest, ReplicaDir } from "../../storage/replica_dir.ts";
 import { MemoryFiles } from "./memory_files.ts";
 import type { CrashKind, SimDisk } from "./watched.ts";
 import { EngineFiles } from "./whole_engine.ts";
@@ -17,10 +19,20 @@ export class WholeDisk implements SimDisk {
   readonly files = new MemoryFiles();
   readonly chance: Prng;
   poisoned = false;
+  /** Replicas whose directory is being moved aside as damaged (true) or useless: a crash may do it or not. */
+  readonly leaving = new Map<PartitionId, boolean>();
   readonly #engines = new Map<string, EngineFiles>();
 
   constructor(chance: Prng) {
     this.chance = chance;
+    this.files.makeDir(BOOT_ID.slice(0, BOOT_ID.lastIndexOf("/")));
+    this.#boot();
+  }
+
+  /** The operating system starts. */
+  #boot(): void {
+    this.files.open(BOOT_ID, "create").close();
+    this.files.overwrite(BOOT_ID, utf8(`${this.chance.uint32()}`));
   }
 
   get partitions(): readonly PartitionId[] {
@@ -31,8 +43,12 @@ export class WholeDisk implements SimDisk {
     return this.partitions.includes(partition);
   }
 
-  /** Generation and ballot that a replica's manifest names. */
-  manifest(partition: PartitionId): { readonly generation: number; readonly ballot: number } {
+  isWhole(partition: PartitionId): boolean {
+    return this.manifest(partition).boot === fromUtf8(this.files.readFile(BOOT_ID));
+  }
+
+  /** What a replica's manifest says. */
+  manifest(partition: PartitionId): Manifest {
     return ReplicaDir.open(this.files, DATA_DIR, partition).manifest;
   }
 
@@ -46,8 +62,11 @@ export class WholeDisk implements SimDisk {
   crash(kind: CrashKind): boolean {
     const { files, chance } = this;
     const isTorn = kind === "power" && files.hasUnsynced;
-    if (kind === "power") files.powerLoss(chance);
-    else files.processCrash();
+    if (kind === "power") {
+      files.powerLoss(chance);
+      files.makeDir(BOOT_ID.slice(0, BOOT_ID.lastIndexOf("/")));
+      this.#boot();
+    } else files.processCrash();
     files.bytesFree = Infinity;
     for (const engine of this.#engines.values()) engine.crash(kind, chance);
     this.poisoned = false;

@@ -162,8 +162,11 @@ export class WatchedStores implements ReplicaStores {
     reason: "err" | "gar",
     dataDir?: string,
   ): Promise<void> {
+    const { leaving } = this.#home.disk;
+    leaving.set(partition, reason === "err");
     await this.#inner.moveAside(partition, reason, dataDir);
     if (this.#home.isDead) return;
+    leaving.delete(partition);
     this.#env.coverage.hit(`server.aside.${reason}`);
     this.#env.watch.forgotten(this.#home.id, partition, reason === "err");
   }

@@ -120,6 +120,13 @@ export class WholeProcess implements SimProcess, WholeHome {
     }
   }
 
+  freeDisk(): boolean {
+    if (this.disk.files.bytesFree === Infinity) return false;
+    this.#env.coverage.hit("fault.disk.roomAgain");
+    this.disk.files.bytesFree = Infinity;
+    return true;
+  }
+
   // ---- disk -------------------------------------------------------------------------------------------
 
   get #syncMaxMs(): number {
@@ -167,7 +174,11 @@ export class WholeProcess implements SimProcess, WholeHome {
   // ---- start ------------------------------------------------------------------------------------------
 
   async #boot(): Promise<void> {
-    const { swarm } = this.#env;
+    const { swarm, watch } = this.#env;
+    for (const [partition, damaged] of this.disk.leaving) {
+      if (!this.disk.holds(partition)) watch.forgotten(this.id, partition, damaged);
+    }
+    this.disk.leaving.clear();
     const seconds = Math.floor(this.now().wall / 1000);
     const dirs = [{ tag: "d1", path: DATA_DIR }];
     const opening = { logDir: "", nowSeconds: seconds };
@@ -178,6 +189,8 @@ export class WholeProcess implements SimProcess, WholeHome {
       files: this.#files,
       disks: new DiskSet({ files: this.#files, dirs, reserveBytes: 0, space: () => ROOM }),
       generations: new GenerationSource(this.#incarnation),
+      boot: storage.boot,
+      wasUnsynced: !swarm.disk.fsync && !storage.wasClean,
       openEngine: (dir) => this.#openEngine(dir),
       privateSegmentBytes,
       privateReserveBytes: swarm.disk.privateReserveBytes,

@@ -84,7 +84,7 @@ export class Group {
   }
 
   /** Starts a member's core from what survived. */
-  open(name: string, existed: boolean): void {
+  open(name: string, existed: boolean, mayLack = false): void {
     const member = this.member(name);
     member.core = new ReplicaCore({
       partition: PARTITION,
@@ -92,7 +92,7 @@ export class Group {
       incarnation: member.incarnation,
       settings: this.settings,
       translator: member,
-      recovered: existed ? recover(member) : {
+      recovered: existed ? { ...recover(member), mayLack } : {
         ballot: 0,
         applied: 0,
         durable: 0,
@@ -115,9 +115,10 @@ export class Group {
     member.unsynced = [];
   }
 
-  restart(name: string): void {
+  /** @param mayLack Its log was written without fsync, and power was lost. */
+  restart(name: string, mayLack = false): void {
     this.member(name).incarnation++;
-    this.open(name, true);
+    this.open(name, true, mayLack);
     this.step(name, { kind: "config", config: this.config });
     this.run();
   }

@@ -310,7 +310,13 @@ Deno.test("ReplicaDriver does not give a replica up because its disk is full", a
   world.store.writeLog = refuse;
   world.store.syncLog = () => Promise.resolve().then(refuse);
   world.store.checkpoint = () => Promise.resolve().then(refuse);
-  const checkpoint = { kind: "checkpoint", decree: 7, ballot: 1, sessions: NOTHING } as const;
+  const checkpoint = {
+    kind: "checkpoint",
+    whole: true,
+    decree: 7,
+    ballot: 1,
+    sessions: NOTHING,
+  } as const;
   world.do(checkpoint);
   assert.deepEqual(await world.until("checkpointed"), { kind: "checkpointed", decree: 0 });
   assert.equal(world.full, true);

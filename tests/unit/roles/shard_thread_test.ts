@@ -20,6 +20,8 @@ function planIn(dataDir: string): ShardPlan {
       logDir: dataDir,
       formerLogDirs: [],
       lostLog: "",
+      wasClean: true,
+      boot: "",
     },
     reserveBytes: 0,
     stopBytes: 0,

@@ -67,7 +67,7 @@ const STORAGE = storageOf("/data", "/logs");
 
 function storageOf(path: string, logDir: string): Omit<StoragePlan, "incarnation"> {
   const dataDirs = [{ tag: "a", path }, { tag: "b", path: `${path}/second` }];
-  return { dataDirs, logDir, formerLogDirs: [], lostLog: "" };
+  return { dataDirs, logDir, formerLogDirs: [], lostLog: "", wasClean: true, boot: "" };
 }
 
 async function openShard(files: Files, incarnation: number, prng: Prng, shardCount = 1) {
