@@ -1,6 +1,8 @@
 // A small disk of its own for a test: a tmpfs, which only root may mount. Filling it is what a full disk is to a
 // server: writes fail with ENOSPC, and there is room again when the filler goes.
 
+import { statfsSync } from "node:fs";
+
 const MOUNT = "/usr/bin/mount";
 
 /** Why no disk can be mounted here; `undefined` if one can. */
@@ -34,31 +36,25 @@ export class SmallDisk {
     return `${this.path}/filler`;
   }
 
-  /** Takes all the room there is, but for `spareBytes`. */
+  /** Takes all the room there is, but for `spareBytes`, at once. */
   fill(spareBytes = 0): void {
-    const file = Deno.openSync(this.#filler, { append: true, create: true });
-    try {
-      // The last pages in small pieces: a write that does not fit is cut short.
-      for (const bytes of [1024 * 1024, 4096]) {
-        const zeros = new Uint8Array(bytes);
-        try {
-          while (file.writeSync(zeros) === bytes);
-        } catch (error) {
-          if (!/No space left/.test(String(error))) throw error;
-        }
+    // Whoever writes meanwhile takes some of it: until nothing is left.
+    for (let i = 0; i < 10; i++) {
+      const { bsize, bavail } = statfsSync(this.path);
+      const bytes = bavail * bsize - spareBytes;
+      if (bytes <= 0) return;
+      try {
+        run("/usr/bin/fallocate", ["-l", String(bytes), `${this.#filler}.${i}`]);
+      } catch (error) {
+        if (!/No space left/.test(String(error))) throw error;
       }
-      if (spareBytes > 0) file.truncateSync(Math.max(0, file.statSync().size - spareBytes));
-    } finally {
-      file.close();
     }
   }
 
   /** Gives the room back. */
   free(): void {
-    try {
-      Deno.removeSync(this.#filler);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    for (const { name } of [...Deno.readDirSync(this.path)]) {
+      if (name.startsWith("filler.")) Deno.removeSync(`${this.path}/${name}`);
     }
   }
 

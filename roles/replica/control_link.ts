@@ -61,6 +61,8 @@ export type ShardReport =
     readonly replicas: readonly ReplicaReport[];
     /** Tables of these replicas, as last heard of. */
     readonly tables: readonly TableInfo[];
+    /** Whether the shard can hold replicas: false after its log failed. */
+    readonly usable: boolean;
   };
 
 const MONO = 0;

@@ -125,6 +125,11 @@ export class RoomTeller {
     this.#host = host;
   }
 
+  /** Disks without room. */
+  get fullCount(): number {
+    return this.#room?.fullPaths.length ?? 0;
+  }
+
   isFull(partition: PartitionId): boolean {
     return this.#room?.isFull(this.#host.locate(partition)) === true;
   }

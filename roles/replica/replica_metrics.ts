@@ -27,6 +27,7 @@ export interface ShardView {
   readonly abnormalReads: number;
   readonly sweep: Readonly<SweepCounters>;
   readonly sharedLog: { readonly bytes: number; readonly poisoned: boolean };
+  readonly disksFull: number;
 }
 
 /** What of the control part is looked at. */
@@ -100,6 +101,7 @@ export class ReplicaMetrics implements GroupObserver {
     this.#collectReplicas(shard);
     log.sharedBytes.child().set(shard.sharedLog.bytes);
     log.failed.child().set(shard.sharedLog.poisoned ? 1 : 0);
+    log.disksFull.child().set(shard.disksFull);
     log.waiting.child().set(shard.waitingRecords);
     requests.throttledWaiting.child().set(shard.waitingThrottled);
     requests.abnormalReads.child().value = shard.abnormalReads;

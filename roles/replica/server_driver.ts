@@ -66,7 +66,9 @@ interface Collection {
   missing: number;
   readonly replicas: ReplicaReport[];
   readonly tables: Map<TableId, TableInfo>;
-  readonly done: (replicas: readonly ReplicaReport[], tables: readonly TableInfo[]) => void;
+  /** False if a shard cannot hold replicas any more. */
+  usable: boolean;
+  readonly done: (collection: Collection) => void;
 }
 
 /** See the file comment. */
@@ -238,14 +240,22 @@ export class ServerDriver {
   #collect(done: Collection["done"]): number {
     const request = ++this.#requests;
     const missing = this.#options.shardPorts.length;
-    this.#collections.set(request, { missing, replicas: [], tables: new Map(), done });
+    this.#collections.set(request, {
+      missing,
+      replicas: [],
+      tables: new Map(),
+      usable: true,
+      done,
+    });
     this.#toAll({ kind: "collect", request });
     return request;
   }
 
-  #onReports({ request, replicas, tables }: Extract<ShardReport, { kind: "reports" }>): void {
+  #onReports(report: Extract<ShardReport, { kind: "reports" }>): void {
+    const { request, replicas, tables, usable } = report;
     const collection = this.#collections.get(request);
     if (collection === undefined) return;
+    if (!usable) collection.usable = false;
     for (const report of replicas) collection.replicas.push(report);
     for (const table of tables) {
       const known = collection.tables.get(table.tableId);
@@ -255,12 +265,12 @@ export class ServerDriver {
     }
     if (--collection.missing > 0) return;
     this.#collections.delete(request);
-    collection.done(collection.replicas, [...collection.tables.values()]);
+    collection.done(collection);
   }
 
   #configSync(to: string, attempt: number): void {
     this.#collections.delete(this.#sync);
-    this.#sync = this.#collect((replicas) => {
+    this.#sync = this.#collect(({ replicas, usable }) => {
       const { client, node, incarnation, settings } = this.#options;
       const reported = [...replicas];
       const disks = this.#options.disks?.(reported) ?? [];
@@ -271,7 +281,8 @@ export class ServerDriver {
         primaries,
         diskTotalBytes,
         diskFreeBytes,
-        draining: this.#core.leaving,
+        // With a failed log nothing new can be stored here until a restart.
+        draining: this.#core.leaving || !usable,
         disks,
       };
       const body = { node, incarnation, replicas: reported, stats };
@@ -284,17 +295,17 @@ export class ServerDriver {
 
   #reportStored(to: string): void {
     this.#collections.delete(this.#stock);
-    this.#stock = this.#collect((replicas, tables) => {
+    this.#stock = this.#collect(({ replicas, tables }) => {
       const { client, node, incarnation, lease, logger } = this.#options;
       const body = {
         ...{ node, incarnation, store: this.#identity.store, isServing: lease.held },
-        tables: [...tables],
+        tables: [...tables.values()],
         replicas: [...replicas],
       };
       client.start(to, ReportStored, body, REPORT_TIMEOUT_MS, (error) => {
         logger.info("Told meta what is stored here", {
           replicas: replicas.length,
-          tables: tables.length,
+          tables: tables.size,
           outcome: errorName(error),
         });
       });

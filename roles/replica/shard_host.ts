@@ -129,6 +129,7 @@ export class ShardHost implements ReplicaDriverHost {
       abnormalReads: this.#reads.abnormal,
       sweep: { ...this.sweeper.counters },
       sharedLog: { bytes, poisoned },
+      disksFull: this.#room.fullCount,
     };
   }
 
@@ -198,6 +199,7 @@ export class ShardHost implements ReplicaDriverHost {
           kind: "reports",
           replicas: this.shelf.reports(),
           tables: this.shelf.tables(),
+          usable: !this.#options.sharedLog.poisoned,
         });
     }
   }

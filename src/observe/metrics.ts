@@ -136,6 +136,10 @@ const LOG = {
     name: "pegasus_log_failed",
     doc: "1 after a write or sync of the shared log failed: the shard is lost until a restart",
   }),
+  disksFull: gauge({
+    name: "pegasus_disks_full",
+    doc: "Disks of data and logs without room for writes, which are refused until there is some",
+  }),
   waiting: gauge({
     name: "pegasus_log_waiting_records",
     doc: "Records appended and not yet durable",

@@ -14,6 +14,8 @@ export interface NodeState {
   alive: boolean;
   /** Monotonic ms of the newest beacon, or when this leader began to wait for one. */
   heardAt: number;
+  /** When its silence was last looked into, monotonic ms. */
+  askedAt: number;
   /** Newest start of its process; 0 = no beacon yet. */
   incarnation: number;
   /** Empty until the first beacon. */
@@ -141,6 +143,21 @@ export class FailureDetector {
   }
 
   /**
+   * Servers that have been silent for a third of the grace period, each once in such a time: whoever crashed
+   * without a connection to this process, as while the leader changed, need not be waited for.
+   */
+  silent(now: number): NodeId[] {
+    const pauseMs = this.#settings.graceMs / 3;
+    const found: NodeId[] = [];
+    for (const node of this.#nodes.values()) {
+      if (!node.alive || now - Math.max(node.heardAt, node.askedAt) < pauseMs) continue;
+      node.askedAt = now;
+      found.push(node.node);
+    }
+    return found;
+  }
+
+  /**
    * Declares a server dead whose address refused a connection that was dialed at `probedAt`: it closes its
    * listener last, so the process is gone. A beacon heard since then came from a living one.
    *
@@ -183,6 +200,7 @@ export class FailureDetector {
       node,
       alive: true,
       heardAt: now,
+      askedAt: now,
       incarnation: 0,
       shardPorts: [],
       httpPort: 0,

@@ -178,6 +178,9 @@ function tick(s: MetaState): void {
   if (pausedMs > 0) note(s, "detectorPaused", { pausedMs: Math.round(pausedMs) });
   if (!reign.started || !leads(s)) return;
   tickRecovery(s, reign);
+  if (s.settings.fastFailover) {
+    for (const node of reign.detector.silent(s.now.mono)) s.out.push({ kind: "probe", node });
+  }
   if (dead.length > 0) onDead(s, reign, dead);
   else if (s.now.mono >= reign.nextCureAt) {
     cureAll(s, reign);

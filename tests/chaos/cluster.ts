@@ -1,25 +1,30 @@
 // A cluster of real processes whose whole network runs through the proxies of network.ts: servers know each
-// other by their own addresses and dial what a dial map tells. Invariant: signals go only to processes that
-// this cluster started and that still own their data directory. Page: docs/testing.md, "Chaos".
+// other by their own addresses and dial what a dial map tells, several meta servers share a real ZooKeeper behind
+// a proxy each, and replica servers have small disks where root may mount them. Invariant: signals go only to
+// processes that this cluster started and that still own their data directory. Page: docs/testing.md, "Chaos".
 
 import { LocalCluster } from "../../roles/onebox/local_cluster.ts";
 import { Probe } from "../../roles/onebox/probe.ts";
 import { pathsOf, signal, waitFor } from "../../roles/onebox/processes.ts";
 import { planServers } from "../../roles/onebox/state.ts";
-import { Cluster } from "../../src/client/mod.ts";
+import { Cluster, StoreError } from "../../src/client/mod.ts";
 import type { PartitionConfig } from "../../src/client/mod.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { QueryConfig } from "../../src/schema/meta_rpc.ts";
 import { TEST_SETTINGS } from "../cluster/harness.ts";
+import { SmallDisk, smallDiskMissing } from "../small_disk.ts";
+import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { Network } from "./network.ts";
 
-/** Name of the application's host in the network. */
+/** Name of the application's host in the network, and of ZooKeeper's. */
 export const CLIENT = "c";
+export const STORE = "zk";
 export const TABLE = "chaos";
 export const PARTITIONS = 8;
 const CLUSTER = "chaos";
 const MEMBERS = 3;
 const HEALTH_MS = 90_000;
+const DISK_MIB = 128;
 
 /** Small logs and frequent checkpoints, so that a minute sees what usually takes hours. */
 const CHAOS_SETTINGS: Readonly<Record<string, string>> = {
@@ -33,18 +38,31 @@ const CHAOS_SETTINGS: Readonly<Record<string, string>> = {
   "log-level": "info",
 };
 
-/** A running cluster: m1, r1, r2, ... */
+/** How large a cluster is. */
+export interface ChaosSize {
+  readonly replicas: number;
+  /** More than one needs ZooKeeper. */
+  readonly metas: number;
+}
+
+/** A running cluster: m1, m2, ..., r1, r2, ... */
 export class ChaosCluster {
   readonly dir: string;
   readonly network = new Network();
+  readonly metas: readonly string[];
   readonly replicas: readonly string[];
+  /** Disks of the replica servers' data; empty where none can be mounted. */
+  readonly disks = new Map<string, SmallDisk>();
   /** Talks to servers past the proxies, for the driver's own questions. */
   readonly direct = new TcpRpcClient({ identity: { cluster: CLUSTER, node: "", role: "driver" } });
   readonly #local: LocalCluster;
   readonly #clientMap: ReadonlyMap<string, string>;
+  readonly #store: TestZooKeeper | undefined;
+  #leader = "m1";
 
-  private constructor(dir: string, replicas: number) {
+  private constructor(dir: string, size: ChaosSize, store: TestZooKeeper | undefined) {
     this.dir = dir;
+    this.#store = store;
     const config = `${dir}/pegasus.toml`;
     const settings = Object.entries({ ...TEST_SETTINGS, ...CHAOS_SETTINGS });
     const lines = settings.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
@@ -54,11 +72,14 @@ export class ChaosCluster {
       dir,
       cluster: CLUSTER,
       flags: { meta: flags, replica: flags },
-      flagsOf: (name) => [`--dial-map=${dir}/${name}.dial.json`],
+      flagsOf: (name) => [`--dial-map=${dir}/${name}.dial.json`, ...this.#storeFlags(name)],
     });
-    this.#local.plan(withPorts(planServers(1, replicas, 0)));
+    this.#local.plan(withPorts(planServers(size.metas, size.replicas, 0)));
     const { servers } = this.#local.state;
-    this.replicas = servers.filter(({ role }) => role === "replica").map(({ name }) => name);
+    const named = (wanted: string) =>
+      servers.filter(({ role }) => role === wanted).map(({ name }) => name);
+    this.metas = named("meta");
+    this.replicas = named("replica");
     const mapOf = (from: string) =>
       new Map(
         servers.filter(({ name }) => name !== from)
@@ -69,16 +90,38 @@ export class ChaosCluster {
       Deno.writeTextFileSync(`${dir}/${name}.dial.json`, map);
     }
     this.#clientMap = mapOf(CLIENT);
+    if (smallDiskMissing() !== undefined) return;
+    for (const name of this.replicas) {
+      this.disks.set(name, new SmallDisk(this.dataDirOf(name), DISK_MIB));
+    }
   }
 
-  /** Starts everything and creates the table. */
-  static async start(dir: string, replicas: number): Promise<ChaosCluster> {
-    const cluster = new ChaosCluster(dir, replicas);
+  readonly #storeProxies = new Map<string, string>();
+
+  #storeFlags(name: string): string[] {
+    if (this.#store === undefined || !this.metas.includes(name)) return [];
+    let proxy = this.#storeProxies.get(name);
+    if (proxy === undefined) {
+      proxy = this.network.proxy(name, STORE, this.#store.address);
+      this.#storeProxies.set(name, proxy);
+    }
+    return [`--coordinator=zookeeper://${proxy}/pegasus/chaos`, "--zookeeper-session=3s"];
+  }
+
+  /** Starts everything and creates the table. @throws {Error} Several metas without ZooKeeper installed. */
+  static async start(dir: string, size: ChaosSize): Promise<ChaosCluster> {
+    let store: TestZooKeeper | undefined;
+    if (size.metas > 1) {
+      const missing = zooKeeperMissing();
+      if (missing !== undefined) throw new Error(missing);
+      store = await TestZooKeeper.start();
+    }
+    const cluster = new ChaosCluster(dir, size, store);
     try {
       await cluster.#local.startAll();
       const probe = new Probe(CLUSTER, cluster.#local.metas);
       try {
-        await probe.waitForNodes(replicas, HEALTH_MS);
+        await probe.waitForNodes(size.replicas, HEALTH_MS);
         await probe.createTable(TABLE, PARTITIONS, MEMBERS);
       } finally {
         await probe.close();
@@ -91,9 +134,14 @@ export class ChaosCluster {
     }
   }
 
+  /** Whether the metas share a store that can be cut off. */
+  get hasStore(): boolean {
+    return this.#store !== undefined;
+  }
+
   /** All hosts but `name`, the application included. */
   othersOf(name: string): string[] {
-    return ["m1", ...this.replicas, CLIENT].filter((other) => other !== name);
+    return [...this.metas, ...this.replicas, CLIENT].filter((other) => other !== name);
   }
 
   addressOf(name: string): string {
@@ -150,11 +198,27 @@ export class ChaosCluster {
     this.#signal(name, "SIGCONT");
   }
 
-  /** Configurations of the table in the order of partitions. */
+  /** Configurations of the table in the order of partitions, as the leading meta shows them. */
   async configs(): Promise<readonly PartitionConfig[]> {
     const request = { table: TABLE, indices: [] };
-    const { partitions } = await this.direct.call(this.addressOf("m1"), QueryConfig, request, 2000);
-    return partitions;
+    let last: unknown;
+    for (const name of [this.#leader, ...this.metas.filter((meta) => meta !== this.#leader)]) {
+      try {
+        const answer = await this.direct.call(this.addressOf(name), QueryConfig, request, 1000);
+        this.#leader = name;
+        return answer.partitions;
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  /** The meta that leads. @throws {StoreError} If none answers. */
+  async leader(): Promise<string> {
+    await this.configs();
+    return this.#leader;
   }
 
   /** Waits until every partition has all its members. @throws {Error} After a while, with what is missing. */
@@ -171,8 +235,7 @@ export class ChaosCluster {
 
   /** Stops politely. @throws {Error} If a server had ended by itself. */
   async end(): Promise<void> {
-    const all = this.#local.state.servers.map(({ name }) => name).filter((name) => name !== "m1");
-    for (const name of [...all, "m1"]) await this.stop(name);
+    for (const name of [...this.replicas, ...this.metas]) await this.stop(name);
     await this.destroy();
   }
 
@@ -181,6 +244,9 @@ export class ChaosCluster {
     await this.#local.killAll();
     await this.direct.close();
     await this.network.close();
+    await this.#store?.destroy();
+    for (const disk of this.disks.values()) disk.unmount();
+    this.disks.clear();
   }
 
   #signal(name: string, what: Deno.Signal): void {

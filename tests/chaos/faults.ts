@@ -4,7 +4,7 @@
 
 import type { Prng } from "../../src/base/prng.ts";
 import { formatPartition } from "../../src/base/ids.ts";
-import { type ChaosCluster, CLIENT, PARTITIONS } from "./cluster.ts";
+import { type ChaosCluster, CLIENT, PARTITIONS, STORE } from "./cluster.ts";
 import { askStalePrimary } from "./stale_primary.ts";
 import type { Workload } from "./workload.ts";
 
@@ -15,9 +15,24 @@ export interface FaultContext {
   readonly chance: Prng;
 }
 
-/** One kind of harm. @returns What was done, in words. */
-export type Fault = (context: FaultContext) => Promise<string>;
+/** One kind of harm. */
+export interface Fault {
+  /** @returns What was done, in words. */
+  readonly run: (context: FaultContext) => Promise<string>;
+  /** Longest time a write may take to be acknowledged, ms; absent = nothing is promised. */
+  readonly writeMsMax?: number;
+  /** 99 of 100 writes take no longer, and none fails: a planned change is not noticed. */
+  readonly p99MsMax?: number;
+  /** What it cannot be done without. */
+  readonly needs?: "disks" | "store";
+}
 
+// Lease 2 s, grace 2.5 s, checked every 100 ms. A server that cannot be heard is replaced after the grace; then
+// come the takeover and the client, which looks twice a second.
+const TAKEOVER_MS = 4500;
+const CRASH_MS = 1000;
+/** A planned change costs a retry. */
+const PLANNED_MS = 500;
 /** Below the lease, between lease and grace, beyond the grace, beyond the grace and a takeover. */
 const PAUSES_MS = {
   "pause-short": 1000,
@@ -26,29 +41,56 @@ const PAUSES_MS = {
   "pause-long": 8000,
 };
 const CUT_MS = 5000;
+const META_PAUSE_MS = 4000;
+/** Beyond the session of a meta server with ZooKeeper, 3 s. */
+const STORE_CUT_MS = 6000;
 
 /** All faults by name, in the order of a full round. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
-  kill,
+  stop: { run: stop, p99MsMax: PLANNED_MS },
+  kill: { run: kill, writeMsMax: CRASH_MS },
+  "kill-again": { run: killAgain, writeMsMax: 3 * CRASH_MS },
   ...Object.fromEntries(
-    Object.entries(PAUSES_MS).map(([name, ms]) => [name, (context) => pause(context, ms)]),
-  ) as Record<keyof typeof PAUSES_MS, Fault>,
-  "stale-primary": ({ cluster, workload, chance }) =>
-    askStalePrimary(cluster, workload, chance.below(PARTITIONS)),
-  isolate: (context) => cutFrom(context, (name) => context.cluster.othersOf(name)),
-  "cut-meta": (context) => cutFrom(context, () => ["m1"]),
-  "cut-peer": (context) => cutFrom(context, (_name, peer) => [peer]),
-  "cut-client": (context) => cutFrom(context, () => [CLIENT]),
-  "one-way": oneWay,
-  slow,
-  "half-open": (context) => breakConnections(context, "halfOpen"),
-  reset: (context) => breakConnections(context, "reset"),
-  "kill-meta": killMeta,
-  "pause-meta": pauseMeta,
-  corrupt,
-  "lost-replica": lostReplica,
-  rolling,
-  "kill-all": killAll,
+    Object.entries(PAUSES_MS).map(([name, ms]) => [name, {
+      run: (context: FaultContext) => pause(context, ms),
+      writeMsMax: Math.min(ms + CRASH_MS, TAKEOVER_MS),
+    }]),
+  ),
+  "pause-flapping": { run: pauseOften, writeMsMax: TAKEOVER_MS },
+  "stale-primary": {
+    run: ({ cluster, workload, chance }) =>
+      askStalePrimary(cluster, workload, chance.below(PARTITIONS)),
+    writeMsMax: TAKEOVER_MS,
+  },
+  isolate: {
+    run: (context) => cutFrom(context, (name) => context.cluster.othersOf(name)),
+    writeMsMax: TAKEOVER_MS,
+  },
+  "cut-meta": {
+    run: (context) => cutFrom(context, () => context.cluster.metas),
+    writeMsMax: TAKEOVER_MS,
+  },
+  "cut-peer": { run: (context) => cutFrom(context, (_, peer) => [peer]), writeMsMax: TAKEOVER_MS },
+  // Nobody else may answer: the server is well.
+  "cut-client": {
+    run: (context) => cutFrom(context, () => [CLIENT]),
+    writeMsMax: CUT_MS + 2 * CRASH_MS,
+  },
+  "one-way": { run: oneWay, writeMsMax: TAKEOVER_MS },
+  slow: { run: slow, writeMsMax: TAKEOVER_MS },
+  "half-open": { run: (context) => breakConnections(context, "halfOpen"), writeMsMax: TAKEOVER_MS },
+  reset: { run: (context) => breakConnections(context, "reset"), writeMsMax: CRASH_MS },
+  "reset-storm": { run: resetStorm, writeMsMax: 4 * CRASH_MS },
+  "kill-meta": { run: killMeta, writeMsMax: TAKEOVER_MS },
+  // Longer than every lease: all servers stop, and go on when it does, or when another meta leads.
+  "pause-meta": { run: pauseMeta, writeMsMax: META_PAUSE_MS + TAKEOVER_MS },
+  "cut-store": { run: cutStore, writeMsMax: STORE_CUT_MS + TAKEOVER_MS, needs: "store" },
+  "disk-full": { run: diskFull, writeMsMax: CUT_MS + 4 * CRASH_MS, needs: "disks" },
+  corrupt: { run: corrupt, writeMsMax: CRASH_MS },
+  "lost-replica": { run: lostReplica, writeMsMax: CRASH_MS },
+  rolling: { run: rolling, p99MsMax: PLANNED_MS },
+  "kill-all": { run: killAll },
+  "all-at-once": { run: allAtOnce },
 };
 
 /** The members of a partition by chance: harm to a server that serves nothing would prove nothing. */
@@ -81,6 +123,27 @@ async function kill(context: FaultContext): Promise<string> {
   return `${name}, down for ${downMs} ms`;
 }
 
+/** A planned restart. */
+async function stop(context: FaultContext): Promise<string> {
+  const name = await victim(context);
+  await context.cluster.stop(name);
+  await context.cluster.start(name);
+  return name;
+}
+
+/** Dies once more while it recovers, or learns. */
+async function killAgain(context: FaultContext): Promise<string> {
+  const { cluster, chance } = context;
+  const name = await victim(context);
+  await cluster.kill(name);
+  await cluster.start(name);
+  const upMs = chance.below(700);
+  await sleep(upMs);
+  await cluster.kill(name);
+  await cluster.start(name);
+  return `${name} twice, ${upMs} ms after it was up`;
+}
+
 async function pause(context: FaultContext, ms: number): Promise<string> {
   const name = await victim(context);
   context.cluster.pause(name);
@@ -90,6 +153,22 @@ async function pause(context: FaultContext, ms: number): Promise<string> {
     context.cluster.resume(name);
   }
   return `${name} for ${ms} ms`;
+}
+
+/** A server that stands still again and again, as on a machine with too much to do. */
+async function pauseOften(context: FaultContext): Promise<string> {
+  const { cluster, chance } = context;
+  const name = await victim(context);
+  for (let i = 0; i < 12; i++) {
+    cluster.pause(name);
+    try {
+      await sleep(50 + chance.below(500));
+    } finally {
+      cluster.resume(name);
+    }
+    await sleep(20 + chance.below(200));
+  }
+  return `${name}, 12 times up to 550 ms`;
 }
 
 async function cutFrom(
@@ -108,7 +187,7 @@ async function cutFrom(
 async function oneWay(context: FaultContext): Promise<string> {
   const { network } = context.cluster;
   const { primary: name, secondary } = await groupOf(context);
-  const other = context.chance.chance(0.5) ? "m1" : secondary;
+  const other = context.chance.chance(0.5) ? await context.cluster.leader() : secondary;
   const [from, to] = context.chance.chance(0.5) ? [name, other] : [other, name];
   network.hold(from, to);
   await sleep(CUT_MS);
@@ -144,21 +223,64 @@ async function breakConnections(
   return `${count} connections of ${name}`;
 }
 
+/** Connections that do not last: everybody dials again, all the time. */
+async function resetStorm(context: FaultContext): Promise<string> {
+  const { cluster } = context;
+  const name = await victim(context);
+  let count = 0;
+  for (let i = 0; i < 15; i++) {
+    for (const other of cluster.othersOf(name)) {
+      count += cluster.network.reset(name, other) + cluster.network.reset(other, name);
+    }
+    await sleep(200);
+  }
+  return `${count} connections of ${name} in 3 s`;
+}
+
 async function killMeta({ cluster }: FaultContext): Promise<string> {
-  await cluster.kill("m1");
+  const name = await cluster.leader();
+  await cluster.kill(name);
   await sleep(1000);
-  await cluster.start("m1");
-  return "m1, down for 1000 ms";
+  await cluster.start(name);
+  return `${name}, down for 1000 ms`;
 }
 
 async function pauseMeta({ cluster }: FaultContext): Promise<string> {
-  cluster.pause("m1");
+  const name = await cluster.leader();
+  cluster.pause(name);
   try {
-    await sleep(4000);
+    await sleep(META_PAUSE_MS);
   } finally {
-    cluster.resume("m1");
+    cluster.resume(name);
   }
-  return "m1 for 4000 ms";
+  return `${name} for ${META_PAUSE_MS} ms`;
+}
+
+/** The leader loses its store and nothing else. */
+async function cutStore({ cluster }: FaultContext): Promise<string> {
+  const name = await cluster.leader();
+  cluster.network.cut(name, STORE);
+  await sleep(STORE_CUT_MS);
+  cluster.network.heal();
+  return `${name} from ZooKeeper for ${STORE_CUT_MS} ms`;
+}
+
+/** No byte is left on the disks of a group, or of one of its members. */
+async function diskFull(context: FaultContext): Promise<string> {
+  const { cluster, chance } = context;
+  const { primary, secondary } = await groupOf(context);
+  const names = chance.chance(0.3)
+    ? cluster.replicas
+    : chance.chance(0.5)
+    ? [primary, secondary]
+    : [await victim(context)];
+  try {
+    for (const name of names) cluster.disks.get(name)!.fill();
+    await sleep(CUT_MS);
+  } finally {
+    for (const name of names) cluster.disks.get(name)!.free();
+  }
+  return `${names.join(", ")} for ${CUT_MS} ms`;
 }
 
 /** Flips bytes in one file of a killed server: a log, a table, a manifest. */
@@ -198,16 +320,38 @@ async function lostReplica(context: FaultContext): Promise<string> {
 }
 
 async function rolling({ cluster }: FaultContext): Promise<string> {
-  for (const name of cluster.replicas) {
+  for (const name of [...cluster.replicas, ...cluster.metas]) {
     await cluster.stop(name);
     await cluster.start(name);
     await cluster.waitForHealth();
   }
-  return `${cluster.replicas.length} servers, one after the other`;
+  return `${cluster.replicas.length + cluster.metas.length} servers, one after the other`;
 }
 
 async function killAll({ cluster }: FaultContext): Promise<string> {
   await cluster.killAll();
   await cluster.startAll();
   return "every server at once";
+}
+
+/** A crash, a crashed meta leader, a full disk, slow links and broken connections, in one second. */
+async function allAtOnce(context: FaultContext): Promise<string> {
+  const { cluster, chance } = context;
+  const { primary, secondary } = await groupOf(context);
+  const leader = await cluster.leader();
+  const disk = cluster.disks.get(secondary);
+  for (const from of cluster.othersOf("")) {
+    for (const to of cluster.othersOf(from)) cluster.network.slow(from, to, chance.below(80));
+  }
+  await cluster.kill(primary);
+  disk?.fill();
+  await cluster.kill(leader);
+  for (const other of cluster.othersOf(secondary)) cluster.network.reset(secondary, other);
+  await sleep(1000);
+  await cluster.start(leader);
+  await sleep(chance.below(3000));
+  disk?.free();
+  await cluster.start(primary);
+  cluster.network.heal();
+  return `${primary} and ${leader} killed, ${secondary} reset${disk ? " and full" : ""}, all slow`;
 }

@@ -12,6 +12,8 @@ import { encodeKey, partitionIndexOf } from "../../src/schema/key_format.ts";
 import { type ChaosCluster, PARTITIONS } from "./cluster.ts";
 import { SORT, type Workload } from "./workload.ts";
 
+/** The driver's connection must outlast the stop. */
+const PATIENT = { keepAliveMs: 60_000, answerProbeMs: 60_000 };
 const READS = 64;
 const TAKEOVER_MS = 30_000;
 /** The kernel gets so long to take the reads; a slower one only makes the question easier. */
@@ -28,7 +30,7 @@ export async function askStalePrimary(
   const { partition, primary: old } = (await cluster.configs())[index]!;
   const name = cluster.nameOf(old);
   const identity = { cluster: "chaos", node: "", role: "client" };
-  const client = new TcpRpcClient({ identity, settings: { keepAliveMs: 60_000 } });
+  const client = new TcpRpcClient({ identity, settings: PATIENT });
   const key = encodeKey(utf8(hashKey), utf8(SORT));
   const request = { partition, stale: false, stalenessMaxMs: 0, key };
   try {

@@ -2,11 +2,13 @@
 // counters, and pairs of rows. Invariant: an operation is remembered as not done only if the store said so;
 // everything else without an answer is unknown. Page: docs/testing.md, "Chaos".
 
-import { fromUtf8 } from "../../src/base/bytes.ts";
+import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { partitionIndexOf } from "../../src/schema/key_format.ts";
 import { Prng } from "../../src/base/prng.ts";
 import { type Cluster, StoreError, type Table } from "../../src/client/mod.ts";
 import { type ModelOp, type Operation, show } from "../sim/linearizability.ts";
-import { TABLE } from "./cluster.ts";
+import type { HistoryEntry } from "../sim/history.ts";
+import { PARTITIONS, TABLE } from "./cluster.ts";
 
 /** Answers of one family of clients. */
 export class Counts {
@@ -26,7 +28,8 @@ const REGISTER_CLIENTS = 4;
 const REGISTERS = 4;
 /** Then the register is left alone and a new one begins: the judge's search stays short. */
 const HISTORY_MAX = 200;
-const ONCE_CLIENTS = 3;
+/** One per partition, so that each partition's silence shows. */
+const ONCE_CLIENTS = PARTITIONS;
 /** Hash keys of pairs. */
 export const PAIRS = 4;
 const PAUSE_MS = 8;
@@ -46,8 +49,10 @@ export class Workload {
   readonly counters: Counter[] = [];
   /** What was wrong while running. */
   readonly violations: string[] = [];
-  /** Longest time until a row was acknowledged, repeats included, since it was last set to 0, ms. */
-  longestWaitMs = 0;
+  /** What the clients of registers did and saw, for other judges. */
+  readonly entries: HistoryEntry[] = [];
+  /** How long each row took until it was acknowledged, repeats included, since it was last emptied, ms. */
+  waits: number[] = [];
   readonly #table: Table;
   readonly #raw: Table;
   readonly #chance: Prng;
@@ -121,9 +126,11 @@ export class Workload {
       const op = this.#choose(value, lastSeen.get(key));
       const invoke = performance.now();
       const answer = await this.#attempt(this.registers, () => this.#perform(key, op, lastSeen));
+      const { outcome } = answer;
       const result = answer.outcome === "ok" ? answer.value : undefined;
-      if (answer.outcome === "not done") return;
-      history.push({ client, op, invoke, return: performance.now(), result });
+      const operation = { client, op, invoke, return: performance.now(), result };
+      this.entries.push({ ...operation, object: key, outcome });
+      if (outcome !== "not done") history.push(operation);
     };
   }
 
@@ -177,7 +184,10 @@ export class Workload {
   #onceClient(client: number): () => Promise<void> {
     let id = 0;
     return async () => {
-      const key = `once ${client} ${id++}`;
+      let key: string;
+      do key = `once ${client} ${id++}`; while (
+        partitionIndexOf(utf8(key), utf8(SORT), PARTITIONS) !== client
+      );
       const wait = { since: performance.now() };
       this.#waits.add(wait);
       // The same row again until it is acknowledged: repeating it changes nothing.
@@ -185,7 +195,7 @@ export class Workload {
         const answer = await this.#attempt(this.once, () => this.#table.set(key, SORT, key));
         if (answer.outcome !== "ok") continue;
         this.written.push(key);
-        this.longestWaitMs = Math.max(this.longestWaitMs, performance.now() - wait.since);
+        this.waits.push(performance.now() - wait.since);
         break;
       }
       this.#waits.delete(wait);

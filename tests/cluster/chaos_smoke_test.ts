@@ -1,11 +1,11 @@
-// A short chaos run in every test run: a crash, a stop beyond the grace with reads waiting in the old primary's
+// A short chaos run in every test run: a planned restart, a crash, a stop beyond the grace with reads waiting in the old primary's
 // socket, and a partition. The full set of faults is `deno task chaos` (docs/testing.md, "Chaos").
 
 import assert from "node:assert/strict";
 import { resultTable, runChaos } from "../chaos/run.ts";
 
 Deno.test("A cluster under crash, stop and partition keeps what it promised", async () => {
-  const faults = ["kill", "stale-primary", "isolate"];
+  const faults = ["stop", "kill", "stale-primary", "isolate"];
   const { results, violations, summary, dir } = await runChaos({
     seed: "smoke",
     replicas: 3,

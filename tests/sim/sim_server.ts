@@ -157,6 +157,7 @@ export class ServerProcess implements SimProcess {
           request: command.request,
           replicas: this.#reports(),
           tables: [],
+          usable: true,
         });
       case "nodes":
       case "tables":

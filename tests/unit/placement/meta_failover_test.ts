@@ -47,6 +47,23 @@ Deno.test("MetaCore asks nobody when fast fail-over is off", () => {
   assert.deepEqual(w.probes, []);
 });
 
+Deno.test("MetaCore asks a server that died while another leader took over", () => {
+  const w = new World(3);
+  const id = w.table("temp");
+  const { primary } = w.stored(id);
+  w.node(primary).up = false;
+  w.restartMeta();
+  w.run(1900);
+  assert.deepEqual(w.probes, [], "the others are heard");
+  w.run(200);
+  assert.deepEqual(w.probes.map(({ node }) => node), [primary]);
+  w.event({ kind: "refused", node: primary, probedAt: w.mono });
+  w.run(100);
+  assert.notEqual(w.stored(id).primary, primary);
+  w.run(10_000);
+  assert.equal(w.probes.length, 1, "a dead one is not asked again");
+});
+
 Deno.test("MetaCore takes a server back that was declared dead at once", () => {
   const { w, id, primary, probedAt } = crashed();
   w.event({ kind: "refused", node: primary, probedAt });

@@ -39,6 +39,7 @@ function viewOf(replicas: readonly ReplicaReport[]): ShardView {
     abnormalReads: 5,
     sweep: { examined: 100, deleted: 7, passes: 0, compactions: 0 },
     sharedLog: { bytes: 4096, poisoned: true },
+    disksFull: 1,
   };
 }
 
@@ -75,6 +76,7 @@ Deno.test("ReplicaMetrics sums lag and bytes by table and counts replicas by sta
       'pegasus_engine_bytes{table="users"} 1024',
       "pegasus_log_shared_bytes 4096",
       "pegasus_log_failed 1",
+      "pegasus_disks_full 1",
       "pegasus_log_waiting_records 3",
       "pegasus_throttled_waiting_requests 2",
       "pegasus_abnormal_reads_total 5",
