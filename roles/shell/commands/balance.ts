@@ -240,6 +240,7 @@ const forgetNode: Command = {
     "Only one that is dead and no member of any partition: drain it, stop its process, then forget",
     "it. A process that starts again under its name is a new server.",
   ],
+  examples: ["forget_node 10.0.0.4:34801"],
   positionals: [{ name: "node", type: "node", brief: "host:port of the server" }],
   flags: [],
   async run(context, args) {

@@ -70,6 +70,7 @@ const metaExport: Command = {
   ],
   positionals: [{ name: "file", type: "file", brief: "File to write; it must not exist" }],
   flags: [],
+  examples: ["meta_export meta-2030-01-02.json"],
   async run(context, args) {
     const file = args.needText("file");
     const text = await context.admin.exportState();
