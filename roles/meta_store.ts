@@ -14,7 +14,10 @@ export async function openCoordinator(settings: Settings, log: LogCallback): Pro
   const { placement: { fastFailover }, rpc: { connectTimeoutMs } } = settings;
   const { coordinator, dataDir, zookeeperSessionMs } = settings.metaServer;
   if (coordinator === "embedded") {
-    return await EmbeddedCoordinator.open({ files: diskFiles, dir: absolutePath(dataDir) });
+    const dir = absolutePath(dataDir);
+    const onFull = (error: Error) =>
+      log("error", "The disk of meta's store is full: changes wait for room", { dir, error });
+    return await EmbeddedCoordinator.open({ files: diskFiles, dir, onFull });
   }
   return new ZooKeeperCoordinator({
     address: coordinator,

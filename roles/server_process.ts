@@ -80,7 +80,7 @@ export async function runServer(
     logger.info("Ready", { address, cluster: settings.process.cluster, pid: Deno.pid });
     return undefined;
   } catch (error) {
-    logger.error("Cannot start", { error });
+    logger.error("Cannot start", isExpected(error) ? { reason: error.message } : { error });
     await lifecycle.stop();
     return 1;
   }
@@ -99,6 +99,11 @@ function warnOfExposure(
   const found = exposures(security, server.listen, http);
   found.push(...[adminTokenFile, clusterSecretFile, tlsKey].map(looseMode));
   for (const text of found) if (text !== "") logger.warn(text);
+}
+
+/** A directory in use or a taken port is no bug: its message says all there is. */
+function isExpected(error: unknown): error is Error {
+  return error instanceof Error && error.message.startsWith("Cannot ");
 }
 
 function openHttp(

@@ -6,7 +6,7 @@
 // docs/meta.md, "Embedded store".
 
 import { crc32 } from "../base/crc.ts";
-import type { FileHandle, Files } from "../base/files.ts";
+import { type FileHandle, type Files, isNoSpace } from "../base/files.ts";
 import { decode, encode } from "../schema/codec.ts";
 import { bytes, choice, i53, list, type Of, str, struct, u53 } from "../schema/field.ts";
 import {
@@ -23,6 +23,8 @@ const SNAPSHOT_NAME = "store.snapshot";
 /** "PGMS": starts every block of the log and the snapshot. */
 const MAGIC = 0x50474d53;
 const HEADER_BYTES = 12;
+/** Pause before a full disk is tried again, ms. */
+const FULL_RETRY_MS = 200;
 
 const storedOp = struct({
   op: choice("create", "set", "delete"),
@@ -57,6 +59,8 @@ export interface EmbeddedOptions {
   readonly dir: string;
   /** A log of so many bytes is folded into the snapshot. @default 4 MiB */
   readonly compactBytes?: number;
+  /** The disk is full; once per change that waits for room. @default nobody is told */
+  readonly onFull?: (error: Error) => void;
 }
 
 /** See the file comment. */
@@ -70,6 +74,7 @@ export class EmbeddedCoordinator implements Coordinator {
   /** Directories that got an entry on the way to ours: synced before anything is promised. */
   readonly #newDirs: string[] = [];
 
+  readonly #onFull: (error: Error) => void;
   #position = 0;
   #sequence = 0;
   #epoch = 0;
@@ -86,6 +91,7 @@ export class EmbeddedCoordinator implements Coordinator {
     this.#dir = options.dir;
     this.#compactBytes = options.compactBytes ?? 4 * 1024 * 1024;
     this.#compactAt = this.#compactBytes;
+    this.#onFull = options.onFull ?? (() => {});
     for (let at = this.#dir; at !== "/" && !this.#files.exists(at); at = parentOf(at)) {
       this.#newDirs.push(parentOf(at));
     }
@@ -242,10 +248,23 @@ export class EmbeddedCoordinator implements Coordinator {
 
   async #append(ops: Of<typeof storedOp>[]): Promise<void> {
     const sealed = seal(encode(block, { sequence: this.#sequence + 1, epoch: this.#epoch, ops }));
-    this.#log.write(sealed, this.#position);
+    await this.#write(sealed);
     await this.#log.sync();
     this.#sequence++;
     this.#position += sealed.length;
+  }
+
+  /** A full disk is waited for: nothing is lost by it, and a meta that ended would take every lease with it. */
+  async #write(sealed: Uint8Array): Promise<void> {
+    for (let attempt = 0;; attempt++) {
+      try {
+        return this.#log.write(sealed, this.#position);
+      } catch (error) {
+        if (!isNoSpace(error) || this.#closed) throw error;
+        if (attempt === 0) this.#onFull(error as Error);
+        await new Promise((resolve) => setTimeout(resolve, FULL_RETRY_MS));
+      }
+    }
   }
 
   /** After a failed write or sync the disk's content is unknown: no second try on the same file. */

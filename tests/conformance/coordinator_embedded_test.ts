@@ -183,3 +183,42 @@ Deno.test("EmbeddedCoordinator is used by one process and one campaign at a time
   await store.close();
   await (await open(files)).close();
 });
+
+Deno.test("EmbeddedCoordinator waits for room on a full disk, and still leads", async () => {
+  for (const spare of [0, 20, 60]) {
+    const files = new MemoryFiles();
+    let told = () => {};
+    const full = new Promise<void>((resolve) => told = resolve);
+    const store = await EmbeddedCoordinator.open({ files, dir: DIR, onFull: () => told() });
+    const epoch = await elected(store);
+    await store.multi([create("/a", "0")], epoch);
+    files.bytesFree = spare;
+    let isDone = false;
+    const waiting = store.multi([set("/a", "1".repeat(100), 0)], epoch).then(() => isDone = true);
+    await full;
+    assert.deepEqual([isDone, store.leaderUntil()], [false, Infinity]);
+    files.bytesFree = Infinity;
+    await waiting;
+    await store.close();
+    const again = await open(files);
+    assert.equal(fromUtf8((await again.get("/a"))!.value), "1".repeat(100));
+    await again.close();
+  }
+});
+
+Deno.test("EmbeddedCoordinator that is closed on a full disk says that the change is unknown", async () => {
+  const files = new MemoryFiles();
+  let told = () => {};
+  const full = new Promise<void>((resolve) => told = resolve);
+  const store = await EmbeddedCoordinator.open({ files, dir: DIR, onFull: () => told() });
+  const epoch = await elected(store);
+  files.bytesFree = 10;
+  const refused = assert.rejects(store.multi([create("/a", "0")], epoch), { kind: "unknown" });
+  await full;
+  await store.close();
+  await refused;
+  files.bytesFree = Infinity;
+  const again = await open(files);
+  assert.equal(await again.get("/a"), undefined);
+  await again.close();
+});
