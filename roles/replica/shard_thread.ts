@@ -185,7 +185,7 @@ export class ShardThread implements ShardLink {
 
 /** How a question failed, as it travels. */
 export function failureOf(error: unknown): Outcome {
-  if (error instanceof StoreError) return { ok: false, message: error.message, code: error.code };
+  if (error instanceof StoreError) return { ok: false, message: error.detail, code: error.code };
   return { ok: false, message: error instanceof Error ? error.message : String(error) };
 }
 

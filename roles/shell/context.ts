@@ -21,6 +21,9 @@ export interface ShellState {
   isLeaving: boolean;
 }
 
+/** Cells that say nothing. */
+const NOTHING: ReadonlySet<string> = new Set(["", "-", "0 B"]);
+
 /** See the file comment. */
 export class Context {
   readonly io: ShellIo;
@@ -85,7 +88,7 @@ export class Context {
 
   /** {@link answerTable}; people do not see columns in which nothing but 0 and "-" stands. */
   answerWideTable(head: readonly string[], rows: readonly (readonly Json[])[]): void {
-    const isSaid = (cell: Json) => cell !== null && cell !== 0 && cell !== "-" && cell !== "";
+    const isSaid = (cell: Json) => cell !== null && cell !== 0 && !NOTHING.has(String(cell));
     const kept = head.map((_, i) => i === 0 || rows.some((row) => isSaid(row[i]!)));
     const shown = <T>(cells: readonly T[]) => cells.filter((_, i) => kept[i]);
     const text = rows.length === 0 ? "" : this.renderTable(shown(head), rows.map(shown));

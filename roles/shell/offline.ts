@@ -184,7 +184,7 @@ export function recordsOf(path: string, isLast: boolean): LoggedRecord[] {
   const base = { generation: 0, sequence: 0, ballot: 0, decree: 0, committed: 0, timestampUs: 0 };
   const file = path.slice(path.lastIndexOf("/") + 1);
   const bytes = diskFiles.readFile(path);
-  readSegment({ bytes, path, last: isLast, headSyncedFirst: true }, {
+  const { head } = readSegment({ bytes, path, last: isLast, headSyncedFirst: true }, {
     block: (records, _path, offset) => {
       for (const { partition, generation, sequence, kind, decree, payload } of records) {
         const common = {
@@ -206,6 +206,9 @@ export function recordsOf(path: string, isLast: boolean): LoggedRecord[] {
       found.push({ ...common, kind: "damage", problem: reason });
     },
   });
+  if (head === undefined && found.length === 0 && bytes.length > 0) {
+    throw new Error(`"${path}" is no log segment, or the head of one that was never finished`);
+  }
   return found;
 }
 

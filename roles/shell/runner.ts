@@ -3,11 +3,12 @@
 // ends the shell; only `exit` does.
 
 import { errorName } from "../../src/base/errors.ts";
-import { StoreError } from "../../src/client/mod.ts";
+import { Err, StoreError } from "../../src/client/mod.ts";
+import { suggestion } from "../../src/config/suggest.ts";
 import { COMMANDS, needCommand } from "./commands/all.ts";
 import type { Connections } from "./connections.ts";
 import { Context, type ShellState } from "./context.ts";
-import { type Args, type Command, parseArgs, UsageProblem } from "./declare.ts";
+import { type Args, type Command, flagsOf, parseArgs, UsageProblem } from "./declare.ts";
 import { usageLine } from "./help.ts";
 import type { ShellIo } from "./io.ts";
 import { parseLine, SyntaxProblem, type Word } from "./words.ts";
@@ -168,8 +169,20 @@ export class Runner {
     } catch (error) {
       context.isAbandoned = true;
       await context.finish().catch(() => {});
-      return this.#report(error, command, context, io);
+      return this.#report(await this.#withHint(error, call, context), command, context, io);
     }
+  }
+
+  /** A table that does not exist was perhaps only misspelt. */
+  async #withHint(error: unknown, { command, args }: Call, context: Context): Promise<unknown> {
+    if (!(error instanceof StoreError) || error.code !== Err.APP_NOT_EXIST) return error;
+    const places = [...command.positionals, ...flagsOf(command)];
+    const given = places.filter(({ type }) => type === "table").map(({ name }) => args.text(name));
+    const wanted = given.find((name) => name !== undefined) ?? context.state.tableName ?? "";
+    const { tables } = await this.names();
+    if (tables.includes(wanted)) return error;
+    const hint = suggestion(wanted, tables) || '; "ls" lists the tables';
+    return new StoreError(error.code, error.detail + hint);
   }
 
   #tellFile(context: Context, file: string): void {

@@ -88,7 +88,9 @@ export class LiveSettings {
 
   #unknown(name: string): string {
     const hint = suggestion(name, this.#declared.map(({ key }) => key));
-    return `Unknown setting "${name}"${hint || "; /configs lists all"}`;
+    return `Unknown setting "${name}"${
+      hint || "; server_config in the shell, or /configs, lists all"
+    }`;
   }
 
   #view({ group, name, key, field }: Declared): SettingView {

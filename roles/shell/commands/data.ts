@@ -2,7 +2,7 @@
 
 import { utf8 } from "../../../src/base/bytes.ts";
 import { CHECK_TYPES, type CheckType } from "../../../src/schema/client_rpc.ts";
-import type { Check, CheckOutcome } from "../../../src/client/mod.ts";
+import { type Check, type CheckOutcome, Err, StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Args, Command, Flag, Positional } from "../declare.ts";
 import { UsageProblem } from "../declare.ts";
@@ -39,6 +39,18 @@ function ttlOf(args: Args): { ttl?: number } {
   const ttl = args.int("ttl");
   return ttl === undefined ? {} : { ttl };
 }
+
+/** The answer; a refusal that the server does not explain is explained here. */
+async function explained<T>(answer: Promise<T>, reason: string): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    const isRefused = error instanceof StoreError && error.code === Err.INVALID_ARGUMENT;
+    throw isRefused ? new StoreError(error.code, `${reason}; ${error.detail}`) : error;
+  }
+}
+
+const NOT_A_NUMBER = "The operand or the checked row is not a whole number as text";
 
 function done(context: Context): void {
   context.answer("OK", "OK");
@@ -148,7 +160,11 @@ const incr: Command = {
       throw new UsageProblem(`<increment> is "${increment}", expected a whole number`);
     }
     const [h, s] = [args.needBytes("hash_key"), args.needBytes("sort_key")];
-    const sum = await context.table.incr(h, s, BigInt(increment.replace("+", "")), ttlOf(args));
+    const adding = context.table.incr(h, s, BigInt(increment.replace("+", "")), ttlOf(args));
+    const sum = await explained(
+      adding,
+      "The row is not a whole number as text, or the sum does not fit into 64 bits",
+    );
     const isSafe = Number.isSafeInteger(Number(sum));
     context.answer(isSafe ? Number(sum) : String(sum), String(sum));
   },
@@ -263,6 +279,11 @@ function checkOf(args: Args): Check {
   };
 }
 
+/** {@link explained}, where the check compares numbers. */
+function explainedCheck<T>(args: Args, answer: Promise<T>): Promise<T> {
+  return args.text("check_type")?.startsWith("int_") ? explained(answer, NOT_A_NUMBER) : answer;
+}
+
 function answerCheck(context: Context, args: Args, outcome: CheckOutcome): void {
   context.isNegative = !outcome.passed;
   const lines = [outcome.passed ? "OK" : "Not done: the check failed"];
@@ -303,7 +324,8 @@ const checkAndSet: Command = {
     const sortKey = args.bytes("set_sort_key");
     const change = { value, ...ttlOf(args), ...(sortKey === undefined ? {} : { sortKey }) };
     const hashKey = args.needBytes("hash_key");
-    answerCheck(context, args, await context.table.checkAndSet(hashKey, checkOf(args), change));
+    const setting = context.table.checkAndSet(hashKey, checkOf(args), change);
+    answerCheck(context, args, await explainedCheck(args, setting));
   },
 };
 
@@ -337,8 +359,8 @@ const checkAndMutate: Command = {
       else mutations.push({ put: sortKey, value: words.shift()!.bytes, ...ttlOf(args) });
     }
     const hashKey = args.needBytes("hash_key");
-    const outcome = await context.table.checkAndMutate(hashKey, checkOf(args), mutations);
-    answerCheck(context, args, outcome);
+    const mutating = context.table.checkAndMutate(hashKey, checkOf(args), mutations);
+    answerCheck(context, args, await explainedCheck(args, mutating));
   },
 };
 

@@ -5,6 +5,7 @@ import { Args, type Command, UsageProblem } from "../declare.ts";
 
 async function answerEnvs(context: Context, envs: Map<string, string>): Promise<void> {
   context.answerPairs([...envs].sort(([a], [b]) => a < b ? -1 : 1));
+  if (envs.size === 0) context.note("No variables are set");
 }
 
 const envCommand = { group: "tables", needsTable: true } as const;

@@ -53,7 +53,7 @@ function answerReplies(context: Context, replies: readonly Reply<string>[]): voi
   context.answer(value, text.join("\n"));
   const failed = replies.filter(({ value }) => value === undefined).length;
   context.isNegative = failed > 0;
-  context.note(`${replies.length - failed} servers succeeded, ${failed} failed`);
+  context.note(`${counted(replies.length - failed, "server")} succeeded, ${failed} failed`);
 }
 
 /** Runs a maintenance command on the chosen servers that are not known to be dead. */

@@ -149,3 +149,10 @@ Deno.test("nextMatch walks back through the history", () => {
   assert.equal(nextMatch(lines, "get", 1), 3);
   assert.equal(nextMatch(lines, "get", 4), -1);
 });
+
+Deno.test("a misspelt table gets a suggestion", async () => {
+  const { runner, printed } = openPrompt(undefined);
+  assert.equal(await runner.run("use 'of m1:2'", false), 1);
+  assert.match(printed.err, /did you mean "of m1:1"\?/);
+  assert.equal(await runner.run("incr h s x; set h s word; incr h s", true), 2);
+});
