@@ -5,6 +5,8 @@ import { readDialMap } from "./dial_map.ts";
 import { replicaHandlers } from "./http/replica_paths.ts";
 import { REPLICA_ROUTES } from "./http/routes.ts";
 import { processCommands } from "./remote_commands.ts";
+import { diskFiles } from "../storage/disk_files.ts";
+import { AsideCleaner } from "./replica/aside_cleaner.ts";
 import { startReplica } from "./replica/main_replica.ts";
 import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
@@ -47,7 +49,16 @@ async function assemble(process: ServerProcess): Promise<string> {
     registry,
   });
   live.onChange((next) => replica.configure(next.replication));
+  const cleaner = new AsideCleaner({
+    files: diskFiles,
+    dataDirs: () => replica.dataDirs(),
+    settings: () => live.settings.aside,
+    wall: Date.now,
+    logger: log.logger("replica"),
+  });
+  cleaner.start();
   lifecycle.onStop("replica server", () => replica.close());
+  lifecycle.onStop("cleaner", () => cleaner.stop());
   http?.add(
     REPLICA_ROUTES,
     replicaHandlers(() => replica.view(), (...words) => replica.remote(...words)),

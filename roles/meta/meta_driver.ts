@@ -260,6 +260,9 @@ const NOTE_TEXT: Readonly<Record<MetaNote, string>> = {
   users: "Users changed",
   foreignServer:
     "Server holds data of another store and is not admitted: was the store of meta lost?",
+  notListed: "Server is not in the allow list",
+  nodeUnstable: "Server was restarted too often and gets nothing new for a while",
+  blackList: "Servers without new replicas changed",
   recovery: "Rebuilding tables from replica servers",
 };
 
@@ -283,5 +286,8 @@ const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
   drain: "info",
   users: "info",
   foreignServer: "error",
+  notListed: "warn",
+  nodeUnstable: "warn",
+  blackList: "info",
   recovery: "warn",
 };

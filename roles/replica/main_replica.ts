@@ -96,6 +96,8 @@ export interface RunningReplica {
   view(): Promise<Pick<ShardView, "replicas" | "tableNames">>;
   /** Runs a maintenance command on all shards. @throws {StoreError} INVALID_ARGUMENT */
   readonly remote: RunRemote;
+  /** Paths of the data directories in use. */
+  dataDirs(): string[];
   /** Takes new values of settings that may change. */
   configure(replication: ReplicaSettings): void;
   /** Why this server does not serve now; "" if it does. */
@@ -311,6 +313,10 @@ class ReplicaServer implements RunningReplica {
       replicas: views.flatMap(({ replicas }) => replicas),
       tableNames: new Map(views.flatMap(({ tableNames }) => [...tableNames])),
     };
+  }
+
+  dataDirs(): string[] {
+    return this.#dirs.good.map(({ path }) => path);
   }
 
   configure(replication: ReplicaSettings): void {

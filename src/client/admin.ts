@@ -7,6 +7,7 @@ import type { TableId } from "../base/ids.ts";
 import { ServerInfo } from "../schema/client_rpc.ts";
 import { DetectHotkey, ReplicaLoad } from "../schema/load_rpc.ts";
 import * as rpc from "../schema/meta_rpc.ts";
+import * as operator from "../schema/operator_rpc.ts";
 import type { RequestOf, ResponseOf, Rpc } from "../schema/rpc.ts";
 import type { ConfigChange, TableInfo, TableStatus } from "../schema/types.ts";
 import { type MetaClient, pause } from "./meta_client.ts";
@@ -44,7 +45,7 @@ export type ClusterDescription = ResponseOf<typeof rpc.ClusterInfo>;
 export type ServerDescription = ResponseOf<typeof ServerInfo>;
 
 /** How a recovery of meta's store goes. */
-export type RecoveryState = ResponseOf<typeof rpc.Recover>;
+export type RecoveryState = ResponseOf<typeof operator.Recover>;
 
 /** Options of {@link Admin.recover}. */
 export interface RecoverOptions {
@@ -234,7 +235,7 @@ export class Admin {
   async recover(options: RecoverOptions = {}): Promise<RecoveryState> {
     const { nodes = [], skipBadNodes = false, skipLostPartitions = false, onProgress } = options;
     const request = { nodes: [...nodes], skipBadNodes, skipLostPartitions };
-    let state = await this.#change(rpc.Recover, { action: "start", ...request });
+    let state = await this.#change(operator.Recover, { action: "start", ...request });
     let known = "";
     for (;;) {
       const text = `${state.state} ${state.detail}`;
@@ -245,19 +246,34 @@ export class Admin {
         throw new StoreError(Err.OUTCOME_UNKNOWN, "Another meta server leads now; start it again");
       }
       await pause(POLL_MS);
-      state = await this.#ask(rpc.Recover, { action: "status", ...request });
+      state = await this.#ask(operator.Recover, { action: "status", ...request });
     }
   }
 
   /** How the recovery that was started last goes. */
   recoveryState(): Promise<RecoveryState> {
     const request = { nodes: [], skipBadNodes: false, skipLostPartitions: false };
-    return this.#ask(rpc.Recover, { action: "status", ...request });
+    return this.#ask(operator.Recover, { action: "status", ...request });
+  }
+
+  /**
+   * Shows or changes the servers that get no new replica.
+   *
+   * @returns All of them
+   */
+  async blackList(action: "show" | "add" | "remove", node = ""): Promise<string[]> {
+    if (action === "show") return (await this.#ask(operator.BlackList, { action, node })).nodes;
+    return (await this.#change(operator.BlackList, { action, node })).nodes;
+  }
+
+  /** Partitions that have no primary and get none by themselves. `tableId` 0 = of all tables. */
+  async dddDiagnose(tableId: TableId = 0): Promise<operator.LostPartition[]> {
+    return (await this.#ask(operator.DddDiagnose, { tableId })).partitions;
   }
 
   /** The whole state of meta as text, for `pegasus meta --import`. */
   async exportState(): Promise<string> {
-    return (await this.#ask(rpc.ExportState, {})).text;
+    return (await this.#ask(operator.ExportState, {})).text;
   }
 
   /** Forgets a dead replica server that holds no member of any partition. */

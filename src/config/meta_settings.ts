@@ -110,6 +110,37 @@ export const PLACEMENT = group("Placement", ["meta"], {
     max: 1000,
     doc: "Partitions written to the coordination store in one group while a table is made",
   }),
+  unstableRestarts: int({
+    default: 5,
+    min: 0,
+    max: 1000,
+    reload: true,
+    doc: "A server restarted so often in a row is unstable and gets nothing new; 0 = never",
+  }),
+  unstableWindowMs: duration({
+    default: "10m",
+    min: "1s",
+    max: "1d",
+    reload: true,
+    doc:
+      "Restarts closer together than this are in a row; a server that ran so long is stable again",
+  }),
+  garbageDelayMs: duration({
+    default: "10m",
+    min: "0",
+    max: "365d",
+    reload: true,
+    doc:
+      "A partition must have been whole for so long before other servers' replicas of it are garbage",
+  }),
+  allowList: text({
+    default: "",
+    pattern: /^([^\s,]+:\d+(,[^\s,]+:\d+)*)?$/,
+    expected: "HOST:PORT,HOST:PORT or nothing",
+    reload: true,
+    doc:
+      "Replica servers that may join; empty = all. One that has joined stays until meta restarts",
+  }),
   functionLevel: choice(["stopped", "blind", "freezed", "steady", "lively"], {
     default: "steady",
     doc: "What a new meta leader may do by itself: see docs/meta.md",

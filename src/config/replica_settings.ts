@@ -282,6 +282,24 @@ export const ENGINE = group("Storage engine", ["replica"], {
   compression: bool({ default: true, doc: "Compress blocks with Snappy" }),
 }, "engine");
 
+/** Replica directories that were moved aside. */
+export const ASIDE = group("Directories moved aside", ["replica"], {
+  garbageKeepMs: duration({
+    default: "1d",
+    min: "0",
+    max: "3650d",
+    reload: true,
+    doc: "The directory of a replica nobody needs is kept for so long",
+  }),
+  damagedKeepMs: duration({
+    default: "7d",
+    min: "0",
+    max: "3650d",
+    reload: true,
+    doc: "The directory of a damaged replica is kept for so long",
+  }),
+});
+
 /** Deletion of expired rows. */
 export const EXPIRY = group("Expired rows", ["replica"], {
   sweepRowsPerSecond: int({

@@ -8,7 +8,15 @@ import { DETECTOR, PROCESS, RPC } from "./common_settings.ts";
 import { type AnySetting, keyOf, type Values } from "./field.ts";
 import type { Group, ServerRole } from "./group.ts";
 import { COLLECTOR, META_SERVER, PLACEMENT } from "./meta_settings.ts";
-import { CONTACT, ENGINE, EXPIRY, LOGS, REPLICA_SERVER, REPLICATION } from "./replica_settings.ts";
+import {
+  ASIDE,
+  CONTACT,
+  ENGINE,
+  EXPIRY,
+  LOGS,
+  REPLICA_SERVER,
+  REPLICATION,
+} from "./replica_settings.ts";
 import { SECURITY, securityProblems } from "./security_settings.ts";
 
 /** All groups, in the order of the documentation. */
@@ -25,6 +33,7 @@ export const GROUPS = {
   logs: LOGS,
   engine: ENGINE,
   expiry: EXPIRY,
+  aside: ASIDE,
   rpc: RPC,
 } as const;
 

@@ -98,7 +98,7 @@ function viewOf(reign: Reign): BalanceView {
     ...placeOf(n.node, n.labels),
     node: n.node,
     drained: isDrained(reign, n.node),
-    full: isFull(n),
+    full: isFull(n) || reign.blackList.nodes.has(n.node),
     shards: Math.max(1, n.shardPorts.length),
   }));
   const partitions = [...reign.cluster.tables.values()]

@@ -5,7 +5,7 @@
 import type { NodeId } from "../base/ids.ts";
 import { onDead } from "./cure.ts";
 import type { MetaBody, Token } from "./io.ts";
-import { leads, type MetaState, note, reply } from "./meta_state.ts";
+import { leads, type MetaState, note, type Reign, reply } from "./meta_state.ts";
 import { isForeign, wantsStored } from "./recovery.ts";
 
 /** A crash should not cost a whole grace period: ask the server's address whether anybody is there. */
@@ -54,6 +54,10 @@ export function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">)
     return reply<"beacon">(s, token, answer);
   }
   reign.foreign.delete(node);
+  if (reign.detector.get(node) === undefined && !mayJoin(s, node)) {
+    note(s, "notListed", { node });
+    return reply<"beacon">(s, token, { ...ack, allowed: false, syncHint: 0 });
+  }
   const outcome = reign.detector.beacon(beacon, s.now.mono);
   const allowed = outcome !== "stale";
   switch (outcome) {
@@ -73,6 +77,18 @@ export function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">)
       note(s, "nodeRestarted", { node, incarnation });
       break;
   }
+  if (outcome === "alive" || outcome === "restarted") noteUnstable(s, reign, node);
   const syncHint = reign.detector.get(node)?.syncHint ?? 0;
   reply<"beacon">(s, token, { ...ack, allowed, syncHint });
+}
+
+function mayJoin(s: MetaState, node: NodeId): boolean {
+  const { allowList } = s.settings;
+  return allowList === "" || allowList.split(",").includes(node);
+}
+
+function noteUnstable(s: MetaState, reign: Reign, node: NodeId): void {
+  if (!reign.detector.isUnstable(node, s.now.mono)) return;
+  const { restarts } = reign.detector.get(node)!;
+  note(s, "nodeUnstable", { node, restarts, forMs: s.settings.unstableWindowMs });
 }

@@ -56,6 +56,8 @@ export interface PartitionState {
   dropped: Dropped[];
   /** Candidate that brought nothing when it was asked last; others are preferred. */
   avoid: NodeId;
+  /** Since when it has every member it should have, monotonic ms; Infinity = it has not. */
+  wholeSince: number;
   /** Why nobody can lead it now, as last noted; "" otherwise. */
   stuck: string;
   /** What servers reported about their replicas, at their last config sync. */
@@ -138,6 +140,7 @@ export class ClusterState {
       dropped: [],
       avoid: NOBODY,
       stuck: "",
+      wholeSince: Infinity,
       reports: new Map(),
     });
     this.#count(table.info.tableId, config, 1);
@@ -160,6 +163,7 @@ export class ClusterState {
     this.#count(table.info.tableId, before, -1);
     this.#count(table.info.tableId, next, 1);
     partition.config = next;
+    partition.wholeSince = Infinity;
     partition.version = version;
     const members = membersOf(next);
     const lost = membersOf(before).filter((node) => !members.includes(node));

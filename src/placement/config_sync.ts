@@ -104,7 +104,7 @@ function isGarbage(
   report: ReplicaReport,
 ): boolean {
   const { config, inFlight, actions } = partition;
-  if (!allows(levelNow(s, reign), "lively") || isMember(config, node)) return false;
+  if (!allows(levelNow(s, reign), "steady") || isMember(config, node)) return false;
   if (inFlight !== undefined || actions.length > 0) return false;
   // Whoever holds data of a newer ballot than the store knows is evidence, not garbage.
   const isIdle = report.status === "inactive" || report.status === "error";
@@ -112,6 +112,7 @@ function isGarbage(
   if (table.info.status === "dropped") return s.now.wall >= table.info.expiresAt * 1000;
   if (table.info.status !== "available" || config.primary === NOBODY) return false;
   const members = membersOf(config);
+  if (s.now.mono - partition.wholeSince < s.settings.garbageDelayMs) return false;
   return members.length >= config.maxReplicaCount &&
     members.every((member) => reign.detector.isAlive(member));
 }

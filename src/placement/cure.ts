@@ -64,6 +64,7 @@ export function curePartition(
   }
   if (continueActions(s, reign, context, table, partition)) return;
   const cure = chooseCure(context, table, partition);
+  if (cure.kind !== "healthy") partition.wholeSince = Infinity;
   switch (cure.kind) {
     case "propose": {
       partition.stuck = "";
@@ -82,6 +83,8 @@ export function curePartition(
       }
       return;
     case "healthy":
+      if (partition.wholeSince === Infinity) partition.wholeSince = s.now.mono;
+      return;
     case "removePrimary":
       return;
   }
@@ -110,7 +113,8 @@ export function handOver(s: MetaState, reign: Reign, node: NodeId): number {
 export function contextOf(s: MetaState, reign: Reign): CureContext {
   const { cluster, detector } = reign;
   const drained = reign.drained.nodes;
-  return { cluster, detector, drained, settings: s.settings, now: s.now.mono };
+  const blackList = reign.blackList.nodes;
+  return { cluster, detector, drained, blackList, settings: s.settings, now: s.now.mono };
 }
 
 /** Begins a list of steps. */

@@ -7,7 +7,7 @@ import type { NodeId } from "../base/ids.ts";
 import { membersOf } from "./config_change.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { fail, type MetaState, note, type Reign, reply, write } from "./meta_state.ts";
-import { DRAINED_PATH, drainedValue } from "./stored.ts";
+import { DRAINED_PATH, nodeListValue } from "./stored.ts";
 
 /** Whether the server gets nothing new: an operator empties it, or it is about to end. */
 export function isDrained(reign: Reign, node: NodeId): boolean {
@@ -53,7 +53,7 @@ function storeDrained(
   const { version } = reign.drained;
   reign.drained.busy = true;
   reign.waiting.add(token);
-  const value = drainedValue([...next]);
+  const value = nodeListValue([...next]);
   const change = version < 0
     ? { op: "create" as const, path: DRAINED_PATH, value }
     : { op: "set" as const, path: DRAINED_PATH, value, version };

@@ -28,6 +28,10 @@ export interface NodeState {
   collected: boolean;
   /** Changes when the server should sync soon. */
   syncHint: number;
+  /** Restarts in a row, each within `unstableWindowMs` of the one before. */
+  restarts: number;
+  /** Monotonic ms of the first beacon of this process. */
+  startedAt: number;
 }
 
 /** What a beacon meant. */
@@ -102,6 +106,9 @@ export class FailureDetector {
       outcome = "restarted";
     }
     if (beacon.incarnation !== node.incarnation) {
+      const isInRow = now - node.startedAt < this.#settings.unstableWindowMs;
+      if (node.incarnation !== 0) node.restarts = isInRow ? node.restarts + 1 : 1;
+      node.startedAt = now;
       node.collected = false;
       // Above all that the process before was about to end.
       node.stats = undefined;
@@ -183,6 +190,14 @@ export class FailureDetector {
     return addresses;
   }
 
+  /** Whether a server was restarted so often lately that it should get nothing new. */
+  isUnstable(name: NodeId, now: number): boolean {
+    const node = this.#nodes.get(name);
+    const { unstableRestarts: max, unstableWindowMs } = this.#settings;
+    return node !== undefined && max > 0 && node.restarts >= max &&
+      now - node.startedAt < unstableWindowMs;
+  }
+
   /** Asks a server to sync soon. */
   hint(node: NodeId): void {
     const known = this.#nodes.get(node);
@@ -208,6 +223,8 @@ export class FailureDetector {
       stats: undefined,
       collected: false,
       syncHint: 1,
+      restarts: 0,
+      startedAt: now,
     };
     this.#nodes.set(node, state);
     this.#aliveCount++;

@@ -31,6 +31,8 @@ export interface CureContext {
   readonly detector: FailureDetector;
   /** Servers that an operator empties: they get nothing new. */
   readonly drained: ReadonlySet<NodeId>;
+  /** Servers that keep what they have and get no new replica. */
+  readonly blackList: ReadonlySet<NodeId>;
   readonly settings: MetaSettings;
   /** Monotonic ms. */
   readonly now: number;
@@ -151,6 +153,7 @@ function upgradeSecondary(c: CureContext, table: TableState, p: PartitionState):
   const node = best(whole, (name) => [
     name === p.avoid ? 1 : 0,
     canTake(c, name) ? 0 : 1,
+    unstable(c, name),
     ...primaryCost(c, table, name),
   ]);
   if (node === undefined) {
@@ -167,8 +170,10 @@ function lacksCommitted(config: PartitionConfig, report: ReplicaReport | undefin
 
 /** Rule 2: a new partition. */
 function assignNew(c: CureContext, table: TableState, p: PartitionState): Cure {
-  const node = best(aliveNodes(c).filter((name) => !isFull(c.detector.get(name)!)), (name) => [
+  const may = (name: NodeId) => !isFull(c.detector.get(name)!) && !c.blackList.has(name);
+  const node = best(aliveNodes(c).filter(may), (name) => [
     name === p.avoid ? 1 : 0,
+    unstable(c, name),
     ...primaryCost(c, table, name),
   ]);
   if (node === undefined) return { kind: "wait", reason: "no server may take a replica" };
@@ -255,18 +260,20 @@ function addSecondary(c: CureContext, table: TableState, p: PartitionState): Cur
   };
   if (newest !== undefined && !isUrgent(c, config, newest)) {
     // It is expected back; its data is nearly complete.
-    if (canTake(c, newest.node)) return propose(newest.node);
+    if (canTake(c, newest.node) && unstable(c, newest.node) === 0) return propose(newest.node);
     return { kind: "wait", reason: `${newest.node} is expected back` };
   }
   const members = membersOf(config);
   const usable = (node: NodeId) =>
-    canTake(c, node) && !isMember(config, node) && mayShareHost(c, config, node);
+    canTake(c, node) && !isMember(config, node) && mayShareHost(c, config, node) &&
+    !c.blackList.has(node);
   for (const { node } of [...dropped].reverse()) {
-    if (usable(node) && node !== p.avoid) return propose(node);
+    if (usable(node) && node !== p.avoid && unstable(c, node) === 0) return propose(node);
   }
   const fresh = aliveNodes(c).filter((name) => usable(name) && !isFull(c.detector.get(name)!));
   const node = best(fresh, (name) => [
     name === p.avoid ? 1 : 0,
+    unstable(c, name),
     ...crowdingWith(c, [...members, name]),
     c.cluster.load(name, table.info.tableId).replicas,
     c.cluster.load(name).replicas,
@@ -304,8 +311,14 @@ const NO_LABELS: ReadonlyMap<string, string> = new Map();
 function isUrgent(c: CureContext, config: PartitionConfig, newest: Dropped): boolean {
   const members = config.secondaries.length + 1;
   const required = minMembers(config.maxReplicaCount);
+  if (c.blackList.has(newest.node)) return true;
   if (members < required && required < config.maxReplicaCount) return true;
   return c.now - newest.at > c.settings.replicaAssignDelayMs;
+}
+
+/** 1 for a server that was restarted too often lately: others come first. */
+function unstable(c: CureContext, node: NodeId): number {
+  return c.detector.isUnstable(node, c.now) ? 1 : 0;
 }
 
 function aliveNodes(c: CureContext): NodeId[] {

@@ -22,14 +22,13 @@ import {
   Propose,
   QueryConfig,
   RecallTable,
-  Recover,
   RenameTable,
-  ReportStored,
   SetMaxReplicaCount,
   UpdateConfig,
   UpdateTableEnvs,
 } from "../schema/meta_rpc.ts";
 import { DropUser, Grant, ListUsers, PutUser, SyncUsers } from "../schema/access_rpc.ts";
+import { BlackList, DddDiagnose, Recover, ReportStored } from "../schema/operator_rpc.ts";
 import type { RequestOf, ResponseOf } from "../schema/rpc.ts";
 
 /** What identifies a request to the driver; the core only hands it back. */
@@ -62,6 +61,8 @@ export const META_REQUESTS = {
   syncUsers: SyncUsers,
   recover: Recover,
   reportStored: ReportStored,
+  blackList: BlackList,
+  dddDiagnose: DddDiagnose,
 } as const;
 
 /** Name of a request. */
@@ -199,6 +200,9 @@ export type MetaNote =
   | "drain"
   | "users"
   | "foreignServer"
+  | "notListed"
+  | "nodeUnstable"
+  | "blackList"
   | "recovery";
 
 /** Intervals, limits and policies. All times in ms. */
@@ -223,6 +227,13 @@ export interface MetaSettings {
   readonly proposalGiveUpMs: number;
   /** Members being added at the same time, per receiving server. */
   readonly addSecondaryMax: number;
+  /** A server that was restarted so often, each time within `unstableWindowMs` of the last, is unstable; 0 = never. */
+  readonly unstableRestarts: number;
+  readonly unstableWindowMs: number;
+  /** An idle replica beside a partition that was whole for so long is garbage. */
+  readonly garbageDelayMs: number;
+  /** Servers that may join, "host:port,host:port"; "" = every server. */
+  readonly allowList: string;
   readonly functionLevel: FunctionLevel;
   /** Percent of the known servers that must be alive; fewer freeze the cluster. */
   readonly alivePercentMin: number;
@@ -243,6 +254,10 @@ export const META_DEFAULTS: MetaSettings = {
   replicaAssignDelayMs: 30_000,
   proposalGiveUpMs: 10_000,
   addSecondaryMax: 20,
+  unstableRestarts: 5,
+  unstableWindowMs: 600_000,
+  garbageDelayMs: 600_000,
+  allowList: "",
   functionLevel: "steady",
   alivePercentMin: 50,
   partitionCountMax: 1024,

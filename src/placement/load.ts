@@ -4,15 +4,16 @@
 
 import { PARTITION_INDEX_END, partitionId, type TableId } from "../base/ids.ts";
 import type { StoredValue } from "./io.ts";
-import { type MetaState, type Reign, write } from "./meta_state.ts";
+import { type MetaState, type NodeList, type Reign, write } from "./meta_state.ts";
 import {
+  BLACK_LIST_PATH,
   CLUSTER_PATH,
   clusterMismatch,
   clusterValue,
   DRAINED_PATH,
   parsePath,
-  readDrained,
   readIdentity,
+  readNodeList,
   readPartition,
   readTable,
   readUsers,
@@ -53,10 +54,9 @@ export function loadCluster(
     if (reign.identity.recovering) reign.leftovers = nodes.filter(isTableNode);
     else readTables(s, reign, nodes);
     const drained = nodes.find(({ path }) => path === DRAINED_PATH);
-    if (drained !== undefined) {
-      const names = new Set(readDrained(drained.value));
-      reign.drained = { nodes: names, version: drained.version, busy: false };
-    }
+    if (drained !== undefined) reign.drained = listOf(drained);
+    const blackList = nodes.find(({ path }) => path === BLACK_LIST_PATH);
+    if (blackList !== undefined) reign.blackList = listOf(blackList);
     const users = nodes.find(({ path }) => path === USERS_PATH);
     if (users !== undefined) {
       const byName = new Map(readUsers(users.value).map((user) => [user.name, user]));
@@ -68,6 +68,10 @@ export function loadCluster(
   if (reign.identity.store === "") giveIdentity(s, reign, done);
   else done();
   return undefined;
+}
+
+function listOf(stored: StoredValue): NodeList {
+  return { nodes: new Set(readNodeList(stored)), version: stored.version, busy: false };
 }
 
 /** For a store of before there were identities. */

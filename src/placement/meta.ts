@@ -8,6 +8,7 @@ import { Err } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import { newBalance, onBalance, tickBalance } from "./balance.ts";
 import { membersOf } from "./config_change.ts";
+import { onBlackList } from "./black_list.ts";
 import { ClusterState } from "./cluster_state.ts";
 import { onConfigSync } from "./config_sync.ts";
 import { cureAll, curePartition, onDead } from "./cure.ts";
@@ -21,11 +22,14 @@ import type {
   MetaSettings,
   Token,
 } from "./io.ts";
+import { allows } from "./levels.ts";
 import { loadCluster } from "./load.ts";
 import {
   abdicate,
   fail,
   leads,
+  levelNow,
+  levelText,
   type MetaState,
   note,
   onReadBack,
@@ -33,6 +37,7 @@ import {
   type Reign,
   tickWrites,
 } from "./meta_state.ts";
+import { onDddDiagnose } from "./diagnose.ts";
 import { onControlMeta, onPropose } from "./operator.ts";
 import {
   onRecallTable,
@@ -209,6 +214,7 @@ function onElected(s: MetaState, epoch: number): void {
     nextCureAt: s.now.mono,
     balance: newBalance(),
     drained: { nodes: new Set(), version: -1, busy: false },
+    blackList: { nodes: new Set(), version: -1, busy: false },
     users: noUsers(),
     touched: [],
   };
@@ -256,6 +262,16 @@ function endReign(s: MetaState, reason: string): void {
   note(s, "stopped", { epoch: reign.epoch, reason });
 }
 
+/** What the level "stopped" forbids: whatever an operator could change by it. */
+const CHANGES_TABLES: ReadonlySet<MetaRequestName> = new Set([
+  "createTable",
+  "dropTable",
+  "recallTable",
+  "renameTable",
+  "updateTableEnvs",
+  "setMaxReplicaCount",
+]);
+
 /** What is answered while tables are being rebuilt. */
 const ALWAYS: ReadonlySet<MetaRequestName> = new Set([
   "recover",
@@ -279,6 +295,19 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
     const hold = recoveryHold(reign);
     if (hold !== undefined) return fail(s, token, Err.UNDER_RECOVERY, hold);
   }
+  if (CHANGES_TABLES.has(request.name) && !allows(levelNow(s, reign), "blind")) {
+    return fail(s, token, Err.STATE_FREEZED, levelText(s, reign));
+  }
+  decide(s, reign, token, request);
+}
+
+/** Only while this process leads, and its store is read. */
+function decide(
+  s: MetaState,
+  reign: Reign,
+  token: Token,
+  request: Exclude<MetaRequest, { readonly name: "beacon" }>,
+): void {
   switch (request.name) {
     case "queryConfig":
       return onQueryConfig(s, reign, request.body, token);
@@ -324,6 +353,10 @@ function onRequest(s: MetaState, token: Token, request: MetaRequest): void {
       return onGrant(s, reign, request.body, token);
     case "syncUsers":
       return onSyncUsers(s, reign, request.body, token);
+    case "blackList":
+      return onBlackList(s, reign, request.body, token);
+    case "dddDiagnose":
+      return onDddDiagnose(s, reign, request.body, token);
     case "recover":
       return onRecover(s, reign, request.body, token);
     case "reportStored":

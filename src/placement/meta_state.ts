@@ -37,6 +37,13 @@ interface PendingWrite {
   readBackAt: number;
 }
 
+/** Servers as stored; version -1 = nothing is stored. */
+export interface NodeList {
+  readonly nodes: ReadonlySet<NodeId>;
+  readonly version: number;
+  busy: boolean;
+}
+
 /** What this process knows while it leads. */
 export interface Reign {
   readonly epoch: number;
@@ -62,8 +69,10 @@ export interface Reign {
   nextCureAt: number;
   /** The balancer: an operator's run, the moves it began, and when the next round may begin. */
   readonly balance: { running: boolean; started: number; nextAt: number };
-  /** Servers to be emptied, as stored; version -1 = nothing is stored. */
-  drained: { readonly nodes: ReadonlySet<NodeId>; readonly version: number; busy: boolean };
+  /** Servers to be emptied. */
+  drained: NodeList;
+  /** Servers that get no new replica. */
+  blackList: NodeList;
   /** Who may log in. */
   users: Users;
   /** Partitions whose configuration changed in this step: looked at again before it ends. */

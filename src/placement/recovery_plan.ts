@@ -232,7 +232,7 @@ function rebuild(
  * what a reign began with holds everything committed before (I8); decrees alone prove nothing, because a lost
  * primary may have logged a tail that nobody else has (§10.4). Whoever lacks what was committed comes last.
  */
-function compareHeld(a: ReplicaReport, b: ReplicaReport, committed: number): number {
+export function compareHeld(a: ReplicaReport, b: ReplicaReport, committed: number): number {
   const lacksA = a.maxPrepared < committed ? 1 : 0;
   const lacksB = b.maxPrepared < committed ? 1 : 0;
   return lacksB - lacksA || a.mutationBallot - b.mutationBallot ||

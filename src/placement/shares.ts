@@ -9,7 +9,7 @@ export interface BalanceNode extends Place {
   readonly node: NodeId;
   /** It must give everything away and gets nothing. */
   readonly drained: boolean;
-  /** It has no room for new replicas. */
+  /** It has no room for new replicas, or gets none because an operator said so. */
   readonly full: boolean;
   /** Partition p lives on shard p mod `shards`; at least 1. */
   readonly shards: number;

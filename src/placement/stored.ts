@@ -25,6 +25,9 @@ export const CLUSTER_PATH = "/cluster";
 /** Servers that an operator drains. */
 export const DRAINED_PATH = "/drained";
 
+/** Servers that get no new replica. */
+export const BLACK_LIST_PATH = "/blacklist";
+
 /** Everybody who has a name. */
 export const USERS_PATH = "/users";
 
@@ -96,16 +99,16 @@ export function clusterMismatch(value: Uint8Array, cluster: string): string | un
   return undefined;
 }
 
-/** Bytes of the node of drained servers. */
-export function drainedValue(nodes: readonly string[]): Uint8Array {
+/** Bytes of a node that lists servers. */
+export function nodeListValue(nodes: readonly string[]): Uint8Array {
   return toJson({ nodes });
 }
 
 /** @throws {Error} If the bytes are not a list of servers. */
-export function readDrained(value: Uint8Array): string[] {
-  const { nodes } = fromJson(value, "list of drained servers", ["nodes"]);
+export function readNodeList({ path, value }: StoredValue): string[] {
+  const { nodes } = fromJson(value, `list "${path}"`, ["nodes"]);
   if (Array.isArray(nodes) && nodes.every((node) => typeof node === "string")) return nodes;
-  throw new Error("The stored list of drained servers is not a list of addresses");
+  throw new Error(`The stored "${path}" is not a list of addresses`);
 }
 
 /** Bytes of the node of users; bytes in it as hexadecimal digits. */

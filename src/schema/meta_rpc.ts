@@ -324,57 +324,6 @@ export const Drain = defineRpc({
   response: { /** All drained servers afterwards. */ drained: list(str, 10_000) },
 });
 
-/** Replica server to a meta leader that asked for it, to rebuild what its store has lost: what I hold. */
-export const ReportStored = defineRpc({
-  code: 380,
-  name: "report_stored",
-  access: "server",
-  request: {
-    node: str,
-    incarnation: u53,
-    /** Identity of the store the data belongs to. */
-    store: str,
-    /** It still has a lease: what it holds may change. */
-    isServing: bool,
-    /** Tables of its replicas as last heard of. */
-    tables: list(tableInfo, 100_000),
-    replicas: list(replicaReport, 1_000_000),
-  },
-  response: {},
-});
-
-/** Rebuilds an empty store from what replica servers hold. */
-export const Recover = defineRpc({
-  code: 381,
-  name: "recover",
-  request: {
-    action: choice("status", "start"),
-    /** Servers to ask; empty = all that have shown themselves. */
-    nodes: list(str, 10_000),
-    /** Go on without servers that do not answer. */
-    skipBadNodes: bool,
-    /** Partitions that nobody holds become empty. */
-    skipLostPartitions: bool,
-  },
-  response: {
-    state: choice("idle", "waiting", "asking", "writing", "done", "failed"),
-    /** What it waits for, or how it ended. */
-    detail: str,
-    /** Findings, one per line. */
-    lines: list(str, 100_000),
-  },
-});
-export type RecoverState = Of<typeof Recover.response>;
-
-/** The whole state of meta, as a file that `pegasus meta --import` takes. */
-export const ExportState = defineRpc({
-  code: 382,
-  name: "export_state",
-  audited: true,
-  request: {},
-  response: { text: str },
-});
-
 /** Forgets a dead replica server that no configuration counts on. */
 export const ForgetNode = defineRpc({
   code: 336,

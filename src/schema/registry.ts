@@ -5,6 +5,7 @@ import * as access from "./access_rpc.ts";
 import * as client from "./client_rpc.ts";
 import * as load from "./load_rpc.ts";
 import * as meta from "./meta_rpc.ts";
+import * as operator from "./operator_rpc.ts";
 import * as replica from "./replica_rpc.ts";
 import type { AnyRpc } from "./rpc.ts";
 
@@ -15,7 +16,7 @@ function isRpc(value: unknown): value is AnyRpc {
 /** All declared RPCs by code. */
 export const RPC_BY_CODE: ReadonlyMap<number, AnyRpc> = (() => {
   const byCode = new Map<number, AnyRpc>();
-  const files = [access, client, load, replica, meta];
+  const files = [access, client, load, replica, meta, operator];
   for (const exported of files.flatMap((file) => Object.values<unknown>(file))) {
     if (!isRpc(exported)) continue;
     const taken = byCode.get(exported.code);

@@ -6,9 +6,9 @@ import type { Prng } from "../../src/base/prng.ts";
 import { EmbeddedCoordinator } from "../../src/coordination/embedded.ts";
 import {
   clusterMismatch,
-  drainedValue,
+  nodeListValue,
   partitionValue,
-  readDrained,
+  readNodeList,
   readPartition,
   readTable,
   readUsers,
@@ -247,7 +247,7 @@ const stored: FuzzTarget = {
       tableValue(info as never),
       partitionValue(config),
       utf8('{"layout":1,"cluster":"test","store":"x","former":[],"recovering":false}'),
-      drainedValue(["a:1"]),
+      nodeListValue(["a:1"]),
       usersValue([{ name: "ada", admin: true, createdAt: 1, verifier }]),
     ];
   },
@@ -256,7 +256,7 @@ const stored: FuzzTarget = {
       () => readTable(input, 1).status,
       () => typeof readPartition(input, PARTITION).ballot,
       () => String(clusterMismatch(input, "test")?.slice(0, 20)),
-      () => `${readDrained(input).length > 0}`,
+      () => `${readNodeList({ path: "/drained", value: input, version: 0 }).length > 0}`,
       () => `${readUsers(input).length > 0}`,
     ];
     return readers.map((read) => {

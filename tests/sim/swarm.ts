@@ -137,6 +137,7 @@ export function drawSwarm(chance: Chance): Swarm {
       replicaAssignDelayMs: integerBetween(draw, 200, 6000),
       proposalGiveUpMs: integerBetween(draw, 500, 3000),
       storeBatch: integerBetween(draw, 1, 4),
+      garbageDelayMs: 2000,
     },
     network: {
       mode: lossy ? "lossy" : "tcp",

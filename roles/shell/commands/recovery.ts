@@ -1,6 +1,10 @@
-// Commands for what meta cannot decide or has lost: recover. See docs/meta.md, "Recovery".
+// Commands for what meta cannot decide or has lost: lost stores, lost partitions, and servers to be left
+// alone. See docs/meta.md, "Recovery" and "Cure".
 
+import { formatPartition } from "../../../src/base/ids.ts";
+import type { LostPartition } from "../../../src/schema/operator_rpc.ts";
 import { type Command, UsageProblem } from "../declare.ts";
+import type { Json } from "../render.ts";
 
 /** Servers named by -s or -f. */
 function namedNodes(list: string | undefined, file: string | undefined): string[] {
@@ -21,7 +25,7 @@ const recover: Command = {
     "For an empty store whose servers hold tables. Start all replica servers first: what only a",
     "missing one holds is lost for the new store. Prints what was found and what was decided.",
   ],
-  examples: ["recover"],
+  examples: ["recover", "recover -s 10.0.0.1:34801,10.0.0.2:34801 -b"],
   positionals: [],
   flags: [
     {
@@ -60,6 +64,117 @@ const recover: Command = {
   },
 };
 
+const dddDiagnose: Command = {
+  name: "ddd_diagnose",
+  changes: true,
+  group: "cluster",
+  brief: "Explain partitions that nobody leads, and give them to whoever has most",
+  details: [
+    "Lists partitions without a primary that meta gives to nobody by itself: who had them, what is left",
+    "of each copy, and why. -a proposes the least loss; what it lacks of committed rows is gone for good.",
+    "By hand: propose GPID ASSIGN_PRIMARY NODE.",
+  ],
+  examples: ["ddd_diagnose", "ddd_diagnose -g 2.3 -a"],
+  positionals: [],
+  flags: [
+    { name: "gpid", short: "g", type: "text", brief: "Only this table or partition: 2 or 2.3" },
+    { name: "assign", short: "a", type: "bool", brief: "Propose the least loss" },
+  ],
+  confirm(args) {
+    if (!args.has("assign")) return undefined;
+    return "Give lost partitions to whoever has most of them? What that server lacks is lost.";
+  },
+  async run(context, args) {
+    const id = args.text("gpid") ?? "";
+    if (!/^([1-9]\d*(\.\d+)?)?$/.test(id)) {
+      throw new UsageProblem(`--gpid has "${id}", expected a table or a partition: 2 or 2.3`);
+    }
+    const all = await context.admin.dddDiagnose(Number(id.split(".")[0]));
+    const lost = all.filter(({ config }) =>
+      !id.includes(".") || formatPartition(config.partition) === id
+    );
+    const proposed: string[] = [];
+    for (const { config, choice } of args.has("assign") ? lost : []) {
+      if (choice === "") continue;
+      const force = { node: choice, target: choice, force: true };
+      await context.admin.propose(config.partition, "ASSIGN_PRIMARY", force);
+      proposed.push(`proposed ${choice} for ${formatPartition(config.partition)}`);
+    }
+    context.isNegative = lost.length > proposed.length;
+    context.answer(lost.map(lostObject), [...lost.map(lostText), ...proposed].join("\n\n"));
+    context.note(lost.length === 0 ? "No partition is lost" : `${lost.length} partitions are lost`);
+  },
+};
+
+function lostText({ table, config, reason, choice, lost, nodes }: LostPartition): string {
+  const lines = nodes.map(({ node, alive, collected, report }) => {
+    const has = report === undefined
+      ? collected ? "no replica" : "has not reported"
+      : `ballot ${report.ballot}, committed ${report.committed}, prepared ${report.maxPrepared}, ` +
+        `newest mutation of ballot ${report.mutationBallot}`;
+    return `  ${node} ${alive ? "alive" : "dead"}: ${has}`;
+  });
+  const name = `${formatPartition(config.partition)} of "${table}", ballot ${config.ballot}`;
+  const drops = config.lastDrops.join(", ");
+  const loss = lost > 0 ? `loses ${lost} decrees` : "loses nothing that is known";
+  return [
+    `${name}: ${reason}`,
+    `  lost last: ${drops}; committed at least ${config.committedHint}`,
+    ...lines,
+    choice === "" ? "  nobody alive has data" : `  least loss: ${choice}, ${loss}`,
+  ].join("\n");
+}
+
+function lostObject({ table, config, reason, choice, lost, nodes }: LostPartition): Json {
+  return {
+    partition: formatPartition(config.partition),
+    table,
+    ballot: config.ballot,
+    reason,
+    last_drops: [...config.lastDrops],
+    committed: config.committedHint,
+    choice,
+    lost,
+    nodes: nodes.map(({ node, alive, collected, report }) => ({
+      node,
+      alive,
+      collected,
+      ballot: report?.ballot ?? null,
+      committed: report?.committed ?? null,
+      prepared: report?.maxPrepared ?? null,
+    })),
+  };
+}
+
+const blackList: Command = {
+  name: "black_list",
+  changes: true,
+  group: "cluster",
+  brief: "Show or change the servers that get no new replica",
+  details: ["They keep and serve what they have. It lasts until it is removed, across restarts."],
+  examples: ["black_list", "black_list add 10.0.0.1:34801"],
+  positionals: [
+    {
+      name: "action",
+      type: "text",
+      brief: "What to do",
+      choices: ["show", "add", "remove"],
+      optional: true,
+    },
+    { name: "node", type: "node", brief: "host:port of the server", optional: true },
+  ],
+  flags: [],
+  async run(context, args) {
+    const action = (args.text("action") ?? "show") as "show" | "add" | "remove";
+    const node = args.text("node") ?? "";
+    if ((action === "show") !== (node === "")) {
+      throw new UsageProblem("Say black_list, black_list add NODE or black_list remove NODE");
+    }
+    const nodes = await context.admin.blackList(action, node);
+    context.answer(nodes, nodes.length === 0 ? "No server is listed" : nodes.join("\n"));
+  },
+};
+
 const metaExport: Command = {
   name: "meta_export",
   group: "cluster",
@@ -68,9 +183,9 @@ const metaExport: Command = {
     "Tables, configurations, users and marks as they are at one moment; no rows. An import of it is",
     "safe only if nothing has changed since: docs/meta.md, Export and import.",
   ],
+  examples: ["meta_export state.json"],
   positionals: [{ name: "file", type: "file", brief: "File to write; it must not exist" }],
   flags: [],
-  examples: ["meta_export meta-2030-01-02.json"],
   async run(context, args) {
     const file = args.needText("file");
     const text = await context.admin.exportState();
@@ -82,4 +197,9 @@ const metaExport: Command = {
 };
 
 /** See the file comment. */
-export const RECOVERY_COMMANDS: readonly Command[] = [recover, metaExport];
+export const RECOVERY_COMMANDS: readonly Command[] = [
+  recover,
+  dddDiagnose,
+  blackList,
+  metaExport,
+];

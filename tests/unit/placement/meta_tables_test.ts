@@ -235,7 +235,7 @@ Deno.test("Queries name what is wrong with them", () => {
   assert.match(answer!.detail, /has 2 partitions, asked for 2/);
 });
 
-Deno.test("Garbage: only at level lively, only beside a whole partition, only what is idle and old", () => {
+Deno.test("Garbage: only beside a partition that was whole for a while, only what is idle and old", () => {
   const w = new World(4);
   const id = w.table("temp");
   const config = w.stored(id);
@@ -247,8 +247,12 @@ Deno.test("Garbage: only at level lively, only beside a whole partition, only wh
     outside.reports.set(partition, w.report(partition, ballot, { status }));
     return w.sync(outside).response?.garbage;
   };
+  w.run(590_000);
+  assert.deepEqual(garbage(1), [], "whole for less than ten minutes");
+  w.run(20_000);
+  w.ok("controlMeta", { level: "freezed" });
   assert.deepEqual(garbage(1), []);
-  w.ok("controlMeta", { level: "lively" });
+  w.ok("controlMeta", { level: "steady" });
   assert.deepEqual(garbage(1), [partition]);
   assert.deepEqual(garbage(1, "learner"), []);
   assert.deepEqual(garbage(config.ballot + 1), [], "newer than the store: evidence");
