@@ -255,8 +255,12 @@ class Plan {
     return best?.node;
   }
 
-  #load(node: NodeId, { table }: BalancePartition): number[] {
-    const { primaries, replicas } = this.#shares.of(node, table);
-    return [primaries, replicas, this.#shares.of(node).replicas];
+  /** For leaderships if the server is a member, otherwise for replicas. */
+  #load(node: NodeId, p: BalancePartition): number[] {
+    const shares = this.#shares;
+    const [own, all] = [shares.of(node, p.table), shares.of(node)];
+    return p.secondaries.includes(node)
+      ? [own.primaries, all.primaries, all.replicas]
+      : [own.replicas, all.replicas, all.primaries];
   }
 }

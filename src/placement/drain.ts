@@ -36,7 +36,10 @@ export function onDrain(
     return fail(s, token, Err.INVALID_ARGUMENT, text);
   }
   storeDrained(s, reign, next, token, () => {
-    reign.balance.nextAt = -Infinity;
+    const { balance } = reign;
+    // What it had is spread evenly over the others: nobody should have to ask for that.
+    if (drained && !balance.running) Object.assign(balance, { running: true, started: 0 });
+    balance.nextAt = -Infinity;
     note(s, "drain", { node, drained });
     reply<"drain">(s, token, { drained: [...next] });
   });

@@ -19,6 +19,8 @@ export interface ClusterOptions {
   readonly coordinator?: string;
   /** How the test itself talks to meta. @default plain TCP, nobody in particular */
   readonly dial?: DialSecurity;
+  /** How many of the replica servers the story itself starts, the last ones. @default 0 */
+  readonly later?: number;
   /** Data directories of each replica server: "<dir>/r1/data", "<dir>/r1/disk2", ... @default 1 */
   readonly disks?: number;
   /** Flags of one server. @default none */
@@ -198,9 +200,14 @@ export async function withCluster(
     for (const [name, mebibytes] of Object.entries(options.smallDisks ?? {})) {
       smallDisks.set(name, new SmallDisk(pathsOf(dir, name).dataDir, mebibytes));
     }
-    await local.startAll();
+    const count = (options.replicas ?? 3) - (options.later ?? 0);
+    if (options.later === undefined) await local.startAll();
+    else {
+      for (let i = 1; i <= (options.metas ?? 1); i++) await local.start(`m${i}`);
+      await Promise.all(Array.from({ length: count }, (_, i) => local.start(`r${i + 1}`)));
+    }
     cluster = new TestCluster(local, smallDisks, options.dial);
-    await cluster.waitForNodes(options.replicas ?? 3);
+    await cluster.waitForNodes(count);
     await story(cluster);
     await local.stopAll();
   } catch (cause) {

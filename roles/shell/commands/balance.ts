@@ -166,7 +166,10 @@ const drain: Command = {
   changes: true,
   group: "cluster",
   brief: "Move everything away from a replica server, and give it nothing new",
-  details: ["Lasts until undrain, across restarts. Leaderships leave first, then replicas."],
+  details: [
+    "Lasts until undrain, across restarts. Leaderships leave first, then replicas; then the other",
+    "servers get equal shares.",
+  ],
   examples: ["drain 10.0.0.1:34801"],
   positionals: [{
     name: "node",
@@ -199,17 +202,21 @@ async function watchDrain(
   for (let still = 0;; still++) {
     const found = (await context.admin.listNodes()).find((info) => info.node === node);
     const { replicas, primaries } = found ?? { replicas: 0, primaries: 0 };
-    const { moving, waitsFor } = await context.admin.balance("status");
+    const { moving, waitsFor, running, remaining } = await context.admin.balance("status");
+    // What it had is spread evenly in the end.
+    const isDone = replicas === 0 && (!running || (moving === 0 && remaining === 0));
     if (first < 0) first = replicas;
     const rate = (first - replicas) / ((performance.now() - startedAt) / 1000);
     const time = rate > 0 && replicas > 0
       ? `, ${rate.toFixed(1)} replicas/s, about ${formatSeconds(replicas / rate)} left`
       : "";
-    const text = `${node}: ${counted(replicas, "replica")} left, ${primaries} of them primaries`;
+    const text = replicas === 0
+      ? `${node} is empty; ${counted(moving + remaining, "move")} to equal shares of the others`
+      : `${node}: ${counted(replicas, "replica")} left, ${primaries} of them primaries`;
     if (text !== shown) context.note(`${text}${time}`);
     if (text !== shown || moving > 0) still = 0;
     shown = text;
-    if (replicas === 0 || still >= STILL_LOOKS || context.signal.aborted) {
+    if (isDone || still >= STILL_LOOKS || context.signal.aborted) {
       return { replicas, primaries, waitsFor };
     }
     await pause(POLL_MS);
