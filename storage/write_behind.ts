@@ -22,7 +22,7 @@ import { RowLayer } from "./row_layer.ts";
 export interface WriteBehindOptions {
   /** A batch is written when it holds so many bytes of keys and values. @default 256 KiB */
   readonly batchBytes?: number;
-  /** A batch is written when its oldest row has waited so long, ms. @default 50 */
+  /** A batch is written when its oldest row has waited so long, ms. @default 100 */
   readonly batchMs?: number;
   /** While so many bytes wait, applies wait too. @default 4 MiB */
   readonly waitingBytesMax?: number;
@@ -78,7 +78,7 @@ export class WriteBehindEngine implements Engine {
   constructor(engine: Engine, options: WriteBehindOptions = {}) {
     this.#engine = engine;
     this.#batchBytes = options.batchBytes ?? 256 * 1024;
-    this.#batchMs = options.batchMs ?? 50;
+    this.#batchMs = options.batchMs ?? 100;
     this.#waitingBytesMax = options.waitingBytesMax ?? 4 * 1024 * 1024;
     this.#later = options.later ?? later;
     this.#written = options.written;

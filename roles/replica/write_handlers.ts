@@ -2,6 +2,7 @@
 // documented limit is refused here, before anything happened. Deciding and executing is the core's business.
 // Semantics and limits: docs/data_api.md.
 
+import { ByteSlab } from "../../src/base/byte_slab.ts";
 import { Err } from "../../src/base/errors.ts";
 import type { WriteRequest } from "../../src/replication/io.ts";
 import type { PutRow, WriteOp } from "../../src/replication/write_op.ts";
@@ -48,6 +49,9 @@ export type SubmitWrite = (partition: number, request: WriteRequest, call: Write
 export type Decoded =
   | { readonly op: WriteOp; readonly bytes: number }
   | { readonly error: number; readonly detail: string };
+
+/** Keys of many rows; they go when the write has become a mutation. */
+const slab = new ByteSlab();
 
 /** Registers the handlers of all client writes. */
 export function registerWrites(server: RpcServer, submit: SubmitWrite): void {
@@ -114,7 +118,7 @@ export function decodeMultiPut(request: RequestOf<typeof MultiPut>): Decoded {
   // Sizes first: nothing is copied for a request that is refused.
   if (bytes > WRITE_BYTES_MAX) return checked({ kind: "empty" }, bytes);
   const rows = request.rows.map((row): PutRow => {
-    return { key: encodeKey(hashKey, row.sortKey), value: row.value, expireTs };
+    return { key: encodeKey(hashKey, row.sortKey, slab), value: row.value, expireTs };
   });
   return checked({ kind: "put", rows }, bytes);
 }

@@ -4,6 +4,7 @@
 // from ff ff on are free for the replica's own rows. Vectors and reasons: docs/data_api.md, "Encodings".
 
 import { assert } from "../base/assert.ts";
+import type { ByteSlab } from "../base/byte_slab.ts";
 import { crc64Mod } from "../base/crc.ts";
 
 /** Longest hash key: the length 0xffff is reserved. */
@@ -22,15 +23,21 @@ export interface RowKey {
 }
 
 /**
- * Joins hash key and sort key into a fresh raw key.
+ * Joins hash key and sort key into a raw key.
  *
  * @param hashKey At most {@link HASH_KEY_BYTES_MAX} bytes; the border has checked that.
+ * @param slab Where the bytes come from; absent = a fresh array.
  * @throws {AssertionError} If the hash key is longer.
  */
-export function encodeKey(hashKey: Uint8Array, sortKey: Uint8Array): Uint8Array {
+export function encodeKey(
+  hashKey: Uint8Array,
+  sortKey: Uint8Array,
+  slab?: ByteSlab,
+): Uint8Array {
   const length = hashKey.length;
   assert(length <= HASH_KEY_BYTES_MAX, "Hash key is too long", { length, max: HASH_KEY_BYTES_MAX });
-  const raw = new Uint8Array(2 + length + sortKey.length);
+  const bytes = 2 + length + sortKey.length;
+  const raw = slab === undefined ? new Uint8Array(bytes) : slab.take(bytes);
   raw[0] = length >>> 8;
   raw[1] = length & 0xff;
   raw.set(hashKey, 2);
