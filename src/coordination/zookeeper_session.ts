@@ -5,7 +5,7 @@
 
 import { assert } from "../base/assert.ts";
 import { fromUtf8, utf8 } from "../base/bytes.ts";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, type Now, sleptMs } from "../base/clock.ts";
 import type { LogCallback } from "../observe/logger.ts";
 import type { StoredNode, StoreOp } from "./coordinator.ts";
 import { ZkClient, ZkError } from "./zookeeper_client.ts";
@@ -49,8 +49,8 @@ export class ZooKeeperSession {
   /** Own node in the queue; "" before. */
   #candidate = "";
   #epoch = 0;
-  /** When the newest question that was answered was sent, monotonic ms; undefined before a connection. */
-  #provenAt: number | undefined;
+  /** When the newest question that was answered was sent; undefined before a connection. */
+  #provenAt: Now | undefined;
   #beatTimer: ReturnType<typeof setTimeout> | undefined;
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
@@ -145,12 +145,14 @@ export class ZooKeeperSession {
     this.#options.onEnd(reason);
   }
 
-  #now(): number {
-    return this.#options.clock.now().mono;
+  #now(): Now {
+    return this.#options.clock.now();
   }
 
+  // The store's clock goes on while this machine sleeps, and the monotonic one does not.
   #deadline(): number {
-    return this.#provenAt! + this.#client.sessionMs * PROOF_PART;
+    const provenAt = this.#provenAt!;
+    return provenAt.mono + this.#client.sessionMs * PROOF_PART - sleptMs(this.#now(), provenAt);
   }
 
   #onConnected(): void {
@@ -275,7 +277,7 @@ export class ZooKeeperSession {
     try {
       await this.#prove();
       // What was asked before the election was a read, no proof for a leader.
-      if (epoch === this.#epoch) this.#provenAt = Math.max(this.#provenAt!, sentAt);
+      if (epoch === this.#epoch && sentAt.mono > this.#provenAt!.mono) this.#provenAt = sentAt;
     } catch (error) {
       // A lost answer proves nothing, and the deadline knows. Anything else: not our reign, not our place.
       const isLost = error instanceof ZkError && error.code === "lost";
@@ -309,12 +311,12 @@ export class ZooKeeperSession {
   }
 
   #watchDeadline(): void {
-    const leftMs = this.#deadline() - this.#now();
+    const leftMs = this.#deadline() - this.#now().mono;
     if (leftMs > 0) {
       this.#deadlineTimer = setTimeout(() => this.#watchDeadline(), Math.ceil(leftMs));
       return;
     }
-    const silentMs = Math.round(this.#now() - this.#provenAt!);
+    const silentMs = Math.round(this.#now().wall - this.#provenAt!.wall);
     this.#end(
       `No answer from ZooKeeper for ${silentMs} ms; the session is ${this.#client.sessionMs} ms`,
     );

@@ -10,8 +10,10 @@ import {
   dieHalfPreparedAgain,
   killTwoPrimaries,
   returnDuringRemoval,
+  sleepingLeader,
   type Stage,
 } from "./plots.ts";
+import type { PileOrder } from "./scheduler.ts";
 import type { FaultRates } from "./swarm.ts";
 import type { CrashKind, DiskFault } from "./watched.ts";
 import { membersOf } from "./watch_config.ts";
@@ -25,9 +27,17 @@ export interface MetaSide {
   disturbStore(chance: Prng): void;
   /** The store takes up to `delayMs` longer per request. */
   slowStore(delayMs: number, forMs: number): void;
+  /** The leader sleeps as part of a virtual machine. @returns Who that is; undefined if nobody leads. */
+  suspendLeader(forMs: number): NodeId | undefined;
   /** An operator's or balancer's wish that nobody needs. */
   disturb(): void;
   heal(): void;
+}
+
+/** In which order a stopped process finds what piled up. */
+export function pileOrder(chance: Prng): PileOrder {
+  const dice = chance.float();
+  return dice < 0.4 ? "planned" : dice < 0.7 ? chance : "timersLast";
 }
 
 /** See the file comment. */
@@ -67,9 +77,11 @@ export class Faults {
       cut: (pairs, forMs) => this.#cutPairs(pairs, forMs),
       later: (ms, act) => this.#later(ms, act),
       slowStore: (delayMs, forMs) => meta.slowStore(delayMs, forMs),
+      suspendLeader: (forMs) => meta.suspendLeader(forMs),
     };
     this.#every("twoPrimariesMs", (chance) => killTwoPrimaries(stage, chance));
     this.#every("halfPreparedMs", (chance) => dieHalfPreparedAgain(stage, chance));
+    this.#every("sleepingLeaderMs", (chance) => sleepingLeader(stage, chance));
     this.#every("returnMs", (chance) => returnDuringRemoval(stage, chance));
     this.#every("slowMs", (chance) => {
       const node = chance.pick(this.#everybody);
@@ -124,20 +136,18 @@ export class Faults {
     this.#stopped.set(machine, process);
     this.#env.scheduler.hold(process);
     if (suspend) machine.clock.suspend();
-    const shuffled = chance.chance(0.5);
+    const order = pileOrder(chance);
     this.#later(logUniform(chance, 20, 8000), () => {
-      if (this.#stopped.get(machine) === process) {
-        this.#resume(machine, shuffled ? chance : undefined);
-      }
+      if (this.#stopped.get(machine) === process) this.#resume(machine, order);
     });
   }
 
-  #resume(machine: Machine, shuffle?: Prng): void {
+  #resume(machine: Machine, order: PileOrder = "planned"): void {
     const process = this.#stopped.get(machine);
     if (process === undefined) return;
     this.#stopped.delete(machine);
     machine.clock.wake();
-    this.#env.scheduler.release(process, shuffle);
+    this.#env.scheduler.release(process, order);
   }
 
   #cut(chance: Prng): void {

@@ -235,6 +235,11 @@ export const MUTANTS: readonly Mutant[] = [
     ]],
   },
   {
+    name: "M32 a meta leader that slept trusts its monotonic clock",
+    file: "src/base/clock.ts",
+    edits: [["  return ms < SLEEP_MS_MIN ? 0 : ms;", "  return ms < SLEEP_MS_MIN ? 0 : 0 * ms;"]],
+  },
+  {
     name: "M30 reads miss rows on their way to the database",
     file: "storage/write_behind.ts",
     whole: true,

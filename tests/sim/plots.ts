@@ -19,6 +19,7 @@ export interface Stage {
   cut(pairs: readonly [NodeId, NodeId][], forMs: number): void;
   later(ms: number, act: () => void): void;
   slowStore(delayMs: number, forMs: number): void;
+  suspendLeader(forMs: number): NodeId | undefined;
 }
 
 /** Most polls for a new primary, 2 ms each. */
@@ -123,6 +124,25 @@ export function returnDuringRemoval(stage: Stage, chance: Prng): void {
   stage.cut(pairs, backMs);
   // Below what a leader needs to stay one.
   stage.later(backMs - 300, () => stage.slowStore(between(chance, 100, 380), 900));
+}
+
+/**
+ * The leader of the metas sleeps as part of a virtual machine, so that its monotonic clock stands still, and a primary
+ * reaches nobody but it. When it wakes, another one leads and has given the partition away: it may not prolong any
+ * lease, although by its own clock its reign is young (S13).
+ */
+export function sleepingLeader(stage: Stage, chance: Prng): void {
+  const { env } = stage;
+  const primary = somePartition(env, chance)?.primary ?? NOBODY;
+  const sleepMs = between(chance, 1000, 4000);
+  const leader = primary === NOBODY ? undefined : stage.suspendLeader(sleepMs);
+  if (leader === undefined) return;
+  env.coverage.hit("plot.sleepingLeader");
+  const pairs = env.metas.filter((meta) => meta !== leader).flatMap((meta): [NodeId, NodeId][] => [
+    [primary, meta],
+    [meta, primary],
+  ]);
+  stage.cut(pairs, sleepMs + 1500);
 }
 
 function somePartition(env: Env, chance: Prng): PartitionConfig | undefined {

@@ -14,6 +14,20 @@ export interface Planned {
   run: (() => void) | undefined;
 }
 
+/** How a pile is worked off: as it was planned, what waited for time at the end, or by chance. */
+export type PileOrder = "planned" | "timersLast" | Prng;
+
+/** Happenings that only time brings. */
+const TIMERS = new Set([
+  "tick",
+  "meta tick",
+  "ping",
+  "rpc timeout",
+  "store timeout",
+  "private sync",
+  "backoff",
+]);
+
 /** Virtual milliseconds and a binary heap of planned happenings. */
 export class Scheduler {
   /** Virtual time, ms. */
@@ -60,13 +74,14 @@ export class Scheduler {
     if (!this.#held.has(owner)) this.#held.set(owner, []);
   }
 
-  /** Lets an owner act again. What piled up runs now, in random order if `shuffle` says so. */
-  release(owner: object, shuffle: Prng | undefined): void {
+  /** Lets an owner act again. What piled up runs now. */
+  release(owner: object, order: PileOrder): void {
     const pile = this.#held.get(owner) ?? [];
     this.#held.delete(owner);
     pile.forEach((planned, index) => {
       planned.time = this.now;
-      planned.tie = shuffle === undefined ? index : shuffle.uint32();
+      const late = order === "timersLast" && TIMERS.has(planned.label) ? pile.length : 0;
+      planned.tie = typeof order === "string" ? late + index : order.uint32();
       this.#push(planned);
     });
   }

@@ -86,6 +86,7 @@ export class ScriptedMeta implements MetaSide {
 
   disturbStore(): void {}
   slowStore(): void {}
+  suspendLeader(): undefined {}
 
   heal(): void {}
 

@@ -2,6 +2,7 @@
 // promises of roles/meta/meta_driver.ts. A session that ended is replaced by a new one; a core that abdicates
 // ends its process, which is started again after a while.
 
+import { type Now, sleptMs } from "../../src/base/clock.ts";
 import { Err } from "../../src/base/errors.ts";
 import type { NodeId } from "../../src/base/ids.ts";
 import {
@@ -18,8 +19,9 @@ import { countMetaStep } from "./census.ts";
 import { integerBetween, logUniform } from "./chance.ts";
 import { NodeClock } from "./clocks.ts";
 import { type Env, WALL_START } from "./env.ts";
-import type { MetaSide } from "./faults.ts";
+import { type MetaSide, pileOrder } from "./faults.ts";
 import { type Responder, SimRpc } from "./rpc.ts";
+import type { PileOrder } from "./scheduler.ts";
 import { SESSION_MS, SimStore, STORE_ID, type StoreSession } from "./sim_store.ts";
 
 /** Until when a leader may act after its newest answer of the store (meta.md §2.4). */
@@ -38,7 +40,8 @@ class MetaProcess {
   readonly #inbox: MetaEvent[] = [];
   #session: StoreSession;
   #stepping = false;
-  #leaderUntil = -Infinity;
+  /** When the newest question that the store answered was asked. */
+  #provenAt: Now | undefined;
   #epoch = 0;
   #following = "";
 
@@ -75,7 +78,7 @@ class MetaProcess {
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       const out: MetaEffect[] = [];
       const now = this.#clock.now();
-      this.core.step({ kind: "leaderUntil", mono: this.#leaderUntil }, now, out);
+      this.core.step({ kind: "leaderUntil", mono: this.#leaderUntil(now) }, now, out);
       this.core.step(next, now, out);
       if (next.kind !== "tick" || out.length > 0) {
         const { rpc: { address }, core: { role } } = this;
@@ -86,6 +89,12 @@ class MetaProcess {
       for (const effect of out) this.#perform(effect);
     }
     this.#stepping = false;
+  }
+
+  /** As src/coordination/zookeeper_session.ts has it: a machine that slept has proven nothing meanwhile. */
+  #leaderUntil(now: Now): number {
+    const { mono } = this.#provenAt ?? { mono: -Infinity };
+    return mono + PROVEN_MS - sleptMs(now, this.#provenAt ?? now);
   }
 
   #perform(effect: MetaEffect): void {
@@ -138,12 +147,12 @@ class MetaProcess {
   }
 
   #ping(): void {
-    const askedAt = this.#clock.now().mono;
+    const askedAt = this.#clock.now();
     this.#store.ping(this.#session, (answer) => {
       if (answer === "lost") return;
       if (answer === "expired") return this.#lost();
       // When the answer was asked for decides, not when it came.
-      this.#leaderUntil = Math.max(this.#leaderUntil, askedAt + PROVEN_MS);
+      if (askedAt.mono > (this.#provenAt?.mono ?? -Infinity)) this.#provenAt = askedAt;
       if (answer.epoch !== 0 && answer.epoch !== this.#epoch) {
         this.#epoch = answer.epoch;
         this.#following = "";
@@ -158,7 +167,7 @@ class MetaProcess {
 
   #lost(): void {
     if (this.#session.expired) this.#session = this.#store.connect(this, this.rpc.address);
-    this.#leaderUntil = -Infinity;
+    this.#provenAt = undefined;
     this.#epoch = 0;
     this.#following = "";
     this.deliver({ kind: "lost", reason: "session expired" });
@@ -244,18 +253,41 @@ export class SimMetas implements MetaSide {
     if (chance.chance(0.5)) return this.#stop(id, ms);
     // A paused leader may wake long after another one was elected.
     this.#env.coverage.hit("fault.metaPause");
+    this.#pause(id, process, ms, { suspended: chance.chance(0.5), order: pileOrder(chance) });
+  }
+
+  suspendLeader(forMs: number): NodeId | undefined {
+    const id = this.#leading();
+    if (id === undefined || this.#held.has(id)) return undefined;
+    this.#pause(id, this.#processes.get(id)!, forMs, { suspended: true, order: "planned" });
+    return id;
+  }
+
+  #leading(): NodeId | undefined {
+    return this.#env.metas.find((id) => this.#processes.get(id)?.core.role === "leading");
+  }
+
+  /** @param how `suspended`: as part of a virtual machine that sleeps, whose monotonic clock stands still. */
+  #pause(
+    id: NodeId,
+    process: MetaProcess,
+    ms: number,
+    how: { readonly suspended: boolean; readonly order: PileOrder },
+  ): void {
     this.#held.set(id, process);
     this.#env.scheduler.hold(process);
+    if (how.suspended) this.#clocks.get(id)!.suspend();
     this.#env.scheduler.after(ms, "fault ends", undefined, () => {
-      if (this.#held.get(id) === process) this.#resume(id, chance.chance(0.5) ? chance : undefined);
+      if (this.#held.get(id) === process) this.#resume(id, how.order);
     });
   }
 
-  #resume(id: NodeId, shuffle?: Prng): void {
+  #resume(id: NodeId, order: PileOrder = "planned"): void {
     const process = this.#held.get(id);
     if (process === undefined) return;
     this.#held.delete(id);
-    this.#env.scheduler.release(process, shuffle);
+    this.#clocks.get(id)!.wake();
+    this.#env.scheduler.release(process, order);
   }
 
   /** Cuts a meta server from the store while servers still reach it, or makes the store forgetful. */
@@ -269,7 +301,7 @@ export class SimMetas implements MetaSide {
       this.#env.scheduler.after(ms, "fault ends", undefined, () => this.#store.lossy = 0);
       return;
     }
-    const leading = this.#env.metas.find((id) => this.#processes.get(id)?.core.role === "leading");
+    const leading = this.#leading();
     const id = leading !== undefined && chance.chance(0.6) ? leading : chance.pick(this.#env.metas);
     const pairs: [NodeId, NodeId][] = chance.chance(0.5)
       ? [[id, STORE_ID]]

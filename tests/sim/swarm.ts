@@ -34,6 +34,8 @@ export interface FaultRates {
   readonly twoPrimariesMs: number;
   /** Two primaries die, the second one with half of its takeover done. */
   readonly halfPreparedMs: number;
+  /** A leader of the metas sleeps, and a primary reaches nobody else. */
+  readonly sleepingLeaderMs: number;
   /** A primary is back while its removal is being stored. */
   readonly returnMs: number;
 }
@@ -229,6 +231,7 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     twoPrimariesMs: rate(0.3, 1000, 10_000),
     returnMs: rate(0.2, 3000, 20_000),
     halfPreparedMs: rate(0.25, 1000, 10_000),
+    sleepingLeaderMs: rate(0.2, 4000, 20_000),
     rotMs: rate(0.15, 5000, 60_000),
   };
 }

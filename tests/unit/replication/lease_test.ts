@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { sleptMs } from "../../../src/base/clock.ts";
 import { Lease } from "../../../src/replication/lease.ts";
 
 function at(mono: number, wall = 1_000_000 + mono) {
@@ -50,4 +51,12 @@ Deno.test("Lease never holds later than lease minus safety after the newest ackn
     const end = Math.max(...sent) + 4750;
     return lease.holds(at(asked), 0) === asked < end;
   }));
+});
+
+Deno.test("sleptMs() tells sleep from clocks that disagree a little", () => {
+  const since = { mono: 1000, wall: 50_000 };
+  assert.equal(sleptMs({ mono: 1500, wall: 50_520 }, since), 0);
+  assert.equal(sleptMs({ mono: 1500, wall: 58_500 }, since), 8000);
+  // A wall clock that was set back hides a sleep, and must not make time run backwards.
+  assert.equal(sleptMs({ mono: 1500, wall: 40_000 }, since), 0);
 });

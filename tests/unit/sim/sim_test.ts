@@ -109,7 +109,7 @@ Deno.test("Scheduler runs by time, and what a held owner plans when it is releas
   scheduler.hold(owner);
   while (scheduler.next() !== undefined);
   assert.deepEqual(seen, ["a", "b"]);
-  scheduler.release(owner, undefined);
+  scheduler.release(owner, "planned");
   scheduler.next();
   assert.deepEqual([...seen, scheduler.now], ["a", "b", "held", 5]);
   scheduler.after(1, "dead", owner, () => seen.push("dead"));
