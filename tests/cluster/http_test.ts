@@ -149,7 +149,7 @@ async function checkWatched(meta: string, replica: string, id: string): Promise<
   assert.equal((await getJson(`${meta}/meta/load?name=nobody`)).status, 404);
   assert.deepEqual((await getJson(`${meta}/meta/hotspots`)).json, []);
   const { json: shares } = await getJson(`${meta}/meta/availability`);
-  assert.deepEqual(shares, { minute: null, hour: null, day: null });
+  assert.deepEqual(shares, { minute: null, hour: null, day: null }, "there is no probe table yet");
   assert.equal((await getJson(`${meta}/meta/balance`)).json.running, false);
   const order = `${meta}/meta/app/start_compaction?name=users`;
   assert.equal((await getJson(order)).status, 401);
@@ -207,7 +207,12 @@ async function checkMetrics(cluster: TestCluster, writes: number): Promise<void>
 Deno.test("HTTP of a real cluster: health, meta paths, settings, metrics", async () => {
   const tokenFile = Deno.makeTempFileSync();
   Deno.writeTextFileSync(tokenFile, `${TOKEN}\n`);
-  const settings = { "admin-token-file": tokenFile, "log-level": "info", "load-interval": "500ms" };
+  const settings = {
+    "admin-token-file": tokenFile,
+    "log-level": "info",
+    "load-interval": "500ms",
+    "probe-interval": "200ms",
+  };
   await withCluster({ settings }, async (cluster) => {
     await cluster.createTable("users", 4, 3);
     const client = openCluster({ meta: cluster.metas, timeoutMs: 30_000 });
@@ -231,6 +236,16 @@ Deno.test("HTTP of a real cluster: health, meta paths, settings, metrics", async
     );
     await checkWatched(httpOf(cluster, "m1"), httpOf(cluster, "r1"), id!);
     await checkMetrics(cluster, 101);
+    await cluster.createTable("__stat", 2, 3);
+    const probed = await waitFor(async () => {
+      const { json } = await getJson(`${httpOf(cluster, "m1")}/meta/availability`);
+      return json.hour !== null && json.hour > 0;
+    }, 20_000);
+    assert.ok(probed, "probes succeed");
+    assert.match(
+      await metricsOf(httpOf(cluster, "m1")),
+      /pegasus_availability_ratio\{window="day"\}/,
+    );
     await cluster.stop("m1");
     const { status } = await getJson(`${httpOf(cluster, "r1")}/healthz`);
     assert.equal(status, 200, "a replica server without meta is alive");

@@ -307,5 +307,35 @@ const appDisk: Command = {
   },
 };
 
+const dataVersion: Command = {
+  name: "data_version",
+  group: "stats",
+  brief: "Print in which version the rows of a table are stored, by server",
+  details: ["Asked over HTTP: a server without --http does not tell."],
+  examples: ["data_version users"],
+  positionals: [{ name: "name", type: "table", brief: "Name of the table" }],
+  flags: [],
+  async run(context, args) {
+    const { tableId } = await context.admin.tableConfig(args.needText("name"));
+    const nodes = (await context.admin.listNodes()).filter(({ alive }) => alive);
+    const rows = await Promise.all(nodes.map(async ({ node, httpPort }): Promise<Json[]> => {
+      if (httpPort === 0) return [node, null, "It has no HTTP"];
+      const host = node.slice(0, node.lastIndexOf(":"));
+      const url = `http://${host}:${httpPort}/replica/data_version?app_id=${tableId}`;
+      try {
+        const told: Record<string, { data_version: string }> | { error: string } =
+          await (await fetch(url, { signal: AbortSignal.timeout(context.state.timeoutMs) })).json();
+        if ("error" in told) return [node, null, String(told.error)];
+        const versions = new Set(Object.values(told).map((row) => row.data_version));
+        return [node, [...versions].sort().join(","), ""];
+      } catch (error) {
+        return [node, null, error instanceof Error ? error.message : String(error)];
+      }
+    }));
+    context.isNegative = rows.some((row) => row[1] === null);
+    context.answerTable(["address", "data_version", "error"], rows);
+  },
+};
+
 /** See the file comment. */
-export const STATS_COMMANDS: readonly Command[] = [appStat, serverStat, appDisk];
+export const STATS_COMMANDS: readonly Command[] = [appStat, serverStat, appDisk, dataVersion];

@@ -265,6 +265,20 @@ const rename: Command = {
   },
 };
 
+const getReplicaCount: Command = {
+  name: "get_replica_count",
+  group: "tables",
+  brief: "Print how many copies of each partition a table wants",
+  examples: ["get_replica_count users"],
+  positionals: [NAME],
+  flags: [],
+  async run(context, args) {
+    const { partitions } = await context.admin.tableConfig(args.needText("name"));
+    const wanted = partitions[0]?.maxReplicaCount ?? 0;
+    context.answer(wanted, String(wanted));
+  },
+};
+
 const setReplicaCount: Command = {
   name: "set_replica_count",
   changes: true,
@@ -292,5 +306,6 @@ export const TABLE_COMMANDS: readonly Command[] = [
   drop,
   recall,
   rename,
+  getReplicaCount,
   setReplicaCount,
 ];
