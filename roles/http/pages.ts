@@ -11,6 +11,7 @@ const METRIC_GROUPS: Readonly<Record<keyof typeof METRICS, string>> = {
   replication: "Replicas",
   log: "Shared log",
   engine: "Engines",
+  disk: "Data directories",
   lease: "Contact with meta (replica servers)",
   meta: "Meta servers",
   process: "Process",

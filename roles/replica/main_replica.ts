@@ -13,6 +13,7 @@ import type { ServerSettings } from "../../src/replication/server_io.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { OPEN, type SecurityOptions, serverDialSecurity } from "../../src/rpc/security.ts";
+import type { ReplicaReport } from "../../src/schema/types.ts";
 import { type DataDir, DataDirs } from "../../storage/data_dir.ts";
 import { diskFiles } from "../../storage/disk_files.ts";
 import type { LevelOptions } from "../../storage/level_engine.ts";
@@ -240,6 +241,8 @@ class ReplicaServer implements RunningReplica {
     const { metas, server, httpPort = 0, dataDirReserveBytes: reserveBytes = 0 } = this.#options;
     const { security = OPEN } = this.#options;
     const dirs = this.#dirs;
+    const describe = (reports: readonly ReplicaReport[]) =>
+      describeDisks({ good: dirs.good, bad: dirs.bad, reserveBytes }, reports);
     const client = new TcpRpcClient({
       settings: rpc,
       log: callbackOf(logger),
@@ -257,7 +260,7 @@ class ReplicaServer implements RunningReplica {
       shardPorts: this.shardPorts,
       labels: this.#options.labels ?? new Map(),
       identity: dirs,
-      disks: (reports) => describeDisks({ good: dirs.good, bad: dirs.bad, reserveBytes }, reports),
+      disks: describe,
       command: (shard, command) => this.#shards[shard]!.command(command),
     });
     this.#client = client;
@@ -265,7 +268,11 @@ class ReplicaServer implements RunningReplica {
     const remotes: RunRemote[] = this.#shards.map((shard) => (...words) => shard.remote(...words));
     this.#remote = serverCommands(remotes, control, this.#options.commands);
     registry?.onScrape(() =>
-      collectControl(registry.live, { contact: control.state, lease: this.#lease })
+      collectControl(registry.live, {
+        contact: control.state,
+        lease: this.#lease,
+        disks: describe([]),
+      })
     );
     if (this.#shardCount > 1) registry?.addSource(() => this.#metricsOfShards());
     this.#startTicking(control);

@@ -9,12 +9,13 @@ import type { HistogramSeries } from "../../src/observe/metric.ts";
 import type { Metrics } from "../../src/observe/metrics.ts";
 import type { NoteName, ReplicaEffect } from "../../src/replication/io.ts";
 import type { ContactState } from "../../src/replication/server_io.ts";
-import type { ReplicaReport, ReplicaStatus } from "../../src/schema/types.ts";
+import type { DiskInfo, ReplicaReport, ReplicaStatus } from "../../src/schema/types.ts";
 import type { GroupObserver } from "../../storage/shared_log.ts";
 import type { LeaseGate } from "./control_link.ts";
 import type { SweepCounters } from "./sweeper.ts";
 
 const STATUSES: readonly ReplicaStatus[] = ["inactive", "error", "primary", "secondary", "learner"];
+const DISK_STATES: readonly DiskInfo["state"][] = ["good", "low", "bad"];
 const CONTACTS: readonly ContactState[] = ["disconnected", "connecting", "connected"];
 
 /** What of a shard is looked at when somebody asks; plain data, because a shard may be another thread. */
@@ -34,11 +35,21 @@ export interface ShardView {
 export interface ControlView {
   readonly contact: ContactState;
   readonly lease: LeaseGate;
+  readonly disks: readonly DiskInfo[];
 }
 
 /** Measures what can be looked at in the control part. */
-export function collectControl(metrics: Metrics, { contact, lease: gate }: ControlView): void {
-  const { lease } = metrics;
+export function collectControl(
+  metrics: Metrics,
+  { contact, lease: gate, disks }: ControlView,
+): void {
+  const { lease, disk } = metrics;
+  for (const family of [disk.totalBytes, disk.freeBytes, disk.state]) family.clear();
+  for (const { tag, state, totalBytes, freeBytes } of disks) {
+    disk.totalBytes.child(tag).set(totalBytes);
+    disk.freeBytes.child(tag).set(freeBytes);
+    for (const name of DISK_STATES) disk.state.child(tag, name).set(name === state ? 1 : 0);
+  }
   lease.remainingSeconds.child().set(gate.remainingMs / 1000);
   for (const state of CONTACTS) lease.contact.child(state).set(state === contact ? 1 : 0);
 }

@@ -163,6 +163,25 @@ const ENGINE = {
   }),
 };
 
+/** Data directories. */
+const DISK = {
+  totalBytes: gauge({
+    name: "pegasus_disk_total_bytes",
+    labels: ["disk"],
+    doc: "Size of the disk of a data directory, by the directory's tag",
+  }),
+  freeBytes: gauge({
+    name: "pegasus_disk_free_bytes",
+    labels: ["disk"],
+    doc: "What is free of it",
+  }),
+  state: gauge({
+    name: "pegasus_disk_state",
+    labels: ["disk", "state"],
+    doc: "1 for the state that holds: good, low (no room for new replicas), bad (not used)",
+  }),
+};
+
 /** Contact with meta. */
 const LEASE = {
   remainingSeconds: gauge({
@@ -269,6 +288,7 @@ export const METRICS = {
   replication: REPLICATION,
   log: LOG,
   engine: ENGINE,
+  disk: DISK,
   lease: LEASE,
   meta: META,
   process: PROCESS,

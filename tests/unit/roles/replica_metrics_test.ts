@@ -51,7 +51,11 @@ function open() {
   lease.set(3500, 52_000);
   const collect = async (view: ShardView) => {
     metrics.collect(view, 4);
-    collectControl(registry.live, { contact: "connecting", lease });
+    const disks = [{
+      ...{ tag: "ssd1", path: "/a", state: "low" as const, totalBytes: 100, freeBytes: 7 },
+      ...{ replicas: 1, primaries: 1, reason: "" },
+    }];
+    collectControl(registry.live, { contact: "connecting", lease, disks });
     return (await registry.text()).split("\n");
   };
   return { metrics, collect };
@@ -66,6 +70,9 @@ Deno.test("ReplicaMetrics sums lag and bytes by table and counts replicas by sta
   ]));
   for (
     const line of [
+      'pegasus_disk_free_bytes{disk="ssd1"} 7',
+      'pegasus_disk_state{disk="ssd1",state="low"} 1',
+      'pegasus_disk_state{disk="ssd1",state="good"} 0',
       'pegasus_replicas{status="primary"} 1',
       'pegasus_replicas{status="learner"} 1',
       'pegasus_replicas{status="error"} 0',
