@@ -4,9 +4,7 @@
 import nodeProcess from "node:process";
 import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
-
-/** The watch over the event loop: a timer this often. It costs nothing, and sees every longer pause. */
-const LOOP_BEAT_MS = 50;
+import { BEAT_MS, everyBeat } from "../../src/rpc/beat.ts";
 
 /** What identifies the process. */
 export interface ProcessIdentity {
@@ -46,13 +44,12 @@ export function watchThread(registry: MetricRegistry<typeof METRICS>): () => voi
     process.externalBytes.child().set(external);
   });
   const delay = process.loopDelaySeconds.child();
-  let due = performance.now() + LOOP_BEAT_MS;
-  const timer = setInterval(() => {
+  let due = performance.now() + BEAT_MS;
+  return everyBeat(BEAT_MS, () => {
     const now = performance.now();
     delay.record(Math.max(0, now - due) / 1000);
-    due = now + LOOP_BEAT_MS;
-  }, LOOP_BEAT_MS);
-  return () => clearInterval(timer);
+    due = now + BEAT_MS;
+  });
 }
 
 /** Open descriptors; `undefined` where the system does not tell. */

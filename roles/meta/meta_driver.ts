@@ -24,6 +24,7 @@ import type { MetaCore } from "../../src/placement/meta.ts";
 import { TABLES_PATH } from "../../src/placement/stored.ts";
 import { encodeState } from "./state_file.ts";
 import { readStableTree, readTree } from "./state_tree.ts";
+import { everyBeat } from "../../src/rpc/beat.ts";
 import type { IncomingCall, RpcClient } from "../../src/rpc/contract.ts";
 import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 
@@ -58,7 +59,7 @@ export class MetaDriver {
   #leaderUntil = -Infinity;
   /** The reign the tree is being read for; 0 = none. */
   #epoch = 0;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #stopTicking: () => void = () => {};
   #resigned = false;
   #closed = false;
 
@@ -73,12 +74,12 @@ export class MetaDriver {
   /** Joins the election under `name` (host:port) and begins to tick. */
   start(name: string): void {
     this.#options.coordinator.campaign(name, (event) => this.#onLeadership(event));
-    this.#timer = setInterval(() => this.deliver({ kind: "tick" }), TICK_MS);
+    this.#stopTicking = everyBeat(TICK_MS, () => this.deliver({ kind: "tick" }));
   }
 
   /** Gives up the leadership and joins no election any more: requests are still answered, by "not I". */
   resign(): void {
-    clearInterval(this.#timer);
+    this.#stopTicking();
     this.#epoch = 0;
     this.deliver({ kind: "lost", reason: "The server stops" });
     this.#resigned = true;
@@ -87,7 +88,7 @@ export class MetaDriver {
   /** Stops; what is still running is ignored. The coordinator stays open. */
   stop(): void {
     this.#closed = true;
-    clearInterval(this.#timer);
+    this.#stopTicking();
   }
 
   /** Hands a request to the core; the call is answered now, later or never. */

@@ -10,6 +10,7 @@ import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { ServerSettings } from "../../src/replication/server_io.ts";
+import { everyBeat } from "../../src/rpc/beat.ts";
 import type { RpcSettings } from "../../src/rpc/contract.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { OPEN, type SecurityOptions, serverDialSecurity } from "../../src/rpc/security.ts";
@@ -141,7 +142,7 @@ class ReplicaServer implements RunningReplica {
   #remote: RunRemote = () => Promise.reject(new Error("The server is starting"));
   #control: ServerDriver | undefined;
   #client: TcpRpcClient | undefined;
-  #ticking: ReturnType<typeof setInterval> | undefined;
+  #stopTicking: () => void = () => {};
   #closing: Promise<void> | undefined;
   #trouble = "";
   address = "";
@@ -280,7 +281,7 @@ class ReplicaServer implements RunningReplica {
 
   #startTicking(control: ServerDriver): void {
     const watch = this.#shardCount === 1 ? undefined : new Watch(this.#memory);
-    this.#ticking = setInterval(() => {
+    this.#stopTicking = everyBeat(TICK_MS, () => {
       const health = watch?.look() ?? { kind: "well" };
       if (health.kind === "well") {
         this.#trouble = "";
@@ -293,7 +294,7 @@ class ReplicaServer implements RunningReplica {
       }
       this.#trouble = trouble;
       if (health.kind === "lost") this.#onFault(new Error(`${trouble} for a minute`));
-    }, TICK_MS);
+    });
   }
 
   #onDiskLost(tag: string): void {
@@ -303,7 +304,7 @@ class ReplicaServer implements RunningReplica {
   #onFault(error: Error): void {
     this.#trouble = error.message;
     this.#control?.stop();
-    clearInterval(this.#ticking);
+    this.#stopTicking();
     if (this.#options.onFault !== undefined) return this.#options.onFault(error);
     reportError(error);
   }
@@ -363,7 +364,7 @@ class ReplicaServer implements RunningReplica {
     // The listener of the server's own address goes last: whoever finds it closed knows that nothing serves here.
     await Promise.all(others.map((shard) => shard.stopServing()));
     await first?.stopServing();
-    clearInterval(this.#ticking);
+    this.#stopTicking();
     await this.#disks.stop();
     await Promise.all(this.#shards.map((shard) => shard.close()));
     await this.#client?.close();

@@ -25,6 +25,8 @@ export type ReplicaMachine =
   & {
     /** The exactly-once window as of `applied`. */
     readonly sessionsImage: Uint8Array;
+    /** A member that has nothing to do: it is ticked rarely. @default false */
+    readonly settled?: boolean;
     /** Signature of a learner, or 0: images and logs are for learners only. */
     learnerSignature(node: NodeId): number;
   };

@@ -11,6 +11,7 @@ import type { FamilyDump, MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import { AccessBook } from "../../src/rpc/access_book.ts";
+import { BEAT_MS, everyBeat } from "../../src/rpc/beat.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../../src/rpc/rpc_server.ts";
 import { acceptSecurity, serverDialSecurity } from "../../src/rpc/security.ts";
@@ -56,7 +57,7 @@ export interface ShardSurroundings {
 }
 
 /** Every replica lives by this beat. */
-export const TICK_MS = 50;
+export const TICK_MS = BEAT_MS;
 /** Engines opened at the same time. */
 const OPENING_MAX = 4;
 /**
@@ -280,24 +281,24 @@ export class Shard implements ShardLink {
   /** @returns A function that stops them and waits for what they started. */
   #startTimers(host: ShardHost, moves: DiskMoves): () => Promise<void> {
     const { logger, beat } = this.#around;
-    const ticking = setInterval(() => {
+    const stopTicking = everyBeat(TICK_MS, () => {
       beat();
       host.tick();
       moves.tick();
-    }, TICK_MS);
+    });
     let syncing = Promise.resolve();
     let busy = false;
-    const sync = setInterval(() => {
+    const stopSyncing = everyBeat(this.#plan.logs.privateLogSyncIntervalMs, () => {
       // One round at a time, however long the disk takes.
       if (busy) return;
       busy = true;
       syncing = host.syncLogs().catch((error) => {
         logger.error("Background sync of the logs failed", { error: String(error) });
       }).finally(() => busy = false);
-    }, this.#plan.logs.privateLogSyncIntervalMs);
+    });
     return async () => {
-      clearInterval(ticking);
-      clearInterval(sync);
+      stopTicking();
+      stopSyncing();
       await syncing;
     };
   }

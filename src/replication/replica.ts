@@ -115,6 +115,12 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   get transient(): boolean {
     return this.#s.transient;
   }
+  /** Whether a member has done all it has to do for now: time brings nothing in the next half second. */
+  get settled(): boolean {
+    const { status, applied, list, reconfiguration } = this.#s;
+    return (status === "primary" || status === "secondary") && applied === list.maxPrepared &&
+      reconfiguration === undefined;
+  }
   /** It may lack what it acknowledged, and does not lead because of that (R12.6). */
   get mayLack(): boolean {
     return this.#s.mayLack;

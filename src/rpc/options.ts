@@ -2,9 +2,9 @@
 // and where its time comes from. Time is injected so that tests can let a peer be silent for
 // minutes.
 
-import { clearInterval, setInterval } from "node:timers";
 import type { LogCallback } from "../observe/logger.ts";
 import type { AnyRpc } from "../schema/rpc.ts";
+import { BEAT_MS, everyBeat } from "./beat.ts";
 import { RPC_DEFAULTS, type RpcSettings } from "./contract.ts";
 import type { AcceptSecurity, DialSecurity } from "./security.ts";
 import type { Principal } from "../schema/access.ts";
@@ -39,11 +39,7 @@ export interface RpcTimers {
 /** The timers of the runtime. */
 export const systemTimers: RpcTimers = {
   now: () => performance.now(),
-  every(ms, tick) {
-    const timer = setInterval(tick, ms);
-    timer.unref();
-    return () => clearInterval(timer);
-  },
+  every: everyBeat,
 };
 
 /**
@@ -117,7 +113,7 @@ export interface RpcContext {
  * One timer per client or server looks after all its connections; deadlines are exact to one
  * period.
  */
-export const TICK_MS = 20;
+export const TICK_MS = BEAT_MS;
 
 /** Fills in the defaults. */
 export function rpcContext(options: RpcOptions): RpcContext {
