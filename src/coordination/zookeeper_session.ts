@@ -114,18 +114,30 @@ export class ZooKeeperSession {
    * @throws {ZkError}
    */
   async write(ops: readonly StoreOp[]): Promise<number[] | undefined> {
-    const fence: StoreOp = { op: "check", path: this.#epochPath, version: this.#epoch };
+    const fence = this.#fence();
     try {
-      return (await this.#client.multi([fence, ...ops])).slice(1);
+      return (await this.#client.multi([...fence, ...ops])).slice(fence.length);
     } catch (error) {
       if (!(error instanceof ZkError)) throw error;
       if (error.code === "lost") this.#isUncertain = true;
-      if (error.opIndex !== 0) {
-        throw error.opIndex > 0 ? new ZkError(error.code, error.message, error.opIndex - 1) : error;
+      if (error.opIndex < 0) throw error;
+      if (error.opIndex >= fence.length) {
+        throw new ZkError(error.code, error.message, error.opIndex - fence.length);
       }
       this.#end("A newer reign has begun");
       return undefined;
     }
+  }
+
+  /**
+   * What must hold for everything this reign does: no newer one has begun, in this very tree. The number alone
+   * would hold in a tree that was deleted and made anew as well.
+   */
+  #fence(): StoreOp[] {
+    return [
+      { op: "check", path: this.#candidate, version: -1 },
+      { op: "check", path: this.#epochPath, version: this.#epoch },
+    ];
   }
 
   /** Ends the session, so that the next candidate leads at once. No event follows. */
@@ -183,7 +195,9 @@ export class ZooKeeperSession {
   }
 
   async #queue(name: string): Promise<void> {
-    const path = `${this.#lockPath}/${CANDIDATE_PREFIX}`;
+    // Never the same name twice: a tree that was deleted and made anew counts from 0 again, and this place must
+    // not be taken for one in it.
+    const path = `${this.#lockPath}/${CANDIDATE_PREFIX}${crypto.randomUUID()}-`;
     this.#candidate = await this.#client.create(path, utf8(name), true);
     await this.#removeForerunners(name);
     let leaderKnown: string | undefined;
@@ -240,7 +254,9 @@ export class ZooKeeperSession {
   /** Everybody in the queue, first come first. */
   async #candidates(): Promise<string[]> {
     const names = await this.#client.children(this.#lockPath);
-    return names.map((name) => `${this.#lockPath}/${name}`);
+    const number = (name: string) => Number(name.slice(name.lastIndexOf("-") + 1));
+    return names.toSorted((a, b) => number(a) - number(b))
+      .map((name) => `${this.#lockPath}/${name}`);
   }
 
   #oneGone(paths: ReadonlySet<string>): Promise<void> {
@@ -294,10 +310,7 @@ export class ZooKeeperSession {
    */
   async #prove(): Promise<void> {
     if (this.#epoch !== 0) {
-      await this.#client.multi([
-        { op: "check", path: this.#candidate, version: -1 },
-        { op: "check", path: this.#epochPath, version: this.#epoch },
-      ]);
+      await this.#client.multi(this.#fence());
     } else if (!(await this.#client.exists(this.#candidate || "/")) && this.#epoch === 0) {
       throw new Error("Own place in the queue is gone");
     }

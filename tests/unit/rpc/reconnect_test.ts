@@ -168,6 +168,32 @@ Deno.test("RpcClient loses calls in flight when a connection breaks, and dials a
   });
 });
 
+Deno.test("RpcClient dials once when a lost call is repeated at once, and looks after the repetition", async () => {
+  await withFake({}, async (fake) => {
+    const codes: number[] = [];
+    const again = () =>
+      fake.client.start(fake.to, Echo, { body }, 2000, (code) => codes.push(code));
+    fake.client.start(fake.to, Echo, { body }, 60_000, (code) => {
+      codes.push(code);
+      // Before the client has heard of the loss to its end.
+      again();
+    });
+    const first = await acceptAndGreet(fake);
+    assert.equal((await first.read())!.kind, FrameKind.REQUEST);
+    // A connection that lasted is dialed again without a pause.
+    fake.timers.advance(1500);
+    first.close();
+    const second = await acceptAndGreet(fake);
+    assert.equal((await second.read())!.kind, FrameKind.REQUEST);
+    const third = fake.accept().then(() => "a third connection");
+    const quiet = new Promise((resolve) => setTimeout(() => resolve("none"), 50));
+    assert.equal(await Promise.race([third, quiet]), "none");
+    fake.timers.advance(2100);
+    await until(() => codes.length === 2, "the repetition ends");
+    assert.deepEqual(codes, [Err.CONNECTION_LOST, Err.TIMEOUT]);
+  });
+});
+
 Deno.test("RpcClient drops a server that falls silent", async () => {
   await withFake({ keepAliveMs: 1000 }, async (fake) => {
     const call = codeOf(fake.client.call(fake.to, Echo, { body }, 60_000));
