@@ -10,6 +10,9 @@ import { type RpcContext, rpcContext, type RpcOptions, TICK_MS } from "./options
 import { type ConnectionServer, type Route, ServerConnection } from "./server_connection.ts";
 import { listen, type Listening, type Wire } from "./tcp_transport.ts";
 
+/** So many refused connections at a time are told why; more are just closed. */
+const LINGERING_MAX = 100;
+
 /** RpcServer over TCP. */
 export class TcpRpcServer implements RpcServer, ConnectionServer {
   onBatchEnd: () => void = () => {};
@@ -21,6 +24,10 @@ export class TcpRpcServer implements RpcServer, ConnectionServer {
 
   readonly #context: RpcContext;
   readonly #connections = new Set<ServerConnection>();
+  /** Those in their handshake, the one that has waited longest first. */
+  readonly #pending = new Set<ServerConnection>();
+  /** Refused ones that are still being told why. */
+  #lingering = 0;
   #listening: Listening | undefined;
   #stopTicks: (() => void) | undefined;
   #forgetBook: (() => void) | undefined;
@@ -96,8 +103,14 @@ export class TcpRpcServer implements RpcServer, ConnectionServer {
     }
   }
 
+  /** A handshake is done. */
+  opened(connection: ServerConnection): void {
+    this.#pending.delete(connection);
+  }
+
   /** A connection is gone. */
   forget(connection: ServerConnection): void {
+    this.#pending.delete(connection);
     if (!this.#connections.delete(connection)) return;
     const { peer } = connection.connection;
     try {
@@ -110,17 +123,29 @@ export class TcpRpcServer implements RpcServer, ConnectionServer {
   #accept(wire: Wire): void {
     const { log, settings } = this.#context;
     const peer = wire.remote;
+    const isFull = this.#connections.size >= settings.connectionsMax;
+    // A flood of strangers who never say who they are must keep nobody out.
+    const [oldest] = isFull ? this.#pending : [];
+    if (oldest !== undefined) {
+      const reason = "Too many connections wait for their handshake";
+      log("warn", "Connection refused", { peer: oldest.connection.peer, reason });
+      oldest.connection.close(Err.BUSY, reason);
+    }
     const refusal = this.isClosing
       ? { code: Err.CONNECT_FAILED, reason: "The server is closing" }
-      : this.#connections.size >= settings.connectionsMax
+      : isFull && oldest === undefined
       ? { code: Err.BUSY, reason: `The server has ${settings.connectionsMax} connections already` }
       : undefined;
+    if (refusal !== undefined && this.#lingering >= LINGERING_MAX) return wire.destroy();
     const connection = new ServerConnection(wire, this, this.#context);
     if (refusal === undefined) {
       this.#connections.add(connection);
+      this.#pending.add(connection);
       return;
     }
     log("warn", "Connection refused", { peer, reason: refusal.reason });
+    this.#lingering++;
+    wire.closed.then(() => this.#lingering--);
     connection.connection.close(refusal.code, refusal.reason);
   }
 

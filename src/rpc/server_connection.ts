@@ -33,6 +33,8 @@ export interface ConnectionServer {
   readonly turnNow: number;
   /** One connection's read was dispatched. */
   endBatch(): void;
+  /** A handshake is done. */
+  opened(connection: ServerConnection): void;
   /** A connection is gone. */
   forget(connection: ServerConnection): void;
 }
@@ -155,6 +157,7 @@ export class ServerConnection implements ConnectionOwner {
   onOpen(): void {
     const { peer, admitted } = this.connection;
     this.who = admitted!.principal;
+    this.#server.opened(this);
     this.#context.log("debug", "Connection accepted", { peer });
     if (this.#server.isClosing) this.connection.sayBye();
   }

@@ -46,6 +46,8 @@ export interface Listening {
 
 /** A TLS handshake must be done within, ms. */
 const TLS_HANDSHAKE_MS = 10_000;
+/** Most TLS handshakes of one listener at a time. */
+const TLS_PENDING_MAX = 1000;
 
 /** How long a closing wire waits for its last bytes to leave, ms. */
 export const LINGER_MS = 1000;
@@ -227,8 +229,21 @@ function createServer(
     requestCert: material.ca !== "",
     rejectUnauthorized: false,
   };
+  const pending = new Map<string, net.Socket>();
+  const nameOf = (socket: net.Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
   const server = tls.createServer({ ...options, handshakeTimeout: TLS_HANDSHAKE_MS }, (socket) => {
+    pending.delete(nameOf(socket));
     accepted(new TcpWire(socket, certifiedName(socket)));
+  });
+  server.on("connection", (socket: net.Socket) => {
+    const name = nameOf(socket);
+    pending.set(name, socket);
+    socket.once("close", () => pending.delete(name));
+    if (pending.size <= TLS_PENDING_MAX) return;
+    // Who has waited longest gives way, so that a flood of silent ones keeps nobody out.
+    const [oldest, given] = pending.entries().next().value!;
+    pending.delete(oldest);
+    given.destroy();
   });
   server.on("tlsClientError", (error: Error, socket: net.Socket) => {
     refused(

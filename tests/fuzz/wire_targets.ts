@@ -244,6 +244,7 @@ const connection: FuzzTarget = {
       isClosing: false,
       turnNow: 0,
       endBatch: () => {},
+      opened: () => {},
       forget: () => ended++,
     };
     const accepted = new ServerConnection(wire, server, open);

@@ -296,6 +296,24 @@ Deno.test("RpcServer refuses connections over its limit and says why", async () 
   });
 });
 
+Deno.test("RpcServer lets the connection give way that has waited longest for its handshake", async () => {
+  await withServer({ connectionsMax: 3 }, async ({ server, dial }) => {
+    const served = await dial();
+    await served.greet();
+    const silent = [await dial(), await dial()];
+    await until(() => server.connectionCount === 3, "the server is full");
+    const late = await dial();
+    assert.equal((await silent[0]!.readAll()).at(-1)!.word, Err.BUSY);
+    assert.equal((await late.greet())!.kind, FrameKind.HELLO);
+    assert.equal((await silent[1]!.greet())!.kind, FrameKind.HELLO);
+    // Everybody has said who he is: now the newcomer has to wait.
+    const tooLate = await dial();
+    assert.equal((await tooLate.readAll()).at(-1)!.word, Err.BUSY);
+    await served.write(frameOf(FrameKind.PING, 0, 7));
+    assert.equal((await served.read())!.kind, FrameKind.PONG);
+  });
+});
+
 Deno.test("RpcServer drops messages it does not know or cannot decode", async () => {
   await withServer({}, async ({ server, dial, log }) => {
     const seen: number[] = [];
