@@ -10,8 +10,8 @@ import { type RpcContext, rpcContext, type RpcOptions, TICK_MS } from "./options
 import { type ConnectionServer, type Route, ServerConnection } from "./server_connection.ts";
 import { listen, type Listening, type Wire } from "./tcp_transport.ts";
 
-/** So many refused connections at a time are told why; more are just closed. */
-const LINGERING_MAX = 100;
+/** So many refused connections a second are told why; more are just closed. */
+const TOLD_MAX = 50;
 
 /** RpcServer over TCP. */
 export class TcpRpcServer implements RpcServer, ConnectionServer {
@@ -26,8 +26,9 @@ export class TcpRpcServer implements RpcServer, ConnectionServer {
   readonly #connections = new Set<ServerConnection>();
   /** Those in their handshake, the one that has waited longest first. */
   readonly #pending = new Set<ServerConnection>();
-  /** Refused ones that are still being told why. */
-  #lingering = 0;
+  /** Refused ones that were told why since then. */
+  #told = 0;
+  #toldSince = -Infinity;
   #listening: Listening | undefined;
   #stopTicks: (() => void) | undefined;
   #forgetBook: (() => void) | undefined;
@@ -126,17 +127,13 @@ export class TcpRpcServer implements RpcServer, ConnectionServer {
     const isFull = this.#connections.size >= settings.connectionsMax;
     // A flood of strangers who never say who they are must keep nobody out.
     const [oldest] = isFull ? this.#pending : [];
-    if (oldest !== undefined) {
-      const reason = "Too many connections wait for their handshake";
-      log("warn", "Connection refused", { peer: oldest.connection.peer, reason });
-      oldest.connection.close(Err.BUSY, reason);
-    }
+    if (oldest !== undefined) this.#giveWay(oldest);
     const refusal = this.isClosing
       ? { code: Err.CONNECT_FAILED, reason: "The server is closing" }
       : isFull && oldest === undefined
       ? { code: Err.BUSY, reason: `The server has ${settings.connectionsMax} connections already` }
       : undefined;
-    if (refusal !== undefined && this.#lingering >= LINGERING_MAX) return wire.destroy();
+    if (refusal !== undefined && !this.#mayTell()) return wire.destroy();
     const connection = new ServerConnection(wire, this, this.#context);
     if (refusal === undefined) {
       this.#connections.add(connection);
@@ -144,9 +141,24 @@ export class TcpRpcServer implements RpcServer, ConnectionServer {
       return;
     }
     log("warn", "Connection refused", { peer, reason: refusal.reason });
-    this.#lingering++;
-    wire.closed.then(() => this.#lingering--);
     connection.connection.close(refusal.code, refusal.reason);
+  }
+
+  #giveWay({ connection }: ServerConnection): void {
+    const reason = "Too many connections wait for their handshake";
+    if (!this.#mayTell()) return connection.drop(reason);
+    this.#context.log("warn", "Connection refused", { peer: connection.peer, reason });
+    connection.close(Err.BUSY, reason);
+  }
+
+  /** Whether one more refused connection is told why: words cost more than the door. */
+  #mayTell(): boolean {
+    const now = this.#context.timers.now();
+    if (now - this.#toldSince >= 1000) {
+      this.#toldSince = now;
+      this.#told = 0;
+    }
+    return ++this.#told <= TOLD_MAX;
   }
 
   #tick(): void {

@@ -85,29 +85,26 @@ async function untilOver(connection: Deno.Conn): Promise<void> {
   while (!isOver && await connection.read(chunk) !== null);
 }
 
-/** The attacks by name: what is done on one connection after the other, so many side by side. */
-function attacks(partition: number): Record<string, [number, (c: Deno.Conn) => Promise<void>]> {
-  const greeted = (act: (c: Deno.Conn) => Promise<void>) => async (c: Deno.Conn) => {
+type Act = (c: Deno.Conn) => Promise<void>;
+
+/** By name: what is done on one connection after the other, so many side by side. */
+type Attacks = Record<string, [number, Act]>;
+
+function greeted(act: Act): Act {
+  return async (c) => {
     await send(c, hello);
     await act(c);
   };
+}
+
+function putOf(partition: number): Uint8Array {
   const key = encodeKey(new TextEncoder().encode("x"), NOTHING);
   const head = { partition, session: 0, sequence: 0, answeredBelow: 0 };
-  const put = encode(Put.request, { ...head, key, value: NOTHING, expireTs: 0 });
-  const any = { type: "none" as const, pattern: NOTHING };
-  const scan = encode(GetScanner.request, {
-    ...{ partition, stale: true, startKey: NOTHING, startInclusive: true, stopKey: NOTHING },
-    ...{
-      stopInclusive: false,
-      batchSize: 0,
-      noValue: false,
-      hashKeyFilter: any,
-      sortKeyFilter: any,
-    },
-    ...{ countOnly: false, returnExpireTs: false, stalenessMaxMs: 0 },
-  });
-  const requests = (word: number, id: (i: number) => number, count: number) =>
-    Array.from({ length: count }, (_, i) => frame(FrameKind.REQUEST, Put.code, id(i), word, put));
+  return encode(Put.request, { ...head, key, value: NOTHING, expireTs: 0 });
+}
+
+function attacksOnConnections(partition: number): Attacks {
+  const put = putOf(partition);
   return {
     "silent connection": [400, async (c) => await untilOver(c)],
     "slow handshake": [20, async (c) => {
@@ -135,6 +132,26 @@ function attacks(partition: number): Record<string, [number, (c: Deno.Conn) => P
         await untilOver(c);
       }),
     ],
+  };
+}
+
+function attacksByRequests(partition: number): Attacks {
+  const put = putOf(partition);
+  const any = { type: "none" as const, pattern: NOTHING };
+  const scan = encode(GetScanner.request, {
+    ...{ partition, stale: true, startKey: NOTHING, startInclusive: true, stopKey: NOTHING },
+    ...{
+      stopInclusive: false,
+      batchSize: 0,
+      noValue: false,
+      hashKeyFilter: any,
+      sortKeyFilter: any,
+    },
+    ...{ countOnly: false, returnExpireTs: false, stalenessMaxMs: 0 },
+  });
+  const requests = (word: number, id: (i: number) => number, count: number) =>
+    Array.from({ length: count }, (_, i) => frame(FrameKind.REQUEST, Put.code, id(i), word, put));
+  return {
     "deep nesting": [
       2,
       greeted(async (c) => {
@@ -148,15 +165,15 @@ function attacks(partition: number): Record<string, [number, (c: Deno.Conn) => P
     "equal ids": [
       1,
       greeted(async (c) => {
-        for (const one of requests(1000, () => 7, 200)) await send(c, one);
-        await pause(20);
+        for (const one of requests(1000, () => 7, 50)) await send(c, one);
+        await pause(200);
       }),
     ],
     "absurd deadlines": [
       1,
       greeted(async (c) => {
         for (const word of [0, 1, 0xffffffff]) {
-          for (const one of requests(word, (i) => i, 100)) await send(c, one);
+          for (const one of requests(word, (i) => i, 20)) await send(c, one);
         }
         await pause(20);
       }),
@@ -180,7 +197,8 @@ scope.onmessage = ({ data }) => {
     return;
   }
   const { address, partition } = data;
-  for (const [name, [beside, act]] of Object.entries(attacks(partition))) {
+  const all = { ...attacksOnConnections(partition), ...attacksByRequests(partition) };
+  for (const [name, [beside, act]] of Object.entries(all)) {
     for (let i = 0; i < beside; i++) {
       (async () => {
         while (!isOver) {
