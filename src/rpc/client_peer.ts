@@ -269,6 +269,9 @@ export class ClientPeer {
     if (now - this.#openedAt > reconnectMaxMs) this.#pauseMs = 0;
     if (this.#pauseMs > 0) this.#pauseAfterFailure(now);
     else this.#pauseMs = reconnectMinMs;
+    // Somebody who heard of the loss may have called again already: a second connection would take the place of the
+    // first, and nobody would look after the calls of that one any more.
+    if (this.#current !== undefined || this.#cancelDial !== undefined) return;
     if (!hadCalls && now - this.#usedAt >= keepAliveMs) return;
     if (now >= this.#pauseUntil) this.#dial(now);
     else this.#isWanted = true;
