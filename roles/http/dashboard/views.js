@@ -175,7 +175,7 @@ export function showServers({ nodes }) {
 }
 
 function nothing(text, alive) {
-  const title = alive ? "Its HTTP does not answer; see --http" : "It is dead";
+  const title = alive ? "It has not told its numbers yet" : "It is dead";
   return element("td", { text, className: "quiet", title });
 }
 
