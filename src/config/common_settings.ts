@@ -125,8 +125,7 @@ export const RPC = group("Network", BOTH, {
     default: "1s",
     min: "50ms",
     max: "10m",
-    doc:
-      "A silent connection that owes an answer is probed after so long, dropped after three more",
+    doc: "A silent connection that owes an answer is probed after so long, dropped after two more",
   }),
   reconnectMinMs: duration({
     default: "20ms",

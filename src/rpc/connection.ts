@@ -193,7 +193,7 @@ export class Connection implements WireEvents {
     const isLate = this.#owedSince !== -1 && now - this.#owedSince >= answerProbeMs;
     if (!isLate && now - this.readAt < keepAliveMs) return;
     this.#pingedAt = now;
-    this.#pongMs = isLate ? Math.min(3 * answerProbeMs, keepAliveMs) : keepAliveMs;
+    this.#pongMs = isLate ? Math.min(2 * answerProbeMs, keepAliveMs) : keepAliveMs;
     this.send(FrameKind.PING, 0, 0, 0, EMPTY);
   }
 

@@ -95,7 +95,7 @@ export interface RpcSettings {
   readonly keepAliveMs: number;
   /**
    * A dialed connection that brought nothing since something was sent is probed after this time, and dropped when
-   * three times as long has passed without a sign of life.
+   * twice as long has passed without a sign of life.
    */
   readonly answerProbeMs: number;
   /** Pause before dialing again: doubles from the first to the second bound. */

@@ -216,12 +216,12 @@ Deno.test("RpcClient probes a server that owes an answer long before a silent on
     assert.equal((await stranger.read())!.kind, FrameKind.PING);
     // This process stands still: what the server said meanwhile would not have been read.
     fake.timers.jump(60_000);
-    fake.timers.advance(2500);
+    fake.timers.advance(1500);
     await stranger.write(frameOf(FrameKind.PING));
     assert.equal((await stranger.read())!.kind, FrameKind.PONG);
     fake.timers.advance(1200);
     assert.equal((await stranger.read())!.kind, FrameKind.PING);
-    fake.timers.advance(3100);
+    fake.timers.advance(2100);
     assert.equal(await call, Err.CONNECTION_LOST);
   });
 });
