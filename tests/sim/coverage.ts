@@ -16,7 +16,12 @@ export class Coverage {
 
   /** Adds the counters of another run. */
   add(other: Coverage): void {
-    for (const [name, count] of other.#counts) {
+    this.addAll(other.#counts);
+  }
+
+  /** Adds counts by name. */
+  addAll(counts: Iterable<readonly [name: string, count: number]>): void {
+    for (const [name, count] of counts) {
       this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
     }
   }

@@ -2,138 +2,154 @@
 //
 //   --seeds N    how many seeds (default 50)     --first N   number of the first one (default 1)
 //   --seed S     one seed, by name               --trace     with --seed: every event
-//   --histories DIR   what the clients of every seed saw, as a file for deno task linearize
 //   --minutes M  until the time is over instead of a number of seeds
+//   --jobs N     threads (default: one per core; one with less than 100 seeds)
+//   --whole      whole servers in every seed     --keep-going   also after a violation
+//   --histories DIR   what the clients of every seed saw, as a file for deno task linearize
 
+import process from "node:process";
 import { Coverage, REQUIRED_SEEDS, unreached } from "./coverage.ts";
-import { formatHeader, formatHistoryEntry } from "./history.ts";
+import { runOrder, type SeedOrder, type SeedReport } from "./seed_report.ts";
 import { formatEntry } from "./trace.ts";
-import { type RunResult, runSeed } from "./world.ts";
 
 interface Flags {
   seeds: number;
   first: number;
   seed: string | undefined;
   minutes: number | undefined;
+  jobs: number;
   trace: boolean;
-  /** Whole servers in every seed. */
   whole: boolean;
-  /** Directory for histories; undefined: they are not written. */
-  histories: string | undefined;
+  histories: string;
   keepGoing: boolean;
 }
 
 function parseFlags(args: readonly string[]): Flags {
   const flags: Flags = {
-    seeds: 50,
-    first: 1,
-    seed: undefined,
-    minutes: undefined,
-    trace: false,
-    whole: false,
-    histories: undefined,
-    keepGoing: false,
+    ...{ seeds: 50, first: 1, seed: undefined, minutes: undefined, jobs: 0 },
+    ...{ trace: false, whole: false, histories: "", keepGoing: false },
   };
-  for (let i = 0; i < args.length; i++) {
-    const value = args[i + 1] ?? "";
-    switch (args[i]) {
-      case "--seeds":
-        flags.seeds = Number(value);
-        i++;
-        break;
-      case "--first":
-        flags.first = Number(value);
-        i++;
-        break;
-      case "--seed":
-        flags.seed = value;
-        i++;
-        break;
-      case "--minutes":
-        flags.minutes = Number(value);
-        i++;
-        break;
-      case "--histories":
-        flags.histories = value;
-        i++;
-        break;
-      case "--whole":
-        flags.whole = true;
-        break;
-      case "--trace":
-        flags.trace = true;
-        break;
-      case "--keep-going":
-        flags.keepGoing = true;
-        break;
-      default:
-        console.error(`Unknown flag "${args[i]}"`);
-        Deno.exit(2);
-    }
+  const rest = [...args];
+  const text = (flag: string) => rest.shift() ?? usage(`${flag} needs a value`);
+  const number = (flag: string) => {
+    const value = Number(text(flag));
+    return value > 0 ? value : usage(`${flag} takes a number above 0`);
+  };
+  for (let flag = rest.shift(); flag !== undefined; flag = rest.shift()) {
+    if (flag === "--seeds") flags.seeds = number(flag);
+    else if (flag === "--first") flags.first = number(flag);
+    else if (flag === "--seed") flags.seed = text(flag);
+    else if (flag === "--minutes") flags.minutes = number(flag);
+    else if (flag === "--jobs") flags.jobs = number(flag);
+    else if (flag === "--histories") flags.histories = text(flag);
+    else if (flag === "--trace") flags.trace = true;
+    else if (flag === "--whole") flags.whole = true;
+    else if (flag === "--keep-going") flags.keepGoing = true;
+    else usage(`Unknown flag "${flag}"`);
   }
+  const isShort = flags.minutes === undefined && flags.seeds < 100;
+  if (flags.jobs === 0) flags.jobs = isShort ? 1 : navigator.hardwareConcurrency;
   return flags;
+}
+
+function usage(problem: string): never {
+  console.error(`${problem}; the head of tests/sim/main.ts lists the flags`);
+  Deno.exit(2);
+}
+
+/** Runs one order after the other in another thread. */
+class Thread {
+  readonly #worker = new Worker(new URL("./seed_worker.ts", import.meta.url), { type: "module" });
+
+  run(order: SeedOrder): Promise<SeedReport> {
+    return new Promise((resolve, reject) => {
+      this.#worker.onmessage = ({ data }: MessageEvent<SeedReport>) => resolve(data);
+      this.#worker.onerror = (event) => reject(new Error(event.message));
+      this.#worker.postMessage(order);
+    });
+  }
+
+  close(): void {
+    this.#worker.terminate();
+  }
+}
+
+/** What all seeds so far gave. */
+class Totals {
+  readonly coverage = new Coverage();
+  readonly failed: SeedReport[] = [];
+  seeds = 0;
+  events = 0;
+  operations = 0;
+
+  add(report: SeedReport): void {
+    this.seeds++;
+    this.events += report.events;
+    this.operations += report.operations;
+    this.coverage.addAll(report.coverage);
+    if (report.failure !== undefined) this.failed.push(report);
+  }
+}
+
+async function runMany(flags: Flags): Promise<Totals> {
+  const totals = new Totals();
+  const startedAt = performance.now();
+  let next = flags.first;
+  const isOver = () => {
+    if (totals.failed.length > 0 && !flags.keepGoing) return true;
+    if (flags.minutes === undefined) return next - flags.first >= flags.seeds;
+    return performance.now() - startedAt > flags.minutes * 60_000;
+  };
+  const work = async (run: (order: SeedOrder) => Promise<SeedReport>) => {
+    while (!isOver()) {
+      const { whole, histories } = flags;
+      const report = await run({ seed: String(next++), whole, histories });
+      totals.add(report);
+      if (report.failure === undefined) continue;
+      if (flags.keepGoing) {
+        console.log(`seed ${report.seed}: ${report.failure.message.slice(0, 300)}`);
+      } else if (totals.failed.length === 1) tell(report);
+    }
+  };
+  if (flags.jobs === 1) await work(runOrder);
+  else {
+    const threads = Array.from({ length: flags.jobs }, () => new Thread());
+    await Promise.all(threads.map((thread) => work((order) => thread.run(order))));
+    for (const thread of threads) thread.close();
+  }
+  return totals;
 }
 
 async function main(): Promise<void> {
   const flags = parseFlags(Deno.args);
-  const adjust = flags.whole
-    ? { adjust: (swarm: RunResult["swarm"]) => ({ ...swarm, whole: true }) }
-    : {};
   if (flags.seed !== undefined) {
-    const result = await runSeed({
-      seed: flags.seed,
-      ...adjust,
-      ...(flags.trace ? { onTrace: (entry) => console.log(formatEntry(entry)) } : {}),
-    });
-    report(result);
-    if (flags.histories !== undefined) writeHistory(flags.histories, result);
-    Deno.exit(result.failure === undefined ? 0 : 1);
+    const { seed, whole, histories } = flags;
+    const onTrace = flags.trace
+      ? (entry: Parameters<typeof formatEntry>[0]) => console.log(formatEntry(entry))
+      : undefined;
+    const report = await runOrder({ seed, whole, histories }, onTrace);
+    tell(report);
+    Deno.exit(report.failure === undefined ? 0 : 1);
   }
-  const total = new Coverage();
-  const started = performance.now();
-  const failed: RunResult[] = [];
-  let seeds = 0;
-  let events = 0;
-  let operations = 0;
-  for (let number = flags.first;; number++) {
-    const passedMs = performance.now() - started;
-    if (flags.minutes === undefined ? seeds >= flags.seeds : passedMs > flags.minutes * 60_000) {
-      break;
-    }
-    const result = await runSeed({ seed: String(number), ...adjust });
-    seeds++;
-    events += result.events;
-    operations += result.history.length;
-    if (flags.histories !== undefined) writeHistory(flags.histories, result);
-    total.add(result.coverage);
-    if (result.failure !== undefined) {
-      failed.push(result);
-      if (!flags.keepGoing) {
-        report(result);
-        break;
-      }
-      console.log(`seed ${result.seed}: ${result.failure.message.slice(0, 300)}`);
-    }
-  }
-  const seconds = (performance.now() - started) / 1000;
-  for (const [name, count] of total.entries()) console.log(`${name.padEnd(28)} ${count}`);
+  const startedAt = performance.now();
+  const { coverage, failed, seeds, events, operations } = await runMany(flags);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const { user, system } = process.cpuUsage();
+  const cpuSeconds = (user + system) / 1e6;
+  for (const [name, count] of coverage.entries()) console.log(`${name.padEnd(28)} ${count}`);
   console.log(
     `${seeds} seeds, ${events} events, ${operations} operations, ` +
-      `${Math.round(events / seconds)} events/s, ${failed.length} failed`,
+      `${Math.round(events / seconds)} events/s, ${
+        Math.round(events / cpuSeconds)
+      } per CPU second, ` +
+      `${failed.length} failed`,
   );
-  const missing = unreached(total);
+  const missing = unreached(coverage);
   if (missing.length > 0) console.log(`Never reached: ${missing.join(", ")}`);
   // Fewer seeds may miss something by chance.
   const isWeak = missing.length > 0 && seeds >= REQUIRED_SEEDS && failed.length === 0;
   if (isWeak) console.log(`That is a failure: ${REQUIRED_SEEDS} seeds must reach all of them`);
   Deno.exit(failed.length === 0 && !isWeak ? 0 : 1);
-}
-
-function writeHistory(dir: string, { seed, history }: RunResult): void {
-  Deno.mkdirSync(dir, { recursive: true });
-  const name = `sim-${seed.replace(/[^A-Za-z0-9_-]/g, "_")}.jsonl`;
-  const lines = [formatHeader(`simulator, seed ${seed}`), ...history.map(formatHistoryEntry)];
-  Deno.writeTextFileSync(`${dir}/${name}`, lines.join("\n") + "\n");
 }
 
 /** The commit that is checked out; a seed means something only together with it. */
@@ -152,17 +168,16 @@ function commit(): string {
   }
 }
 
-function report(result: RunResult): void {
-  const { failure } = result;
+function tell({ seed, hash, events, failure, swarm, tail }: SeedReport): void {
   if (failure === undefined) {
-    console.log(`seed ${result.seed}: ok, hash ${result.hash}, ${result.events} events`);
+    console.log(`seed ${seed}: ok, hash ${hash}, ${events} events`);
     return;
   }
-  for (const line of result.tail(200)) console.log(line);
-  console.log(JSON.stringify(result.swarm));
+  for (const line of tail) console.log(line);
+  console.log(JSON.stringify(swarm));
   console.log(failure.stack);
-  console.log(`seed ${result.seed}: ${failure.rule} at event ${result.events}, commit ${commit()}`);
-  console.log(`Replay: npx -y deno@2.9.6 task sim --seed ${result.seed} --trace`);
+  console.log(`seed ${seed}: ${failure.rule} at event ${events}, commit ${commit()}`);
+  console.log(`Replay: npx -y deno@2.9.6 task sim --seed ${seed} --trace`);
 }
 
 await main();

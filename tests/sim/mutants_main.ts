@@ -56,7 +56,16 @@ async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Ou
   const permissions = ["--no-prompt", "--no-check", "--allow-read", "--allow-env", "--allow-ffi"];
   const whole = mutant.whole === true ? ["--whole"] : [];
   const what = mutant.unitTest === undefined
-    ? ["run", ...permissions, "tests/sim/main.ts", "--seeds", String(seeds), ...whole]
+    ? [
+      "run",
+      ...permissions,
+      "tests/sim/main.ts",
+      "--jobs",
+      "1",
+      "--seeds",
+      String(seeds),
+      ...whole,
+    ]
     : ["test", ...permissions, "--allow-write", mutant.unitTest];
   const output = await run(Deno.execPath(), what, dir);
   Deno.writeTextFileSync(path, original);

@@ -88,6 +88,7 @@ export class Network {
 
   /** Makes a process reachable under an address; replaces an earlier one. */
   attach(address: NodeId, endpoint: Endpoint): void {
+    this.#scheduler.name(endpoint.process, address);
     this.#endpoints.set(address, endpoint);
   }
 
@@ -131,7 +132,7 @@ export class Network {
     const epoch = link.epoch;
     this.#scheduler.after(arrival - this.#scheduler.now, "net", undefined, () => {
       if (link.epoch === epoch) this.#deliver(from, to, envelope);
-    });
+    }, to);
   }
 
   #sendLossy(from: NodeId, to: NodeId, link: Link, envelope: Envelope): void {
@@ -145,7 +146,8 @@ export class Network {
       }
       const clogged = Math.max(0, link.cloggedUntil - this.#scheduler.now);
       const delay = clogged + this.#slowness(from, to) + this.#delayMs(this.#rates.delayMaxMs);
-      this.#scheduler.after(delay, "net", undefined, () => this.#deliver(from, to, envelope));
+      const deliver = () => this.#deliver(from, to, envelope);
+      this.#scheduler.after(delay, "net", undefined, deliver, to);
     }
   }
 

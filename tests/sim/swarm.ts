@@ -84,6 +84,9 @@ export interface Swarm {
   readonly replicaCount: number;
   readonly eventsMax: number;
   readonly tickMs: number;
+  /** Window of an order of priority, ms; 0 = time alone decides. And how often the order changes. */
+  readonly priorityMs: number;
+  readonly priorityChanges: number;
   readonly replica: ReplicaSettings;
   readonly server: ServerSettings;
   readonly graceMs: number;
@@ -113,6 +116,8 @@ export function drawSwarm(chance: Chance): Swarm {
     replicaCount: draw.chance(0.8) ? 3 : integerBetween(draw, 1, 3),
     eventsMax: size < 0.6 ? 8000 : size < 0.9 ? 20_000 : 60_000,
     tickMs: between(draw, 20, 80),
+    priorityMs: draw.chance(1 / 4) ? logUniform(draw, 0.5, 40) : 0,
+    priorityChanges: integerBetween(draw, 0, 3),
     replica: drawReplica(draw),
     // One virtual second of lease instead of five: failovers are as frequent as everything else.
     server: {
@@ -231,7 +236,7 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     twoPrimariesMs: rate(0.3, 1000, 10_000),
     returnMs: rate(0.2, 3000, 20_000),
     halfPreparedMs: rate(0.25, 1000, 10_000),
-    sleepingLeaderMs: rate(0.2, 4000, 20_000),
+    sleepingLeaderMs: rate(0.4, 1500, 8000),
     rotMs: rate(0.15, 5000, 60_000),
   };
 }

@@ -13,7 +13,7 @@ import { type HistoryEntry, operationsByObject } from "./history.ts";
 import { checkLinearizable } from "./linearizability.ts";
 import { missingHealth } from "./liveness.ts";
 import { Network } from "./network.ts";
-import { Scheduler } from "./scheduler.ts";
+import { Priorities, Scheduler } from "./scheduler.ts";
 import { ScriptedMeta, TABLE_ID } from "./scripted_meta.ts";
 import { SimMetas } from "./sim_meta.ts";
 import { HotKeys, SimClient } from "./sim_client.ts";
@@ -106,8 +106,19 @@ class World {
     for (let i = 1; i <= swarm.load.clients; i++) {
       this.#clients.push(new SimClient(this.#env, i, TABLE_ID, this.#history, keys));
     }
+    this.#prioritize();
     const clientIds = this.#clients.map((client) => client.id);
     this.#faults = new Faults(this.#env, this.#machines, this.#meta, clientIds);
+  }
+
+  #prioritize(): void {
+    const { scheduler, swarm, chance, metas } = this.#env;
+    if (swarm.priorityMs === 0) return;
+    const draw = chance.stream("priorities");
+    const changes = Array.from({ length: swarm.priorityChanges }, () => draw.below(swarm.eventsMax))
+      .sort((a, b) => a - b);
+    const nodes = [...this.#machines, ...this.#clients].map(({ id }) => id);
+    scheduler.prioritize(new Priorities([...nodes, ...metas], swarm.priorityMs, changes, draw));
   }
 
   async run(): Promise<void> {
@@ -117,6 +128,7 @@ class World {
       if (settled !== undefined) await settled;
     }
     this.#env.healed = true;
+    scheduler.prioritize(undefined);
     this.#faults.heal();
     trace.add(scheduler.now, "", "healed", undefined);
     for (const ghost of watch.ghosts.values()) ghost.expectProgress();
