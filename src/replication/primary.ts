@@ -2,18 +2,19 @@
 // point follows the slowest of them. Rules: docs/protocol.md, "Write path" (§5) and "Takeover" (§10).
 
 import { assert } from "../base/assert.ts";
-import { equalBytes } from "../base/bytes.ts";
+import { ByteSlab } from "../base/byte_slab.ts";
 import { Err, type ErrorCode } from "../base/errors.ts";
 import type { Decree, NodeId } from "../base/ids.ts";
 import { type Mutation, MUTATION_HEAD_BYTES, sealMutation } from "../schema/mutation.ts";
-import { encodeBody, readBody, type SessionRecord } from "../schema/mutation_body.ts";
+import { encodeBody, type SessionRecord } from "../schema/mutation_body.ts";
 import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
 import { isShortOfSpace } from "./disk_room.ts";
 import { condemn, startApply } from "./execution.ts";
-import type { PendingView, PhysicalOp, WriteRequest } from "./io.ts";
+import type { PhysicalOp, WriteRequest } from "./io.ts";
 import { withoutMember } from "./config_steps.ts";
 import { continueHandOver, outdated, reconfigure } from "./membership.ts";
 import { encodedOf, type Entry, type PendingReply, reballoted } from "./prepare_list.ts";
+import { PendingWrites } from "./pending_writes.ts";
 import {
   append,
   head,
@@ -27,6 +28,9 @@ import {
   vouched,
 } from "./state.ts";
 import { forgetLearner, groupCheck } from "./teacher.ts";
+
+/** Mutations on their way to the engine: soon after they are applied, nobody holds them any more. */
+const slab = new ByteSlab();
 
 /**
  * Starts to lead at the current ballot: everything above the commit point is prepared again under it (§10.2).
@@ -195,7 +199,7 @@ function formOne(s: ReplicaState): boolean {
       remember(s, reply);
     }
   }
-  if (replies.length > 0) assign(s, encodeBody(sessions, ops, MUTATION_HEAD_BYTES), replies);
+  if (replies.length > 0) assign(s, encodeBody(sessions, ops, MUTATION_HEAD_BYTES, slab), replies);
   return true;
 }
 
@@ -232,29 +236,6 @@ function remember(s: ReplicaState, reply: PendingReply): void {
     s.pendingSessions.set(reply.session, bySequence = new Map());
   }
   bySequence.set(reply.sequence, reply);
-}
-
-/** The writes in flight as seen by an operation that must know a row's newest value. */
-class PendingWrites implements PendingView {
-  constructor(readonly s: ReplicaState) {}
-
-  lookup(key: Uint8Array): Uint8Array | null | undefined {
-    const { s } = this;
-    for (let decree = s.list.maxPrepared; decree > s.applied; decree--) {
-      const body = s.list.get(decree)!.mutation.body;
-      let found: Uint8Array | null | undefined;
-      readBody(body, {
-        put: (k, value) => {
-          if (equalBytes(k, key)) found = value;
-        },
-        remove: (k) => {
-          if (equalBytes(k, key)) found = null;
-        },
-      });
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
 }
 
 /** Sends every receiver what it has not been sent. */

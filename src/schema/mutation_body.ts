@@ -8,6 +8,7 @@
 // An empty body is an empty write.
 
 import { assert } from "../base/assert.ts";
+import type { ByteSlab } from "../base/byte_slab.ts";
 
 /** The outcome of one exactly-once write; sequence 0 opens the session named by the mutation's decree. */
 export interface SessionRecord {
@@ -25,14 +26,16 @@ export interface BodyOp {
 }
 
 /**
- * Encodes a body into a fresh array; empty if there is nothing to say.
+ * Encodes a body; empty if there is nothing to say.
  *
  * @param room Bytes left free in front of it, for the mutation's head.
+ * @param slab Where the bytes come from; absent = a fresh array.
  */
 export function encodeBody(
   sessions: readonly SessionRecord[],
   ops: readonly BodyOp[],
   room = 0,
+  slab?: ByteSlab,
 ): Uint8Array {
   if (sessions.length === 0 && ops.length === 0) return new Uint8Array(room);
   let size = room + varintSize(sessions.length);
@@ -44,7 +47,7 @@ export function encodeBody(
     size += varintSize(op.key.length * 2) + op.key.length;
     if (op.value !== undefined) size += varintSize(op.value.length) + op.value.length;
   }
-  const bytes = new Uint8Array(size);
+  const bytes = slab === undefined ? new Uint8Array(size) : slab.take(size);
   let at = putVarint(bytes, room, sessions.length);
   for (const s of sessions) {
     at = putVarint(bytes, at, s.session);
