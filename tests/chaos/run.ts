@@ -133,9 +133,13 @@ async function runFault(
   try {
     const what = await FAULTS[fault]!.run(context);
     await cluster.waitForHealth();
-    const healthyMs = Math.round(performance.now() - startedAt);
-    // The last one that waits may have begun before the health.
+    const healthyAt = performance.now();
+    const healthyMs = Math.round(healthyAt - startedAt);
     await progress(workload, WARM_UP_ROWS);
+    // Whoever still waits has waited for this fault, and not for the next one.
+    if (!(await waitFor(() => workload.isSettled(healthyAt), PROGRESS_MS))) {
+      throw new Error(`A row waits for ${Math.round(workload.waitingMs)} ms after ${what}`);
+    }
     const waits = workload.waits.toSorted((a, b) => a - b);
     return {
       fault,

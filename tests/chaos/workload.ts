@@ -86,6 +86,11 @@ export class Workload {
     await Promise.all(this.#running);
   }
 
+  /** Whether no row still waits that was begun before a moment (performance.now()). */
+  isSettled(since: number): boolean {
+    return [...this.#waits].every((wait) => wait.since >= since);
+  }
+
   /** Time the oldest unacknowledged row has waited, ms. */
   get waitingMs(): number {
     const now = performance.now();
