@@ -32,6 +32,7 @@ const FLAGS = {
     doc: "Callers must prove who they are; makes a secret and the user admin in DIR/security",
   }),
   tls: bool({ default: false, doc: "Encrypt connections; makes certificates in DIR/security" }),
+  shards: int({ default: 0, min: 0, max: 64, doc: "Threads of each replica server that serve" }),
   detach: bool({ default: false, doc: "Start in the background" }),
   json: bool({ default: false, doc: "Print data as JSON" }),
 } as const;
@@ -43,6 +44,7 @@ interface Options {
   readonly coordinator: string;
   readonly portBase: number;
   readonly config: string;
+  readonly shards: number;
   readonly auth: boolean;
   readonly tls: boolean;
   readonly detach: boolean;
@@ -139,10 +141,9 @@ function readOptions(given: ReadonlyMap<string, string>, problems: string[]): Op
     if (parsed.ok) values[name] = parsed.value;
     else problems.push(`Bad value of --${name}: got "${written}", expected ${parsed.expected}`);
   }
-  const { dir, replicas, metas, coordinator, config, auth, tls, detach, json } = values;
   const portBase = values["port-base"];
-  const options = { dir, replicas, metas, coordinator, portBase, config, auth, tls, detach, json };
-  return { ...options, dir: absolute(String(dir)), given: new Set(given.keys()) } as Options;
+  const dir = absolute(String(values["dir"]));
+  return { ...values, portBase, dir, given: new Set(given.keys()) } as unknown as Options;
 }
 
 function absolute(path: string): string {
@@ -154,7 +155,11 @@ function clusterAt(options: Options): LocalCluster {
   return new LocalCluster({
     dir: options.dir,
     cluster: CLUSTER,
-    flags: { meta: flags, replica: flags },
+    flags: {
+      meta: flags,
+      // Without the flag it is what the file says, or the server's own choice.
+      replica: options.given.has("shards") ? [...flags, `--shards=${options.shards}`] : flags,
+    },
     flagsOf: (name) => securityFlags(options.dir, name),
   });
 }

@@ -9,6 +9,7 @@ import type { Logger } from "../../src/observe/logger.ts";
 import type { FamilyDump } from "../../src/observe/metric.ts";
 import type { ReplicaSettings } from "../../src/replication/io.ts";
 import type { AuditSink } from "../audit.ts";
+import { extractedFor } from "../extraction.ts";
 import type { ShardCommand, ShardReport } from "./control_link.ts";
 import type { ShardView } from "./replica_metrics.ts";
 import type {
@@ -67,8 +68,12 @@ export class ShardThread implements ShardLink {
 
   /** Starts the thread; resolves when its program is loaded. @throws {Error} If it cannot be loaded. */
   static async start(options: ThreadOptions): Promise<ShardThread> {
-    const thread = new ShardThread(options);
-    await new Promise((resolve, reject) => thread.#loaded = { resolve, reject });
+    // Here, because a thread of the compiled program does not know that it is one.
+    const thread = await extractedFor(async () => {
+      const started = new ShardThread(options);
+      await new Promise((resolve, reject) => started.#loaded = { resolve, reject });
+      return started;
+    });
     thread.#post({ kind: "start", plan: options.plan, memory: options.memory });
     return thread;
   }

@@ -7,7 +7,6 @@ import { systemClock } from "../../src/base/clock.ts";
 import { type Logger, loggerOf } from "../../src/observe/logger.ts";
 import { openMetrics } from "../../src/observe/metrics.ts";
 import { diskFiles } from "../../storage/disk_files.ts";
-import { extractedFor } from "../extraction.ts";
 import { watchThread } from "../http/process_metrics.ts";
 import { LeaseGate } from "./control_link.ts";
 import type { Shard } from "./shard.ts";
@@ -65,8 +64,8 @@ const logger: Logger = loggerOf((level, message, details) => {
   }
 });
 
-/** The program, loaded before anything else: addons are extracted while no other thread loads its own. */
-const loading = extractedFor(() => import("./shard.ts"));
+/** The program; whoever starts this thread knows where its addons are extracted to. */
+const loading = import("./shard.ts");
 
 async function start(plan: ShardPlan, memory: SharedArrayBuffer): Promise<Shard> {
   const { Shard } = await loading;

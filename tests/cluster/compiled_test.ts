@@ -123,11 +123,20 @@ async function useCluster(pegasus: (...args: string[]) => Promise<Said>): Promis
     return out;
   };
   assert.match(await done("--version"), /^pegasus \d+\.\d+\.\d+ /);
-  const started = await done("onebox", "start", "--detach", "--port-base", "0");
+  const started = await done(...[
+    "onebox",
+    "start",
+    "--detach",
+    "--port-base",
+    "0",
+    "--shards",
+    "2",
+  ]);
   const meta = /meta (127\.0\.0\.1:\d+)/.exec(started)?.[1];
   assert(meta !== undefined, started);
   const shell = (commands: string) => done("shell", "--meta", meta, "-e", commands);
   assert.match(await shell("use temp; set h s v; get h s"), /^"v"$/m);
+  assert.match(await shell("nodes -d"), /\b2\b/);
   const bench = ["--meta", meta, "--table", "temp", "--records", "50", "--operations", "100"];
   assert.match(await done("bench", ...bench), /100 in [\d.]+ s, 0 errors/);
   await done("onebox", "kill", "2");
