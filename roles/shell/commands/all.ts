@@ -8,6 +8,7 @@ import { BULK_COMMANDS } from "./bulk.ts";
 import { CLUSTER_COMMANDS } from "./cluster.ts";
 import { COMPACTION_COMMANDS } from "./compaction.ts";
 import { DATA_COMMANDS } from "./data.ts";
+import { DISK_COMMANDS } from "./disks.ts";
 import { ENV_COMMANDS } from "./envs.ts";
 import { HOT_COMMANDS } from "./hot.ts";
 import { OFFLINE_COMMANDS } from "./offline.ts";
@@ -38,6 +39,7 @@ export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...BALANCE_COMMANDS,
+  ...DISK_COMMANDS,
   ...RECOVERY_COMMANDS,
   ...TABLE_COMMANDS,
   ...USER_COMMANDS,
