@@ -30,6 +30,8 @@ import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 
 /** The core's beat, ms. */
 const TICK_MS = 100;
+/** Who else would lead is looked up this often, ms. */
+const CANDIDATES_MS = 2000;
 /** Pause before the tree is read again after a failure, ms. */
 const LOAD_RETRY_MS = 500;
 /** Pauses before each question whether a server's address still answers, ms. */
@@ -61,6 +63,7 @@ export class MetaDriver {
   #epoch = 0;
   #stopTicking: () => void = () => {};
   #resigned = false;
+  #lookAround: ReturnType<typeof setInterval> | undefined;
   #closed = false;
 
   constructor(options: MetaDriverOptions) {
@@ -75,11 +78,21 @@ export class MetaDriver {
   start(name: string): void {
     this.#options.coordinator.campaign(name, (event) => this.#onLeadership(event));
     this.#stopTicking = everyBeat(TICK_MS, () => this.deliver({ kind: "tick" }));
+    this.#lookAround = setInterval(() => void this.#askForCandidates(), CANDIDATES_MS);
+  }
+
+  async #askForCandidates(): Promise<void> {
+    const { coordinator, core } = this.#options;
+    if (core.role !== "leading" || coordinator.candidates === undefined) return;
+    // Only people want to know; the store's troubles are noticed elsewhere.
+    const names = await coordinator.candidates().catch(() => undefined);
+    if (names !== undefined) this.deliver({ kind: "candidates", names });
   }
 
   /** Gives up the leadership and joins no election any more: requests are still answered, by "not I". */
   resign(): void {
     this.#stopTicking();
+    clearInterval(this.#lookAround);
     this.#epoch = 0;
     this.deliver({ kind: "lost", reason: "The server stops" });
     this.#resigned = true;
@@ -89,6 +102,7 @@ export class MetaDriver {
   stop(): void {
     this.#closed = true;
     this.#stopTicking();
+    clearInterval(this.#lookAround);
   }
 
   /** Hands a request to the core; the call is answered now, later or never. */

@@ -84,5 +84,7 @@ export interface Coordinator {
    * where no one else can be elected. (meta.md §2.4)
    */
   leaderUntil(): number;
+  /** Names of everybody who campaigns, the leader first; absent where there can be only one. */
+  candidates?(): Promise<string[]>;
   close(): Promise<void>;
 }

@@ -131,6 +131,10 @@ export class ZooKeeperCoordinator implements Coordinator {
     } else if (this.#session.isReady) this.#session.campaign(name);
   }
 
+  candidates(): Promise<string[]> {
+    return this.#read((session) => session.candidates());
+  }
+
   leaderUntil(): number {
     return this.#session.leaderUntil();
   }

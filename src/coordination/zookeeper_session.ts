@@ -140,6 +140,12 @@ export class ZooKeeperSession {
     ];
   }
 
+  /** Names of everybody in the queue. @throws {ZkError} */
+  async candidates(): Promise<string[]> {
+    const nodes = await Promise.all((await this.#candidates()).map((at) => this.#client.get(at)));
+    return nodes.filter((node) => node !== undefined).map(({ value }) => fromUtf8(value));
+  }
+
   /** Ends the session, so that the next candidate leads at once. No event follows. */
   close(reason: string): Promise<void> {
     this.#isOver = true;

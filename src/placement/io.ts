@@ -134,6 +134,8 @@ export type MetaEvent =
     readonly nodes: readonly (StoredValue | undefined)[] | undefined;
   }
   | { readonly kind: "request"; readonly token: Token; readonly request: MetaRequest }
+  /** Everybody who would lead if this process did not, and itself. */
+  | { readonly kind: "candidates"; readonly names: readonly string[] }
   /** A connection with a server broke: it may have crashed. */
   | { readonly kind: "connectionLost"; readonly node: NodeId }
   /**

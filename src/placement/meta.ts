@@ -151,6 +151,9 @@ export class MetaCore {
       case "request":
         onRequest(s, event.token, event.request);
         break;
+      case "candidates":
+        s.metaServers = event.names;
+        break;
       case "connectionLost":
         onConnectionLost(s, event.node);
         break;

@@ -83,7 +83,7 @@ export interface Reign {
 export interface MetaState {
   readonly self: NodeId;
   readonly clusterName: string;
-  readonly metaServers: readonly string[];
+  metaServers: readonly string[];
   readonly coordinator: string;
   /** Identity that a store gets that has none. */
   readonly newStoreId: string;

@@ -8,7 +8,7 @@ import type { TableState } from "./cluster_state.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { fail, levelNow, levelText, type MetaState, type Reign, reply } from "./meta_state.ts";
-import { envProblem } from "../schema/table_envs.ts";
+import { checkEnv } from "./env_check.ts";
 import { nameProblem } from "./names.ts";
 import { busyReason, replicaCountProblem, writeTable } from "./tables.ts";
 
@@ -119,7 +119,7 @@ export function onUpdateTableEnvs(
   switch (request.action) {
     case "set":
       for (const [key, value] of request.set) {
-        const problem = envProblem(key, value);
+        const problem = checkEnv(key, value);
         if (problem !== undefined) return fail(s, token, Err.INVALID_ARGUMENT, problem);
         envs.set(key, value);
       }

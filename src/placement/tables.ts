@@ -23,7 +23,7 @@ import {
 import { nameProblem } from "./names.ts";
 import { foreignText } from "./recovery.ts";
 import { partitionPath, partitionValue, tablePath, tableValue } from "./stored.ts";
-import { envProblem } from "../schema/table_envs.ts";
+import { checkEnv } from "./env_check.ts";
 import { changeConfig } from "./update_config.ts";
 
 /** Members a partition may have. */
@@ -60,7 +60,7 @@ export function onCreateTable(
     return refuse(Err.STATE_FREEZED, levelText(s, reign));
   }
   for (const [key, value] of envs) {
-    const problem = envProblem(key, value);
+    const problem = checkEnv(key, value);
     if (problem !== undefined) return refuse(Err.INVALID_ARGUMENT, problem);
   }
   const { partitionCountMax, storeBatch } = s.settings;

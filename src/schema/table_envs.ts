@@ -36,8 +36,8 @@ const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expect
   "manual_compact.once.target_level": LEVEL,
   "manual_compact.once.bottommost_level_compaction": BOTTOMMOST,
   "manual_compact.periodic.trigger_time": {
-    pattern: /^\d{1,2}:\d{2}(,\d{1,2}:\d{2})*$/,
-    expected: "times like 3:00,21:00",
+    pattern: /^([01]?\d|2[0-3]):[0-5]\d(,([01]?\d|2[0-3]):[0-5]\d)*$/,
+    expected: "times of day like 3:00,21:00",
   },
   "manual_compact.periodic.target_level": LEVEL,
   "manual_compact.periodic.bottommost_level_compaction": BOTTOMMOST,
@@ -66,6 +66,21 @@ const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expect
   "user_specified_compaction": TEXT,
 };
 
+const ROCKSDB = "it tunes RocksDB, and the engine here is LevelDB";
+
+/** Variables of the original that mean nothing here, and why: refused, so that nobody relies on them. */
+const NOT_HERE: Readonly<Record<string, string>> = {
+  "replica.rocksdb_block_cache_enabled": ROCKSDB,
+  "replica.split.validate_partition_hash": "the owner of a key is always checked",
+  "replica_access_controller.ranger_policies": "rights are given by user; see SECURITY.md",
+  "rocksdb.allow_ingest_behind": ROCKSDB,
+  "rocksdb.checkpoint.reserve_min_count": ROCKSDB,
+  "rocksdb.checkpoint.reserve_time_seconds": ROCKSDB,
+  "rocksdb.num_levels": ROCKSDB,
+  "rocksdb.write_buffer_size":
+    `${ROCKSDB}; for all tables of a server: --engine-write-buffer-bytes`,
+};
+
 /** Every variable and what it may hold, in words. */
 export function knownTableEnvs(): [name: string, allowed: string][] {
   return Object.entries(KNOWN).map(([name, { expected }]) => [name, expected]);
@@ -75,6 +90,8 @@ export function knownTableEnvs(): [name: string, allowed: string][] {
 export function envProblem(key: string, value: string): string | undefined {
   const known = Object.hasOwn(KNOWN, key) ? KNOWN[key] : undefined;
   if (known === undefined) {
+    const reason = Object.hasOwn(NOT_HERE, key) ? NOT_HERE[key] : undefined;
+    if (reason !== undefined) return `Table variable "${key}" cannot be set: ${reason}`;
     const prefix = key.split(".")[0]!;
     const near = Object.keys(KNOWN).filter((name) => name.startsWith(prefix));
     const names = near.length > 0 ? near : Object.keys(KNOWN);

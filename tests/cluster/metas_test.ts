@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { fromUtf8 } from "../../src/base/bytes.ts";
+import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster } from "../../src/client/mod.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { withCluster } from "./harness.ts";
@@ -48,6 +49,12 @@ async function threeMetas(): Promise<void> {
           await table.set("h", "s", `${index + 1}`);
           await cluster.start(name);
         }
+        const isWhole = async () =>
+          (await client.admin.clusterInfo()).metaServers.length === METAS.length;
+        assert.ok(
+          await waitFor(() => isWhole().catch(() => false), 30_000),
+          "Candidates are missing",
+        );
         // Everybody at once, by a polite end: what was made is in the store.
         await Promise.all(METAS.map((name) => cluster.stop(name)));
         await cluster.startAll();

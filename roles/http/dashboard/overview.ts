@@ -2,6 +2,7 @@
 // in words, worst first. Health follows meta's own counts (src/placement/views.ts): a member on a dead server
 // is no member. Numbers come from the replica servers (meta/collector.ts) and are missing where one does not answer.
 
+import { Err } from "../../../src/base/errors.ts";
 import { formatPartition, indexOf } from "../../../src/base/ids.ts";
 import type { MetaAnswer } from "../../../src/placement/io.ts";
 import type { NodeInfo } from "../../../src/schema/meta_rpc.ts";
@@ -74,6 +75,8 @@ export interface Overview {
   readonly cluster: string;
   readonly leader: string;
   readonly level: string;
+  /** What meta says an operator must act on; "" = nothing. */
+  readonly warning: string;
   /** Unix milliseconds. */
   readonly at: number;
   readonly problems: readonly Problem[];
@@ -120,11 +123,13 @@ export async function overviewOf(
   ]);
   if (info.answer === undefined) return info;
   if (listed.answer === undefined) return listed;
-  if (tables.answer === undefined) return tables;
+  // A leader whose store is lost knows no tables, and says why.
+  const isLost = tables.error === Err.UNDER_RECOVERY;
+  if (tables.answer === undefined && !isLost) return tables;
   watching.watch();
   const nodes = listed.answer.nodes.toSorted((a, b) => a.node < b.node ? -1 : 1);
   const views: TableView[] = [];
-  for (const known of tables.answer.tables) {
+  for (const known of tables.answer?.tables ?? []) {
     // Dropped in between: it is gone from the next answer.
     const { answer } = await ask("queryConfig", { table: known.name, indices: [] });
     if (answer !== undefined) views.push(tableView(known, answer, nodes, watching));
@@ -133,6 +138,7 @@ export async function overviewOf(
     cluster: info.answer.cluster,
     leader: info.answer.primaryMeta,
     level: info.answer.level,
+    warning: info.answer.details.get("warning") ?? "",
     at: Date.now(),
     nodes: nodes.map((node) => nodeView(node, watching)),
     tables: views,

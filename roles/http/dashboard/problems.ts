@@ -11,7 +11,7 @@ export interface Problem {
   readonly text: string;
 }
 
-type Cluster = Pick<Overview, "level" | "nodes" | "tables" | "hotspots">;
+type Cluster = Pick<Overview, "level" | "warning" | "nodes" | "tables" | "hotspots">;
 
 /** How many times its share a server may lead. */
 const SPREAD_MAX = 1.5;
@@ -22,7 +22,8 @@ const DISK_FREE_MIN = 0.1;
 
 /** Everything that is wrong; empty if nothing is. */
 export function problemsOf(cluster: Cluster): Problem[] {
-  const problems = [
+  const problems: Problem[] = [
+    ...cluster.warning === "" ? [] : [{ level: "critical" as const, text: cluster.warning }],
     ...cluster.nodes.flatMap((node) => ofNode(node)),
     ...cluster.tables.flatMap((table) => ofTable(table)),
     ...ofServerCount(cluster),

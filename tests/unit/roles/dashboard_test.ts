@@ -91,7 +91,7 @@ const TABLE: TableView = {
   rates: noRequests(),
 };
 
-const STEADY = { level: "steady", hotspots: [] };
+const STEADY = { level: "steady", warning: "", hotspots: [] };
 
 Deno.test("problemsOf() tells hot partitions, full disks and servers that lead too much", () => {
   const hotspot = {
@@ -116,6 +116,8 @@ Deno.test("problemsOf() tells hot partitions, full disks and servers that lead t
 Deno.test("problemsOf() says what is wrong, worst first", () => {
   const nodes = [NODE, { ...NODE, node: "b:1" }];
   assert.deepEqual(problemsOf({ ...STEADY, nodes, tables: [TABLE] }), []);
+  const lost = problemsOf({ ...STEADY, warning: "The store is lost", nodes: [], tables: [] });
+  assert.deepEqual(lost, [{ level: "critical", text: "The store is lost" }]);
   const drained = problemsOf({ ...STEADY, nodes: [{ ...NODE, draining: true }], tables: [] });
   assert.deepEqual(drained, [
     { level: "info", text: "Server a:1 is being drained: still a member of 3 partitions" },

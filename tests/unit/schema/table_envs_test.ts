@@ -11,6 +11,9 @@ Deno.test("envProblem names what is wrong, and the variables that were perhaps m
   assert.equal(envProblem("default_ttl", "3600"), undefined);
   assert.match(envProblem("default_ttl", "-1")!, /"default_ttl" is "-1": expected an integer/);
   assert.match(envProblem("replica.deny", "x")!, /Unknown.*replica\.deny_client_request/);
+  assert.match(envProblem("rocksdb.num_levels", "5")!, /cannot be set: it tunes RocksDB/);
+  assert.match(envProblem("manual_compact.periodic.trigger_time", "24:00")!, /times of day like/);
+  assert.equal(envProblem("manual_compact.periodic.trigger_time", "3:05,23:59"), undefined);
   assert.match(envProblem("replica.slow_query_threshold", "19")!, /from 20/);
   assert.equal(envProblem("replica.rocksdb_iteration_threshold_time_ms", "0"), undefined);
 });
