@@ -23,6 +23,7 @@ import type { Row } from "../../src/schema/types.ts";
 import { secondsSince2016 } from "../../src/schema/value_format.ts";
 import type { Engine } from "../../storage/engine.ts";
 import type { PartitionGuard } from "./partition_guard.ts";
+import { RangeTurns } from "./range_turns.ts";
 import { type ReadSizeMarks, ReadWatch } from "./read_watch.ts";
 import {
   readBatchGet,
@@ -75,6 +76,8 @@ interface ReadKind<Q, A> {
   readonly rpc: Rpc<Q, A>;
   /** Whether its key belongs to the partition. */
   readonly owns: (guard: PartitionGuard, request: Q) => boolean;
+  /** Whether it goes over a range of rows, and so takes turns. @default never */
+  readonly isRange?: (request: Q) => boolean;
   readonly read: (
     scope: ReadScope,
     request: Q,
@@ -110,6 +113,7 @@ const BATCH_GET_MARKS: ReadSizeMarks = { bytes: 4 * 1024 * 1024, rows: 2000 };
 /** Registers the handlers of all client reads. @returns What watches them. */
 export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
   const watch = new ReadWatch(host.logger);
+  const turns = new RangeTurns(() => host.clock.now().mono);
 
   function handle<Q extends ReadHead, A extends object>(kind: ReadKind<Q, A>): void {
     const serve = (request: Q, call: IncomingCall<A>, waited: boolean): void => {
@@ -118,14 +122,31 @@ export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
       const replica = host.reader(request, refusable(call), now, again);
       if (replica === undefined) return;
       if (!kind.owns(replica.guard, request)) return call.fail(Err.PARENT_PARTITION_MISUSED);
-      const result = kind.read(scopeOf(host.clock, replica, now), request, replica);
-      if (!(result instanceof Promise)) return finish(kind, request, call, replica, now, result);
-      result.then((answer) => finish(kind, request, call, replica, now, answer), (error) => {
-        host.logger.warn("Read failed", { rpc: kind.rpc.name, error: String(error) });
-        call.fail(Err.INVALID_STATE);
-      });
+      if (kind.isRange?.(request) !== true) return void read(kind, request, call, replica, now);
+      const turn = turns.take(call.deadline, () => serve(request, call, true));
+      if (turn === "full") return call.fail(Err.BUSY, "Too many range reads wait for their turn");
+      if (turn === "run") turns.hold(() => read(kind, request, call, replica, now));
     };
     server.handle(kind.rpc, (request, call) => serve(request, call, false));
+  }
+
+  /** @returns A promise while the read goes on. */
+  function read<Q extends ReadHead, A extends object>(
+    kind: ReadKind<Q, A>,
+    request: Q,
+    call: IncomingCall<A>,
+    replica: Readable,
+    now: Now,
+  ): Promise<void> | undefined {
+    const result = kind.read(scopeOf(host.clock, replica, now), request, replica);
+    if (!(result instanceof Promise)) {
+      finish(kind, request, call, replica, now, result);
+      return undefined;
+    }
+    return result.then((answer) => finish(kind, request, call, replica, now, answer), (error) => {
+      host.logger.warn("Read failed", { rpc: kind.rpc.name, error: String(error) });
+      call.fail(Err.INVALID_STATE);
+    });
   }
 
   function finish<Q extends ReadHead, A extends object>(
@@ -156,11 +177,15 @@ export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
 
   registerPoints(handle);
   registerRanges(handle);
+  registerClear(server, host);
+  return watch;
+}
+
+function registerClear(server: RpcServer, host: ReadHost): void {
   server.handle(ClearScanner, (request, call) => {
     const replica = host.find(request.partition, refusable(call));
     if (replica !== undefined) call.reply({ released: replica.scans.clear(request.context) });
   });
-  return watch;
 }
 
 type Handle = <Q extends ReadHead, A extends object>(kind: ReadKind<Q, A>) => void;
@@ -199,6 +224,7 @@ function registerRanges(handle: Handle): void {
         ? guard.owns(hashKey, EMPTY)
         : sortKeys.every((sortKey) => guard.owns(hashKey, sortKey)),
     // By sort keys it is a point read, by range it is not.
+    isRange: ({ sortKeys }) => sortKeys.length === 0,
     read: (scope, request) =>
       request.sortKeys.length > 0
         ? readMultiGetKeys(scope, request)
@@ -208,18 +234,21 @@ function registerRanges(handle: Handle): void {
   });
   handle({
     rpc: SortKeyCount,
+    isRange: () => true,
     owns: (guard, { hashKey }) => hashKey.length === 0 || guard.owns(hashKey, EMPTY),
     read: readSortKeyCount,
   });
   // A scan reads whatever rows the partition has: it names no single key.
   handle({
     rpc: GetScanner,
+    isRange: () => true,
     owns: () => true,
     read: (scope, request, { scans }) => scans.open(scope, request),
     size: LISTED,
   });
   handle({
     rpc: Scan,
+    isRange: () => true,
     owns: () => true,
     read: (scope, request, { scans }) => scans.next(scope, request),
     size: LISTED,
