@@ -2,7 +2,8 @@
 // one partition's configuration. Waits are for conditions, never for fixed times.
 
 import assert from "node:assert/strict";
-import { Err } from "../../../src/base/errors.ts";
+import { Err, type StoreError } from "../../../src/base/errors.ts";
+import { type Files, FilesError } from "../../../src/base/files.ts";
 import { formatPartition, partitionId } from "../../../src/base/ids.ts";
 import { SILENT } from "../../../src/observe/logger.ts";
 import type { ReplicaSettings } from "../../../src/replication/io.ts";
@@ -14,6 +15,7 @@ import { decode } from "../../../src/schema/codec.ts";
 import { encodeKey } from "../../../src/schema/key_format.ts";
 import { Beacon, ConfigProposal, ConfigSync, UpdateConfig } from "../../../src/schema/meta_rpc.ts";
 import type { ConfigChange, PartitionConfig, TableInfo } from "../../../src/schema/types.ts";
+import { diskFiles } from "../../../storage/disk_files.ts";
 import { type RunningReplica, startReplica } from "../../../roles/replica/main_replica.ts";
 
 const P = partitionId(1, 0);
@@ -56,6 +58,8 @@ class ScriptedMeta {
   readonly client = new TcpRpcClient({ identity: IDENTITY });
   address = "";
   silent = false;
+  /** As the last config sync said. */
+  draining = false;
   hint = 0;
   readonly #seen = new Set<string>();
   config: PartitionConfig = {
@@ -83,7 +87,8 @@ class ScriptedMeta {
         ...identity,
       });
     });
-    this.server.handle(ConfigSync, ({ node }, call) => {
+    this.server.handle(ConfigSync, ({ node, stats }, call) => {
+      this.draining = stats.draining;
       const mine = this.config.primary === node || this.config.secondaries.includes(node);
       const configs = mine ? [this.config] : [];
       call.reply({ configs, tables: [TABLE], garbage: [], nodes: [], handOver: 0 });
@@ -126,8 +131,9 @@ class Cluster {
   readonly addresses: string[] = [];
   readonly client = new TcpRpcClient({ identity: { cluster: "test", node: "", role: "client" } });
 
-  async start(i: number): Promise<RunningReplica> {
+  async start(i: number, files: Files = diskFiles): Promise<RunningReplica> {
     const node = await startReplica({
+      files,
       listen: this.addresses[i] ?? "127.0.0.1:0",
       cluster: "test",
       metas: [this.meta.address],
@@ -330,3 +336,60 @@ function generationsStarted(dir: string, node: number): number {
   const numbers = [...Deno.readDirSync(path)].map(({ name }) => /^data\.(\d+)$/.exec(name)?.[1]);
   return Math.max(...numbers.map((number) => Number(number ?? 0) % 2 ** 20)) + 1;
 }
+
+/** The disk, whose syncs of shared logs fail as soon as `armed` says so. */
+function failing(fault: { armed: boolean }): Files {
+  const check = (path: string) => {
+    if (fault.armed && path.includes("/shared.")) {
+      throw new FilesError("io", `Cannot sync "${path}": injected`);
+    }
+  };
+  return {
+    ...diskFiles,
+    open: (path, mode) => {
+      const file = diskFiles.open(path, mode);
+      return {
+        write: (bytes, position) => file.write(bytes, position),
+        read: (bytes, position) => file.read(bytes, position),
+        size: () => file.size(),
+        truncate: (size) => file.truncate(size),
+        sync: () => Promise.resolve().then(() => check(path)).then(() => file.sync()),
+        syncNow: () => {
+          check(path);
+          file.syncNow();
+        },
+        close: () => file.close(),
+      };
+    },
+  };
+}
+
+Deno.test("Replica server whose log cannot be synced lives on without what depended on it, and says so", async () => {
+  const cluster = new Cluster();
+  await cluster.meta.start();
+  const fault = { armed: false };
+  try {
+    await cluster.start(0, failing(fault));
+    await cluster.assign();
+    await cluster.put(0, "k", "v");
+    assert.equal(cluster.meta.draining, false);
+    fault.armed = true;
+    const outcome = await cluster.put(0, "k", "w").then(() => 0, (error: StoreError) => error.code);
+    assert.equal(outcome, Err.OUTCOME_UNKNOWN, "never OK, never not done");
+    await until(() => cluster.nodes[0]!.host.drivers.size === 0, "the replica is given up");
+    // The disk works again, and is not believed: what the kernel did with the data is unknown.
+    fault.armed = false;
+    await until(() => cluster.meta.draining, "meta hears of it");
+    assert.equal(cluster.nodes[0]!.control.state, "connected");
+    cluster.meta.config = { ...cluster.meta.config, ballot: 0, primary: "", lastDrops: [] };
+    cluster.meta.propose(cluster.addresses[0]!, "ASSIGN_PRIMARY", cluster.addresses[0]!);
+    const refused = await cluster.get(0, "k").then(() => 0, (error: StoreError) => error.code);
+    assert.equal(refused, Err.OBJECT_NOT_FOUND);
+    await cluster.stop(0);
+    // A restart may use the disk again.
+    await cluster.start(0);
+    await until(() => !cluster.meta.draining, "a new process is fit");
+  } finally {
+    await cluster.close();
+  }
+});
