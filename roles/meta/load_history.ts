@@ -46,6 +46,8 @@ export interface ServerNumbers {
   readonly engineBytes: number;
   readonly logBytes: number;
   readonly logFailed: boolean;
+  /** It refuses writes for want of space. */
+  readonly diskFull: boolean;
   readonly memoryBytes: number;
   /** Processors busy: 1 = one of them all the time; `null` before the second look. */
   readonly cpu: number | null;
@@ -120,6 +122,7 @@ export function numbersOf(pairs: readonly LoadPair[]): ServerNumbers | undefined
     engineBytes: partitions.reduce((all, { bytes }) => all + bytes, 0),
     logBytes: sum(({ logBytes }) => logBytes),
     logFailed: answers.some(({ logFailed }) => logFailed),
+    diskFull: answers.some(({ diskFull }) => diskFull),
     // Every shard tells the memory and the processor time of the one process.
     memoryBytes: first.after.residentBytes,
     cpu: seconds === 0 ? null : (first.after.cpuMs - first.before!.cpuMs) / 1000 / seconds,

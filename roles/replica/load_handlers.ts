@@ -30,6 +30,8 @@ export interface LoadSource {
   readonly tableName: TableName;
   /** The shared log. */
   readonly log: { readonly bytes: number; readonly poisoned: boolean };
+  /** Whether a disk has no room for writes. */
+  readonly isFull: () => boolean;
 }
 
 const TICK_MS = 1000;
@@ -57,7 +59,7 @@ export function registerLoad(server: RpcServer, source: LoadSource): () => void 
 }
 
 function loadOf(
-  { clock, incarnation, shard, requests, reports, tableName, log }: LoadSource,
+  { clock, incarnation, shard, requests, reports, tableName, log, isFull }: LoadSource,
 ): ResponseOf<typeof ReplicaLoad> {
   requests.tablesChanged();
   const stored = reports();
@@ -80,6 +82,7 @@ function loadOf(
     cpuMs: Math.round((user + system) / 1000),
     logBytes: log.bytes,
     logFailed: log.poisoned,
+    diskFull: isFull(),
   };
 }
 

@@ -275,6 +275,7 @@ export class Shard implements ShardLink {
       holds: (partition) => host.drivers.has(partition),
       reports: () => host.view().replicas,
       log: this.#sharedLog!,
+      isFull: () => this.#room.fullPaths.length > 0,
     });
   }
 

@@ -75,6 +75,8 @@ export const ReplicaLoad = defineRpc({
     /** Of the shared log; a failed one is lost until a restart. */
     logBytes: withDefault(u53, 0),
     logFailed: withDefault(bool, false),
+    /** A disk of this shard has no room: writes are refused. */
+    diskFull: withDefault(bool, false),
   },
 });
 

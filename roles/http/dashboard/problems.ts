@@ -56,6 +56,10 @@ function ofNode(node: NodeView): Problem[] {
     const text = `Server ${node.node} lost its log after a failed write: restart it`;
     problems.push({ level: "critical", text });
   }
+  if (numbers?.diskFull) {
+    const text = `Server ${node.node} takes no writes: a disk is full`;
+    problems.push({ level: "critical", text });
+  }
   for (const disk of node.badDisks) {
     problems.push({ level: "warning", text: `Server ${node.node}: data directory ${disk}` });
   }

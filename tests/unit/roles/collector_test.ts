@@ -50,7 +50,14 @@ class FakeServers {
     const none = { writeBytes: 0, readBytes: 0, writeUnits: 0, readUnits: 0, errors: 0 };
     return {
       ...{ at: look * 1000, incarnation: 1, shard: 0, residentBytes: 5, heapBytes: 1, cpuMs: 1 },
-      ...{ logBytes: 1, logFailed: false, operations: [...OPERATIONS], bounds: [1], latencies: [] },
+      ...{
+        logBytes: 1,
+        logFailed: false,
+        diskFull: false,
+        operations: [...OPERATIONS],
+        bounds: [1],
+        latencies: [],
+      },
       partitions: own.map((index) => ({
         ...{ partition: partitionId(1, index), status: "primary" as const, ...same, ...none },
         requests: OPERATIONS.map((_, slot) => slot === GET ? look * (index === 3 ? 2000 : 200) : 0),

@@ -19,7 +19,13 @@ function told(at: number, reads: number, writes: number, incarnation = 1): LoadA
   const latency = (operation: string, counts: number[]) => ({ tableId: 1, operation, counts });
   return {
     ...{ at, incarnation, shard: 0, residentBytes: 77, heapBytes: 1, cpuMs: at / 2 },
-    ...{ logBytes: 9, logFailed: false, operations: ["get", "put"], bounds: [0.001, 0.01] },
+    ...{
+      logBytes: 9,
+      logFailed: false,
+      diskFull: false,
+      operations: ["get", "put"],
+      bounds: [0.001, 0.01],
+    },
     partitions: [{ ...LOAD, requests: [reads, writes], readUnits: reads, writeUnits: writes }],
     latencies: [latency("get", [reads, 0, 0]), latency("put", [0, writes, 0])],
   };
@@ -46,7 +52,14 @@ Deno.test("numbersOf() sums up the shards of a server", () => {
   const pair = { before: told(1000, 0, 0), after: told(3000, 0, 0) };
   const learner = { ...told(3000, 0, 0), partitions: [{ ...LOAD, ...LEARNER }] };
   assert.deepEqual(numbersOf([pair, { before: undefined, after: learner }]), {
-    ...{ engineBytes: 8192, logBytes: 18, logFailed: false, memoryBytes: 77, cpu: 0.5 },
+    ...{
+      engineBytes: 8192,
+      logBytes: 18,
+      logFailed: false,
+      diskFull: false,
+      memoryBytes: 77,
+      cpu: 0.5,
+    },
     ...{ errorsPerSecond: 0, learning: ["1.3"] },
   });
   assert.equal(numbersOf([]), undefined);
@@ -121,6 +134,10 @@ Deno.test("problemsOf() says what is wrong, worst first", () => {
   const drained = problemsOf({ ...STEADY, nodes: [{ ...NODE, draining: true }], tables: [] });
   assert.deepEqual(drained, [
     { level: "info", text: "Server a:1 is being drained: still a member of 3 partitions" },
+  ]);
+  const numbers = { ...NODE.numbers!, diskFull: true };
+  assert.deepEqual(problemsOf({ ...STEADY, nodes: [{ ...NODE, numbers }], tables: [] }), [
+    { level: "critical", text: "Server a:1 takes no writes: a disk is full" },
   ]);
   const partitions = [
     { ...PARTITION, health: "degraded", learners: ["b:1"] } as const,

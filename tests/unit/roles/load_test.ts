@@ -22,7 +22,7 @@ function answer(at: number, gets: number, puts: number, incarnation = 1): LoadAn
   };
   return {
     ...{ at, incarnation, shard: 0, residentBytes: 1, heapBytes: 1, cpuMs: 1 },
-    ...{ logBytes: 5, logFailed: false },
+    ...{ logBytes: 5, logFailed: false, diskFull: false },
     operations: ["get", "put"],
     partitions: [0, 1].map((index) => ({
       ...load,

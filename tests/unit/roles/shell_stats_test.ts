@@ -45,7 +45,7 @@ class LoadedCluster extends FakeCluster {
     const numbers = { ballot: 1, committed: 1, applied: 1, durable: 1, lastPrepared: 1 };
     return {
       ...{ at: look * 1000, incarnation: 1, shard: 0, residentBytes: 2 ** 20, heapBytes: 1 },
-      ...{ cpuMs: look * 250, logBytes: 0, logFailed: false },
+      ...{ cpuMs: look * 250, logBytes: 0, logFailed: false, diskFull: false },
       operations: [...OPERATIONS],
       partitions: [0, 1].map((index) => ({
         ...{ partition: partitionId(1, index), status: "primary" as const, ...numbers, requests },
