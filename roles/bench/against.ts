@@ -29,15 +29,18 @@ export async function openPeer(
   const servers = againstAddress === ""
     ? await (against === "redis" ? startRedis(setup) : startEtcd(setup))
     : running(against, againstAddress);
+  const isShared = options.againstConnections === "shared";
+  const replicas = setup === "replicated" ? 2 : 0;
   try {
     const target = against === "redis"
-      ? await RedisTarget.open(servers.addresses[0]!, setup === "replicated" ? 2 : 0, layout)
+      ? await RedisTarget.open(servers.addresses[0]!, { replicas, isShared }, layout)
       : new EtcdTarget(servers.addresses, layout);
     const close = async () => {
       await target.close();
       await servers.stop();
     };
-    return { target, description: servers.description, close };
+    const how = against === "redis" && !isShared ? ", a connection per operation" : "";
+    return { target, description: servers.description + how, close };
   } catch (error) {
     await servers.stop();
     throw error;

@@ -54,6 +54,10 @@ const FLAGS = {
     default: "",
     doc: "host:port of a server of it that runs, several with commas; empty = start one",
   }),
+  againstConnections: choice(["shared", "each"], {
+    default: "shared",
+    doc: "To Redis: all reads pipelined over one, or one for each operation outstanding",
+  }),
   rounds: int({ default: 4, min: 1, max: 1000, doc: "Turns of each store with --against" }),
   json: bool({ default: false, doc: "Print the result as one JSON object" }),
   out: text({ default: "", doc: "Also write the result as JSON to this file" }),

@@ -1,6 +1,7 @@
 // Redis as the target of a benchmark. Rows that share a hash key are fields of a hash; other records are strings.
-// Reads of all loops share one pipelined connection, which is faster here than one each. With replicas a write
-// counts when both have it (WAIT), and because WAIT holds up its connection, every write outstanding has one.
+// Reads of all loops share one pipelined connection, which is the fastest way, or have one each, like a pool of
+// connections or redis-benchmark. With replicas a write counts when both have it (WAIT), and because WAIT holds up
+// its connection, every write outstanding has one.
 
 import type { RowLayout } from "../row_layout.ts";
 import { randomValue, Records } from "../row_layout.ts";
@@ -9,11 +10,20 @@ import { type Reply, RespClient, type Word } from "./resp_client.ts";
 
 const WAIT_MS = 10_000;
 
+/** How Redis is used. */
+export interface RedisOptions {
+  /** That must have a write before it counts; 0 = none is asked. */
+  readonly replicas: number;
+  /** All reads share one connection; else each one outstanding has its own. */
+  readonly isShared: boolean;
+}
+
 /** See the file comment. */
 export class RedisTarget implements Target {
   readonly name = "redis";
   readonly #address: string;
   readonly #replicas: number;
+  readonly #isShared: boolean;
   readonly #records: Records;
   readonly #value: Uint8Array;
   readonly #shared: RespClient;
@@ -22,27 +32,30 @@ export class RedisTarget implements Target {
 
   private constructor(
     address: string,
-    replicas: number,
+    { replicas, isShared }: RedisOptions,
     layout: RowLayout,
     shared: RespClient,
   ) {
     this.#address = address;
     this.#replicas = replicas;
+    this.#isShared = isShared;
     this.#records = new Records(layout);
     this.#value = randomValue(layout.valueBytes);
     this.#shared = shared;
   }
 
-  /** @param replicas That must have a write before it counts; 0 = none is asked. */
-  static async open(address: string, replicas: number, layout: RowLayout): Promise<RedisTarget> {
-    return new RedisTarget(address, replicas, layout, await RespClient.connect(address));
+  /** @throws {Error} If nobody listens at the address. */
+  static async open(
+    address: string,
+    options: RedisOptions,
+    layout: RowLayout,
+  ): Promise<RedisTarget> {
+    return new RedisTarget(address, options, layout, await RespClient.connect(address));
   }
 
   get(record: number): Promise<unknown> {
     const { hashKey, sortKey, isGrouped } = this.#records.of(record);
-    return isGrouped
-      ? this.#shared.command("HGET", hashKey, sortKey)
-      : this.#shared.command("GET", hashKey);
+    return isGrouped ? this.#read("HGET", hashKey, sortKey) : this.#read("GET", hashKey);
   }
 
   set(record: number): Promise<unknown> {
@@ -58,7 +71,7 @@ export class RedisTarget implements Target {
   }
 
   async scan(record: number): Promise<number> {
-    const all = await this.#shared.command("HGETALL", this.#records.of(record).hashKey);
+    const all = await this.#read("HGETALL", this.#records.of(record).hashKey);
     return (all as Reply[]).length / 2;
   }
 
@@ -71,7 +84,7 @@ export class RedisTarget implements Target {
 
   async multiGet(record: number): Promise<number> {
     const { hashKey } = this.#records.of(record);
-    const values = await this.#shared.command("HMGET", hashKey, ...this.#records.sortKeys);
+    const values = await this.#read("HMGET", hashKey, ...this.#records.sortKeys);
     return (values as Reply[]).filter((value) => value !== null).length;
   }
 
@@ -90,8 +103,16 @@ export class RedisTarget implements Target {
     return Promise.resolve();
   }
 
+  async #read(...words: readonly Word[]): Promise<Reply> {
+    if (this.#isShared) return await this.#shared.command(...words);
+    const client = this.#free.pop() ?? await this.#connect();
+    const reply = await client.command(...words);
+    this.#free.push(client);
+    return reply;
+  }
+
   async #write(...words: readonly Word[]): Promise<unknown> {
-    if (this.#replicas === 0) return await this.#shared.command(...words);
+    if (this.#replicas === 0) return await this.#read(...words);
     const client = this.#free.pop() ?? await this.#connect();
     const done = client.command(...words);
     const copies = await client.command("WAIT", String(this.#replicas), String(WAIT_MS));

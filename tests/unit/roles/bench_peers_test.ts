@@ -62,7 +62,8 @@ Deno.test("Redis does what the store does, alone and with replicas that wait", a
   for (const setup of ["single", "replicated"] as const) {
     const servers = await startRedis(setup);
     const replicas = setup === "single" ? 0 : 2;
-    const target = await RedisTarget.open(servers.addresses[0]!, replicas, LAYOUT);
+    const how = { replicas, isShared: setup === "single" };
+    const target = await RedisTarget.open(servers.addresses[0]!, how, LAYOUT);
     try {
       await tryOut(target);
       assert.equal(await target.incr(1), 1);
