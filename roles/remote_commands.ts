@@ -6,6 +6,7 @@ import nodeProcess from "node:process";
 import { Err, StoreError } from "../src/base/errors.ts";
 import type { LiveSettings } from "../src/config/live.ts";
 import { suggestion } from "../src/config/suggest.ts";
+import { VERSION } from "./version.ts";
 
 /** One command. */
 export interface RemoteCommandSpec {
@@ -23,23 +24,44 @@ export type RemoteCommands = Readonly<Record<string, RemoteCommandSpec>>;
 /** What a process is. */
 export interface ProcessFacts {
   readonly role: string;
-  readonly version: string;
-  /** Unix ms. */
-  readonly startedAt: number;
   readonly live: LiveSettings;
+  /** All metrics in the Prometheus text format. */
+  readonly metricsText: () => Promise<string>;
 }
+
+/** Commands of the original that are settings here; without a value they print the present one. */
+const SETTINGS_BY_OLD_NAME: Readonly<Record<string, string>> = {
+  "meta.live_percentage": "alive-percent-min",
+  "meta.lb.assign_delay_ms": "replica-assign-delay",
+  "meta.lb.add_secondary_max_count_for_one_node": "add-secondary-max",
+};
 
 const MIB = 1024 * 1024;
 
 /** Commands of every process. */
-export function processCommands({ role, version, startedAt, live }: ProcessFacts): RemoteCommands {
+export function processCommands(facts: ProcessFacts): RemoteCommands {
+  const { role, live, metricsText } = facts;
+  const startedAt = Date.now();
+  const known = new Set(live.list().map(({ name }) => name));
+  const old = Object.entries(SETTINGS_BY_OLD_NAME).filter(([, name]) => known.has(name));
   return {
-    version: { brief: "Version of the program", run: () => version },
+    ...settingCommands(live),
+    ...Object.fromEntries(old.map(([old, name]) => [old, oldSetting(live, name)])),
+    metrics: {
+      args: "[PART]",
+      brief: "Metrics, those with PART in their names or labels",
+      run: async ([part = ""]) => {
+        const lines = (await metricsText()).split("\n");
+        return lines.filter((line) => line !== "" && line[0] !== "#" && line.includes(part))
+          .join("\n");
+      },
+    },
+    version: { brief: "Version of the program", run: () => VERSION },
     "server-info": {
       brief: "Role, version, process and start",
       run: () => {
         const started = new Date(startedAt).toISOString();
-        return `${role} ${version}, pid ${Deno.pid}, deno ${Deno.version.deno}, started ${started}`;
+        return `${role} ${VERSION}, pid ${Deno.pid}, deno ${Deno.version.deno}, started ${started}`;
       },
     },
     "server-stat": {
@@ -53,6 +75,12 @@ export function processCommands({ role, version, startedAt, live }: ProcessFacts
           `up ${Math.round((Date.now() - startedAt) / 1000)} s`;
       },
     },
+  };
+}
+
+/** Commands on the settings of the process. */
+function settingCommands(live: LiveSettings): RemoteCommands {
+  return {
     config: {
       args: "[NAME]",
       brief: "Settings and their values",
@@ -82,6 +110,18 @@ export function processCommands({ role, version, startedAt, live }: ProcessFacts
         if (level !== undefined) return changed(live, "log-level", level);
         return live.settings.process.logLevel;
       },
+    },
+  };
+}
+
+function oldSetting(live: LiveSettings, name: string): RemoteCommandSpec {
+  return {
+    args: "[VALUE]",
+    brief: `The setting ${name}`,
+    run: ([value]) => {
+      if (value !== undefined) return changed(live, name, value);
+      const found = live.get(name);
+      return typeof found === "string" ? found : found.value;
     },
   };
 }

@@ -51,7 +51,7 @@ async function assemble(process: ServerProcess): Promise<string> {
   const dial = serverDialSecurity(security);
   const openClient = (node: string) =>
     new TcpRpcClient({ ...network, identity: { ...identity, node }, dialMap, dial });
-  let commands = processCommands({ role: "meta", version: VERSION, startedAt: Date.now(), live });
+  let commands = processCommands({ role: "meta", live, metricsText: () => registry.text() });
   const book = new AccessBook(security.clusterSecret);
   const users = new UserSource(book, coordinator, log.logger("meta"));
   const server = new TcpRpcServer({

@@ -44,7 +44,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     dialMap: readDialMap(settings.process.dialMap, Deno.readTextFileSync),
     httpPort: http?.port ?? 0,
     version: VERSION,
-    commands: processCommands({ role: "replica", version: VERSION, startedAt: Date.now(), live }),
+    commands: processCommands({ role: "replica", live, metricsText: () => registry.text() }),
     logger: log.logger("replica"),
     registry,
   });

@@ -61,7 +61,7 @@ export function metaHandlers(options: MetaPathOptions): Handlers<typeof META_ROU
     }),
     "/meta/balance": show("balance", () => ({ action: "status" as const }), balance),
     "/meta/app/start_compaction": show("listTables", tables, (answer, { args }) => {
-      const name = args.get("name")!;
+      const name = args.get("app_name")!;
       const table = tableNamed(answer, name);
       return table === undefined ? noTable(name) : compact(options, table.tableId);
     }),

@@ -72,7 +72,7 @@ export const META_ROUTES = routes({
   },
   "/meta/app/start_compaction": {
     brief: "Lets every server rewrite a table's files to give back the space of deleted rows",
-    args: { name: TABLE },
+    args: { app_name: TABLE },
     admin: true,
   },
   "/envs/list": { brief: "Variables that tables may have, and their allowed values" },

@@ -6,14 +6,10 @@ import assert from "node:assert/strict";
 import type { Overview } from "../../roles/http/dashboard/overview.ts";
 import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster, type Table } from "../../src/client/mod.ts";
+import { photograph, PICTURES, renderedPage } from "./browser.ts";
 import { type TestCluster, withCluster } from "./harness.ts";
 
 const WAIT_MS = 30_000;
-const BROWSER_MS_MAX = 60_000;
-const BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
-
-/** A browser that asks nobody but the page's server. */
-const QUIET = ["--disable-background-networking", "--no-first-run", "--disable-component-update"];
 
 /** Where the meta server said its HTTP is, in its log. */
 function httpOf(cluster: TestCluster, name: string): string {
@@ -51,49 +47,6 @@ function load(table: Table): () => Promise<void> {
     stopped = true;
     await running;
   };
-}
-
-/** What the browser prints, or `undefined` if there is none. */
-async function browse(args: readonly string[]): Promise<string | undefined> {
-  const profile = Deno.makeTempDirSync({ prefix: "pegasus-browser-" });
-  try {
-    const command = new Deno.Command("chromium", {
-      args: [...BROWSER, ...QUIET, `--user-data-dir=${profile}`, ...args],
-      signal: AbortSignal.timeout(BROWSER_MS_MAX),
-      stdout: "piped",
-      stderr: "piped",
-    });
-    const { code, stdout, stderr } = await command.output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
-    return new TextDecoder().decode(stdout);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  } finally {
-    Deno.removeSync(profile, { recursive: true });
-  }
-}
-
-/** Renders the page. @returns The document as it became, `undefined` without a browser. */
-async function render(meta: string, picture: string): Promise<string | undefined> {
-  const document = await browse(["--dump-dom", ...pageArgs(meta, false)]);
-  if (document !== undefined) await photograph(meta, picture, false);
-  return document;
-}
-
-async function photograph(meta: string, picture: string, dark: boolean): Promise<void> {
-  await browse([`--screenshot=${picture}`, ...pageArgs(meta, dark)]);
-  assert.ok(Deno.statSync(picture).size > 10_000, `${picture} is empty`);
-}
-
-function pageArgs(meta: string, dark: boolean): string[] {
-  return [
-    `--blink-settings=preferredColorScheme=${dark ? 0 : 1}`,
-    "--window-size=1280,900",
-    // Time in the page runs until it has asked and drawn; asking takes real time, which this includes.
-    "--virtual-time-budget=5000",
-    `${meta}/dashboard`,
-  ];
 }
 
 async function checkFiles(meta: string): Promise<void> {
@@ -151,8 +104,6 @@ async function checkLoss(meta: string, dead: string): Promise<void> {
 }
 
 Deno.test("dashboard of a real cluster shows health, load and the loss of a server", async () => {
-  const pictures = Deno.env.get("PEGASUS_SCREENSHOTS") ??
-    Deno.makeTempDirSync({ prefix: "pegasus-dashboard-" });
   await withCluster({}, async (cluster) => {
     const meta = httpOf(cluster, "m1");
     await cluster.createTable("users", 8, 3);
@@ -161,22 +112,23 @@ Deno.test("dashboard of a real cluster shows health, load and the loss of a serv
     try {
       await checkFiles(meta);
       await checkHealthy(meta, cluster);
-      const healthy = await render(meta, `${pictures}/healthy.png`);
+      const healthy = await renderedPage(meta);
       if (healthy === undefined) {
         console.warn("!!! chromium is not installed: the tests of the page itself are SKIPPED");
       } else {
         assert.match(healthy, /Healthy: 3 servers alive, 8 partitions with all members/);
         assert.match(healthy, /class="uplot/, "the charts are drawn");
+        await photograph(meta, "healthy.png", false);
       }
       const dead = cluster.addressOf("r3");
       await cluster.kill("r3");
       await checkLoss(meta, dead);
-      const lost = await render(meta, `${pictures}/server_lost.png`);
+      const lost = await renderedPage(meta);
       if (lost !== undefined) {
         assert.match(lost, /1 critical problem/);
         assert.ok(lost.includes(`Server ${dead} is dead`));
-        await photograph(meta, `${pictures}/server_lost_dark.png`, true);
-        console.log(`Pictures of the dashboard are in ${pictures}`);
+        await photograph(meta, "server_lost.png", true);
+        console.log(`Pictures of the dashboard are in ${PICTURES}`);
       }
     } finally {
       await stop();

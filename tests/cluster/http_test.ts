@@ -151,7 +151,7 @@ async function checkWatched(meta: string, replica: string, id: string): Promise<
   const { json: shares } = await getJson(`${meta}/meta/availability`);
   assert.deepEqual(shares, { minute: null, hour: null, day: null }, "there is no probe table yet");
   assert.equal((await getJson(`${meta}/meta/balance`)).json.running, false);
-  const order = `${meta}/meta/app/start_compaction?name=users`;
+  const order = `${meta}/meta/app/start_compaction?app_name=users`;
   assert.equal((await getJson(order)).status, 401);
   const headers = { authorization: `Bearer ${TOKEN}` };
   const { json: told } = await getJson(order, { method: "POST", headers });

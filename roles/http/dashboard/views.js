@@ -215,7 +215,7 @@ export function showTables(tables) {
     const health = ill === 0
       ? element("td", { text: "✔ healthy", className: "good-text words" })
       : element("td", {
-        text: `${isBad ? "✖" : "▲"} ${ill} of ${partitions.length} not healthy`,
+        text: `${isBad ? "✖" : "▲"} ${ill}/${partitions.length} not healthy`,
         className: `${isBad ? "critical" : "warning"}-text words`,
       });
     const reads = [compact(rates.readsPerSecond), rates.readP50Ms, rates.readP99Ms];

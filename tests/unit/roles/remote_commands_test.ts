@@ -1,0 +1,43 @@
+// Maintenance commands of a process: what they answer, and what they say to wrong words.
+
+import assert from "node:assert/strict";
+import { processCommands, runRemote } from "../../../roles/remote_commands.ts";
+import { VERSION } from "../../../roles/version.ts";
+import { LiveSettings } from "../../../src/config/live.ts";
+import { loadSettings } from "../../../src/config/load.ts";
+import type { ServerRole } from "../../../src/config/group.ts";
+
+function commandsOf(role: ServerRole) {
+  const loaded = loadSettings(role, [], () => "");
+  assert.ok(loaded.kind === "settings");
+  const live = new LiveSettings(role, loaded.settings);
+  const metricsText = () => Promise.resolve('# HELP a A\na{x="1"} 2\nb 3\n');
+  const commands = processCommands({ role, live, metricsText });
+  return (name: string, ...words: string[]) => runRemote(commands, name, words);
+}
+
+Deno.test("maintenance commands show and change settings, by our names and the original's", async () => {
+  const run = commandsOf("meta");
+  assert.equal(await run("version"), VERSION);
+  assert.match(await run("config"), /^cluster = onebox$/m);
+  assert.equal(JSON.parse(await run("config", "cure-interval")).value, "1s");
+  assert.equal(await run("config-set", "cure-interval", "2s"), "cure-interval = 2s, it was 1s");
+  assert.equal(await run("meta.live_percentage"), "50");
+  assert.equal(await run("meta.live_percentage", "60"), "alive-percent-min = 60, it was 50");
+  assert.equal(await run("reset-log-start-level", "debug"), "log-level = debug, it was info");
+  assert.match(await run("server-stat"), /^memory \d+ MiB, .* processor [\d.]+ s, up \d+ s$/);
+  assert.equal(await run("metrics"), 'a{x="1"} 2\nb 3');
+  assert.equal(await run("metrics", "b"), "b 3");
+});
+
+Deno.test("maintenance commands say what was wrong and list what there is", async () => {
+  const run = commandsOf("replica");
+  await assert.rejects(run("verson"), /Unknown command "verson"; did you mean "version"\?/);
+  await assert.rejects(run("config", "nope"), /Unknown setting "nope"/);
+  await assert.rejects(run("config-set", "listen", "x"), /takes effect only at a start/);
+  await assert.rejects(run("config-set", "log-level"), /Expected config-set NAME VALUE/);
+  await assert.rejects(run("meta.live_percentage"), /Unknown command/, "a setting of meta servers");
+  const help = await run("help");
+  assert.match(help, /^config \[NAME\] +Settings and their values$/m);
+  assert.deepEqual(help.split("\n"), help.split("\n").toSorted());
+});
