@@ -53,7 +53,7 @@ export function readTls(files: {
     key: readPem(tlsKey, "tls-key", "key"),
     ca: readPem(tlsCa, "tls-ca", "certificate"),
   };
-  const problem = tlsProblem(material);
+  const problem = tlsProblem(material, Date.now());
   if (problem === undefined) return material;
   const names = [tlsCert, tlsKey, tlsCa].filter((name) => name !== "").join(", ");
   throw new Error(`The certificates in ${names} cannot be used: ${problem}`);

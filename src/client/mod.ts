@@ -87,7 +87,7 @@ export function openCluster(options: OpenOptions): Cluster {
   const { cluster = "", role = "client", auth } = options;
   const tls = options.tls && { cert: "", key: "", ca: "", ...options.tls };
   if (tls !== undefined) {
-    const problem = tlsProblem(tls);
+    const problem = tlsProblem(tls, Date.now());
     if (problem !== undefined) {
       throw new StoreError(Err.INVALID_ARGUMENT, `The certificates cannot be used: ${problem}`);
     }

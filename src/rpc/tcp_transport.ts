@@ -5,6 +5,7 @@
 // (tests/bench/rpc_bench.ts).
 // Invariant: after `onClose` a wire reports nothing more.
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import type { TlsMaterial } from "./security.ts";
@@ -197,11 +198,17 @@ function pemOf({ cert, key, ca }: TlsMaterial): tls.SecureContextOptions {
   return { ...(cert === "" ? {} : { cert, key }), ...(ca === "" ? {} : { ca: [ca] }) };
 }
 
-/** Why certificates cannot be used; `undefined` if they can. */
-export function tlsProblem(material: TlsMaterial): string | undefined {
+/** Why certificates cannot be used; `undefined` if they can. @param nowMs Unix ms. */
+export function tlsProblem({ cert, key, ca }: TlsMaterial, nowMs: number): string | undefined {
   try {
-    tls.createSecureContext(pemOf(material));
-    return undefined;
+    for (const text of [ca, cert]) {
+      if (text === "") continue;
+      const { subject, validTo } = new X509Certificate(text);
+      if (Date.parse(validTo) < nowMs) return `the certificate of ${subject} ended ${validTo}`;
+    }
+    if (cert === "") return undefined;
+    const isOwn = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    return isOwn ? undefined : "the key is not the one of the certificate";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
