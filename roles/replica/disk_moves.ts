@@ -76,7 +76,10 @@ export class DiskMoves {
   #takes({ partition, core }: ReplicaDriver, { kind, body }: PeerMessage): boolean {
     const wanted = this.#waiting.get(partition);
     if (wanted === undefined || kind !== "groupCheck" || body.role !== "learner") return false;
-    if (body.ballot <= core.ballot || !this.#shelf.move(partition, wanted.tag)) return false;
+    // A prepare may have brought the new ballot before; a member of a ballot never hears that it is a learner of it.
+    const isNews = body.ballot > core.ballot ||
+      (body.ballot === core.ballot && core.status === "secondary");
+    if (!isNews || !this.#shelf.move(partition, wanted.tag)) return false;
     this.#waiting.delete(partition);
     return true;
   }

@@ -172,7 +172,7 @@ export function onBalance(
     moving,
     started: balance.started,
     next: waitsFor === "" || action === "plan" ? next : [],
-    remaining: rest.length,
+    remaining: Math.max(0, rest.length - moving),
     isMore: rest.length >= movesMax,
   });
   if (action === "start") tickBalance(s, reign);
