@@ -11,10 +11,10 @@ import { Cluster, StoreError } from "../../src/client/mod.ts";
 import type { PartitionConfig } from "../../src/client/mod.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { QueryConfig } from "../../src/schema/meta_rpc.ts";
-import { TEST_SETTINGS } from "../cluster/harness.ts";
 import { SmallDisk, smallDiskMissing } from "../small_disk.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { Network } from "./network.ts";
+import type { Timing } from "./timing.ts";
 
 /** Name of the application's host in the network, and of ZooKeeper's. */
 export const CLIENT = "c";
@@ -28,9 +28,6 @@ const DISK_MIB = 128;
 
 /** Small logs and frequent checkpoints, so that a minute sees what usually takes hours. */
 const CHAOS_SETTINGS: Readonly<Record<string, string>> = {
-  "rpc-keep-alive": "1s",
-  "prepare-timeout": "1s",
-  "group-check-interval": "2s",
   "checkpoint-interval": "3s",
   "private-log-segment-bytes": "64KiB",
   "private-log-reserve-bytes": "64KiB",
@@ -43,6 +40,7 @@ export interface ChaosSize {
   readonly replicas: number;
   /** More than one needs ZooKeeper. */
   readonly metas: number;
+  readonly timing: Timing;
 }
 
 /** A running cluster: m1, m2, ..., r1, r2, ... */
@@ -64,7 +62,7 @@ export class ChaosCluster {
     this.dir = dir;
     this.#store = store;
     const config = `${dir}/pegasus.toml`;
-    const settings = Object.entries({ ...TEST_SETTINGS, ...CHAOS_SETTINGS });
+    const settings = Object.entries({ ...size.timing.settings, ...CHAOS_SETTINGS });
     const lines = settings.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
     Deno.writeTextFileSync(config, lines.join(""));
     const flags = [`--config=${config}`];
@@ -255,13 +253,27 @@ export class ChaosCluster {
   }
 }
 
-/** Proxies must know the addresses before the servers start. The ports are held until all are chosen. */
-export function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
-  const held = servers.map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+/**
+ * Proxies must know the addresses before the servers start. The ports are held until all are chosen, and lie where
+ * the kernel takes none for connections: while a server is down, nobody else may get its port.
+ */
+function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
+  const held = servers.map(() => holdPort());
   const planned = servers.map((server, i) => ({
     ...server,
     address: `127.0.0.1:${held[i]!.addr.port}`,
   }));
   for (const listener of held) listener.close();
   return planned;
+}
+
+function holdPort(): Deno.TcpListener {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    try {
+      return Deno.listen({ hostname: "127.0.0.1", port });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }

@@ -1,10 +1,11 @@
 // The faults of a chaos run. Each does its harm to a healthy cluster, undoes it, and says what it did; the
 // driver waits for health between two faults, so that never more is lost than the cluster promises to bear.
-// Times are those of the cluster's settings: lease 2 s, grace 2.5 s. Page: docs/testing.md, "Chaos".
+// Times follow from the cluster's lease and grace (timing.ts). Page: docs/testing.md, "Chaos".
 
 import type { Prng } from "../../src/base/prng.ts";
 import { formatPartition } from "../../src/base/ids.ts";
 import { type ChaosCluster, CLIENT, PARTITIONS, STORE } from "./cluster.ts";
+import { cutMs, metaPauseMs, PAUSES, takeoverMs, type Timing } from "./timing.ts";
 import { askStalePrimary } from "./stale_primary.ts";
 import type { Workload } from "./workload.ts";
 
@@ -13,6 +14,7 @@ export interface FaultContext {
   readonly cluster: ChaosCluster;
   readonly workload: Workload;
   readonly chance: Prng;
+  readonly timing: Timing;
 }
 
 /** One kind of harm. */
@@ -20,28 +22,16 @@ export interface Fault {
   /** @returns What was done, in words. */
   readonly run: (context: FaultContext) => Promise<string>;
   /** Longest time a write may take to be acknowledged, ms; absent = nothing is promised. */
-  readonly writeMsMax?: number;
+  readonly writeMsMax?: number | ((timing: Timing) => number);
   /** 99 of 100 writes take no longer, and none fails: a planned change is not noticed. */
   readonly p99MsMax?: number;
   /** What it cannot be done without. */
   readonly needs?: "disks" | "store";
 }
 
-// Lease 2 s, grace 2.5 s, checked every 100 ms. A server that cannot be heard is replaced after the grace; then
-// come the takeover and the client, which looks twice a second.
-const TAKEOVER_MS = 4500;
 const CRASH_MS = 1000;
 /** A planned change costs a retry. */
 const PLANNED_MS = 500;
-/** Below the lease, between lease and grace, beyond the grace, beyond the grace and a takeover. */
-const PAUSES_MS = {
-  "pause-short": 1000,
-  "pause-lease": 2200,
-  "pause-grace": 3500,
-  "pause-long": 8000,
-};
-const CUT_MS = 5000;
-const META_PAUSE_MS = 4000;
 /** Beyond the session of a meta server with ZooKeeper, 3 s. */
 const STORE_CUT_MS = 6000;
 
@@ -51,41 +41,52 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   kill: { run: kill, writeMsMax: CRASH_MS },
   "kill-again": { run: killAgain, writeMsMax: 3 * CRASH_MS },
   ...Object.fromEntries(
-    Object.entries(PAUSES_MS).map(([name, ms]) => [name, {
-      run: (context: FaultContext) => pause(context, ms),
-      writeMsMax: Math.min(ms + CRASH_MS, TAKEOVER_MS),
+    Object.entries(PAUSES).map(([name, msOf]) => [name, {
+      run: (context: FaultContext) => pause(context, msOf(context.timing)),
+      writeMsMax: (timing: Timing) => Math.min(msOf(timing) + CRASH_MS, takeoverMs(timing)),
     }]),
   ),
-  "pause-flapping": { run: pauseOften, writeMsMax: TAKEOVER_MS },
+  "pause-flapping": { run: pauseOften, writeMsMax: takeoverMs },
   "stale-primary": {
     run: ({ cluster, workload, chance }) =>
       askStalePrimary(cluster, workload, chance.below(PARTITIONS)),
-    writeMsMax: TAKEOVER_MS,
+    writeMsMax: takeoverMs,
   },
   isolate: {
     run: (context) => cutFrom(context, (name) => context.cluster.othersOf(name)),
-    writeMsMax: TAKEOVER_MS,
+    writeMsMax: takeoverMs,
   },
   "cut-meta": {
     run: (context) => cutFrom(context, () => context.cluster.metas),
-    writeMsMax: TAKEOVER_MS,
+    writeMsMax: takeoverMs,
   },
-  "cut-peer": { run: (context) => cutFrom(context, (_, peer) => [peer]), writeMsMax: TAKEOVER_MS },
+  "cut-peer": { run: (context) => cutFrom(context, (_, peer) => [peer]), writeMsMax: takeoverMs },
   // Nobody else may answer: the server is well.
   "cut-client": {
     run: (context) => cutFrom(context, () => [CLIENT]),
-    writeMsMax: CUT_MS + 2 * CRASH_MS,
+    writeMsMax: (timing) => cutMs(timing) + 2 * CRASH_MS,
   },
-  "one-way": { run: oneWay, writeMsMax: TAKEOVER_MS },
-  slow: { run: slow, writeMsMax: TAKEOVER_MS },
-  "half-open": { run: (context) => breakConnections(context, "halfOpen"), writeMsMax: TAKEOVER_MS },
+  "one-way": { run: oneWay, writeMsMax: takeoverMs },
+  slow: { run: slow, writeMsMax: takeoverMs },
+  "half-open": { run: (context) => breakConnections(context, "halfOpen"), writeMsMax: takeoverMs },
   reset: { run: (context) => breakConnections(context, "reset"), writeMsMax: CRASH_MS },
   "reset-storm": { run: resetStorm, writeMsMax: 4 * CRASH_MS },
-  "kill-meta": { run: killMeta, writeMsMax: TAKEOVER_MS },
+  "kill-meta": { run: killMeta, writeMsMax: takeoverMs },
   // Longer than every lease: all servers stop, and go on when it does, or when another meta leads.
-  "pause-meta": { run: pauseMeta, writeMsMax: META_PAUSE_MS + TAKEOVER_MS },
-  "cut-store": { run: cutStore, writeMsMax: STORE_CUT_MS + TAKEOVER_MS, needs: "store" },
-  "disk-full": { run: diskFull, writeMsMax: CUT_MS + 4 * CRASH_MS, needs: "disks" },
+  "pause-meta": {
+    run: pauseMeta,
+    writeMsMax: (timing) => metaPauseMs(timing) + takeoverMs(timing),
+  },
+  "cut-store": {
+    run: cutStore,
+    writeMsMax: (timing) => STORE_CUT_MS + takeoverMs(timing),
+    needs: "store",
+  },
+  "disk-full": {
+    run: diskFull,
+    writeMsMax: (timing) => cutMs(timing) + 4 * CRASH_MS,
+    needs: "disks",
+  },
   corrupt: { run: corrupt, writeMsMax: CRASH_MS },
   "lost-replica": { run: lostReplica, writeMsMax: CRASH_MS },
   rolling: { run: rolling, p99MsMax: PLANNED_MS },
@@ -178,10 +179,11 @@ async function cutFrom(
   const { network } = context.cluster;
   const { primary: name, secondary } = await groupOf(context);
   const far = others(name, secondary);
+  const ms = cutMs(context.timing);
   for (const other of far) network.cut(name, other);
-  await sleep(CUT_MS);
+  await sleep(ms);
   network.heal();
-  return `${name} from ${far.join(", ")} for ${CUT_MS} ms`;
+  return `${name} from ${far.join(", ")} for ${ms} ms`;
 }
 
 async function oneWay(context: FaultContext): Promise<string> {
@@ -189,10 +191,11 @@ async function oneWay(context: FaultContext): Promise<string> {
   const { primary: name, secondary } = await groupOf(context);
   const other = context.chance.chance(0.5) ? await context.cluster.leader() : secondary;
   const [from, to] = context.chance.chance(0.5) ? [name, other] : [other, name];
+  const ms = cutMs(context.timing);
   network.hold(from, to);
-  await sleep(CUT_MS);
+  await sleep(ms);
   network.heal();
-  return `${from} to ${to} for ${CUT_MS} ms`;
+  return `${from} to ${to} for ${ms} ms`;
 }
 
 async function slow(context: FaultContext): Promise<string> {
@@ -203,9 +206,10 @@ async function slow(context: FaultContext): Promise<string> {
     cluster.network.slow(name, other, delayMs);
     cluster.network.slow(other, name, delayMs);
   }
-  await sleep(CUT_MS);
+  const ms = cutMs(context.timing);
+  await sleep(ms);
   cluster.network.heal();
-  return `${name}, ${delayMs} ms each way for ${CUT_MS} ms`;
+  return `${name}, ${delayMs} ms each way for ${ms} ms`;
 }
 
 async function breakConnections(
@@ -219,7 +223,7 @@ async function breakConnections(
     count += cluster.network[how](name, other) + cluster.network[how](other, name);
   }
   // Whoever holds a dead connection has to find out by itself.
-  await sleep(CUT_MS);
+  await sleep(cutMs(context.timing));
   return `${count} connections of ${name}`;
 }
 
@@ -245,15 +249,16 @@ async function killMeta({ cluster }: FaultContext): Promise<string> {
   return `${name}, down for 1000 ms`;
 }
 
-async function pauseMeta({ cluster }: FaultContext): Promise<string> {
+async function pauseMeta({ cluster, timing }: FaultContext): Promise<string> {
   const name = await cluster.leader();
+  const ms = metaPauseMs(timing);
   cluster.pause(name);
   try {
-    await sleep(META_PAUSE_MS);
+    await sleep(ms);
   } finally {
     cluster.resume(name);
   }
-  return `${name} for ${META_PAUSE_MS} ms`;
+  return `${name} for ${ms} ms`;
 }
 
 /** The leader loses its store and nothing else. */
@@ -274,13 +279,14 @@ async function diskFull(context: FaultContext): Promise<string> {
     : chance.chance(0.5)
     ? [primary, secondary]
     : [await victim(context)];
+  const ms = cutMs(context.timing);
   try {
     for (const name of names) cluster.disks.get(name)!.fill();
-    await sleep(CUT_MS);
+    await sleep(ms);
   } finally {
     for (const name of names) cluster.disks.get(name)!.free();
   }
-  return `${names.join(", ")} for ${CUT_MS} ms`;
+  return `${names.join(", ")} for ${ms} ms`;
 }
 
 /** Flips bytes in one file of a killed server: a log, a table, a manifest. */

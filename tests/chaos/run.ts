@@ -5,7 +5,8 @@ import { Prng } from "../../src/base/prng.ts";
 import { waitFor } from "../../roles/onebox/processes.ts";
 import { formatHeader, formatHistoryEntry } from "../sim/history.ts";
 import { ChaosCluster } from "./cluster.ts";
-import { FAULTS } from "./faults.ts";
+import { type FaultContext, FAULTS } from "./faults.ts";
+import { type Timing, TIMINGS } from "./timing.ts";
 import { readWritten, verify } from "./verify.ts";
 import { Workload } from "./workload.ts";
 
@@ -15,6 +16,8 @@ export interface ChaosOptions {
   readonly replicas: number;
   /** @default 1 */
   readonly metas?: number;
+  /** @default fast */
+  readonly timing?: Timing;
   /** Directory for the histories of registers (docs/testing.md, "Histories"). @default none are written */
   readonly histories?: string;
   /** Names of {@link FAULTS} in their order. */
@@ -32,6 +35,9 @@ export interface FaultResult {
   readonly what: string;
   /** Longest time a client waited for an acknowledgement, from the fault until health, ms. */
   readonly unavailableMs: number;
+  /** What may be; absent = nothing is promised. */
+  readonly writeMsMax: number | undefined;
+  readonly p99MsMax: number | undefined;
   /** 99 of 100 acknowledgements took no longer, ms. */
   readonly p99Ms: number;
   /** Writes that a client which retries was told had failed or may have. */
@@ -52,7 +58,6 @@ export interface ChaosResult {
   readonly dir: string;
 }
 
-const CLIENT_TIMEOUT_MS = 3000;
 const WARM_UP_ROWS = 100;
 const PROGRESS_MS = 60_000;
 /** Below it the driver does not count as having stood still. */
@@ -63,14 +68,14 @@ const STALL_FACTOR = 4;
 /** Runs it. @throws {Error} If a fault cannot be done or the cluster does not recover; names the directory. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const dir = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "pegasus-chaos-" }));
-  const { replicas, metas = 1 } = options;
-  const cluster = await ChaosCluster.start(dir, { replicas, metas });
-  const client = cluster.openClient(CLIENT_TIMEOUT_MS);
+  const { replicas, metas = 1, timing = TIMINGS.fast! } = options;
+  const cluster = await ChaosCluster.start(dir, { replicas, metas, timing });
+  const client = cluster.openClient(timing.clientMs);
   const workload = new Workload(client, options.seed);
   try {
     workload.start();
     await progress(workload, WARM_UP_ROWS);
-    const results = await runFaults(cluster, workload, options);
+    const results = await runFaults(cluster, workload, { ...options, timing });
     await progress(workload, WARM_UP_ROWS);
     await workload.stop();
     writeHistories(workload, options);
@@ -95,7 +100,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
 async function runFaults(
   cluster: ChaosCluster,
   workload: Workload,
-  { seed, faults, minutes = 0, print = () => {} }: ChaosOptions,
+  { seed, faults, timing, minutes = 0, print = () => {} }: ChaosOptions & { timing: Timing },
 ): Promise<FaultResult[]> {
   const chance = new Prng(`${seed}/faults`);
   const results: FaultResult[] = [];
@@ -103,7 +108,7 @@ async function runFaults(
   do {
     for (const fault of faults) {
       if (!isPossible(fault, cluster)) continue;
-      const result = await runFault(fault, { cluster, workload, chance });
+      const result = await runFault(fault, { cluster, workload, chance, timing });
       results.push(result);
       print(
         `${fault}: ${result.what}; no write for ${result.unavailableMs} ms, ` +
@@ -122,9 +127,9 @@ async function runFaults(
 
 async function runFault(
   fault: string,
-  context: { cluster: ChaosCluster; workload: Workload; chance: Prng },
+  context: FaultContext,
 ): Promise<FaultResult> {
-  const { cluster, workload } = context;
+  const { cluster, workload, timing } = context;
   const ballots = await ballotSum(cluster);
   workload.waits = [];
   const failedBefore = workload.once.notDone + workload.once.unknown;
@@ -144,6 +149,7 @@ async function runFault(
     return {
       fault,
       what,
+      ...boundsOf(fault, timing),
       unavailableMs: Math.round(Math.max(waits.at(-1) ?? 0, workload.waitingMs)),
       p99Ms: Math.round(waits[Math.floor(waits.length * 0.99)] ?? 0),
       failed: workload.once.notDone + workload.once.unknown - failedBefore,
@@ -179,9 +185,17 @@ class Stalls {
   }
 }
 
-/** What a fault cost more than it may. */
-function broken({ fault, what, unavailableMs, p99Ms, failed, stalledMs }: FaultResult): string[] {
+function boundsOf(fault: string, timing: Timing) {
   const { writeMsMax, p99MsMax } = FAULTS[fault]!;
+  return {
+    writeMsMax: typeof writeMsMax === "function" ? writeMsMax(timing) : writeMsMax,
+    p99MsMax,
+  };
+}
+
+/** What a fault cost more than it may. */
+function broken(result: FaultResult): string[] {
+  const { fault, what, unavailableMs, p99Ms, failed, stalledMs, writeMsMax, p99MsMax } = result;
   const allowedMs = STALL_FACTOR * stalledMs;
   const found: string[] = [];
   if (writeMsMax !== undefined && unavailableMs > writeMsMax + allowedMs) {
@@ -222,7 +236,7 @@ export function resultTable(results: readonly FaultResult[]): string {
   const rows = [...new Set(results.map(({ fault }) => fault))].map((fault) => {
     const own = results.filter((result) => result.fault === fault);
     const worst = (value: (result: FaultResult) => number) => String(Math.max(...own.map(value)));
-    const { writeMsMax, p99MsMax } = FAULTS[fault]!;
+    const { writeMsMax, p99MsMax } = own[0]!;
     return [
       fault,
       String(own.length),
