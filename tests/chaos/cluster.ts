@@ -257,7 +257,7 @@ export class ChaosCluster {
  * Proxies must know the addresses before the servers start. The ports are held until all are chosen, and lie where
  * the kernel takes none for connections: while a server is down, nobody else may get its port.
  */
-function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
+export function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
   const held = servers.map(() => holdPort());
   const planned = servers.map((server, i) => ({
     ...server,
