@@ -74,32 +74,49 @@ export function ratesByPartition(pairs: Iterable<LoadPair>): Map<PartitionId, Ra
   for (const pair of pairs) {
     const seconds = secondsBetween(pair);
     if (seconds === 0) continue;
-    const old = new Map(pair.before!.partitions.map((load) => [load.partition, load]));
+    const old = new Map<PartitionId, PartitionLoad>();
+    for (const load of pair.before!.partitions) old.set(load.partition, load);
+    const slots = namedSlots(pair.after.operations);
     for (const load of pair.after.partitions) {
       let sum = all.get(load.partition);
       if (sum === undefined) all.set(load.partition, sum = noRates());
-      addRates(sum, ratesOf(old.get(load.partition), load, pair.after.operations, seconds));
+      addLoad(sum, old.get(load.partition), load, slots, seconds);
     }
   }
   return all;
 }
 
-function ratesOf(
-  before: PartitionLoad | undefined,
-  after: PartitionLoad,
-  names: readonly string[],
-  seconds: number,
-): Rates {
-  const rates = noRates();
-  after.requests.forEach((count, slot) => {
-    const grown = count - (before?.requests[slot] ?? 0);
-    if (grown > 0 && names[slot]) rates.operations.set(names[slot]!, grown / seconds);
-  });
-  for (const name of AMOUNTS) {
-    rates[name] = Math.max(0, after[name] - (before?.[name] ?? 0)) / seconds;
-  }
-  return rates;
+/** Slots of the counts that stand for an operation. */
+function namedSlots(names: readonly string[]): { slot: number; name: string }[] {
+  return names.map((name, slot) => ({ slot, name })).filter(({ name }) => name !== "");
 }
+
+/** A replica that was never asked before counts from zero. */
+function addLoad(
+  to: Rates,
+  before: PartitionLoad = NEVER_ASKED,
+  after: PartitionLoad,
+  slots: readonly { readonly slot: number; readonly name: string }[],
+  seconds: number,
+): void {
+  const { operations } = to;
+  for (let i = 0; i < slots.length; i++) {
+    const { slot, name } = slots[i]!;
+    const grown = (after.requests[slot] ?? 0) - (before.requests[slot] ?? 0);
+    if (grown > 0) operations.set(name, (operations.get(name) ?? 0) + grown / seconds);
+  }
+  to.readUnits += Math.max(0, after.readUnits - before.readUnits) / seconds;
+  to.writeUnits += Math.max(0, after.writeUnits - before.writeUnits) / seconds;
+  to.readBytes += Math.max(0, after.readBytes - before.readBytes) / seconds;
+  to.writeBytes += Math.max(0, after.writeBytes - before.writeBytes) / seconds;
+  to.errors += Math.max(0, after.errors - before.errors) / seconds;
+}
+
+const NEVER_ASKED: PartitionLoad = {
+  ...{ partition: 0, status: "inactive", ballot: 0, committed: 0, applied: 0, durable: 0 },
+  ...{ lastPrepared: 0, bytes: 0, requests: [], writeBytes: 0, readBytes: 0, writeUnits: 0 },
+  ...{ readUnits: 0, errors: 0 },
+};
 
 /** Sums up partitions by table. */
 export function ratesByTable(partitions: ReadonlyMap<PartitionId, Rates>): Map<number, Rates> {
@@ -113,13 +130,16 @@ export function ratesByTable(partitions: ReadonlyMap<PartitionId, Rates>): Map<n
   return tables;
 }
 
-/** Buckets of what requests took between two answers, of the tables and operations that pass, over all shards. */
-export function latencyCounts(
-  pairs: Iterable<LoadPair>,
-  passes: (tableId: number, operation: string) => boolean,
-): { readonly bounds: readonly number[]; readonly counts: number[] } {
+/** How long requests took between two answers: how many up to each bound, by table and operation. */
+export interface Latencies {
+  readonly bounds: readonly number[];
+  readonly tables: ReadonlyMap<number, ReadonlyMap<string, readonly number[]>>;
+}
+
+/** Latencies over all shards of all servers, in one pass. */
+export function latenciesOf(pairs: Iterable<LoadPair>): Latencies {
   let bounds: readonly number[] = [];
-  const counts: number[] = [];
+  const tables = new Map<number, Map<string, number[]>>();
   for (const pair of pairs) {
     if (secondsBetween(pair) === 0) continue;
     const { before, after } = pair;
@@ -128,21 +148,50 @@ export function latencyCounts(
       before!.latencies.map((row) => [`${row.tableId} ${row.operation}`, row.counts]),
     );
     for (const { tableId, operation, counts: now } of after.latencies) {
-      if (!passes(tableId, operation)) continue;
+      let table = tables.get(tableId);
+      if (table === undefined) tables.set(tableId, table = new Map());
       const then = old.get(`${tableId} ${operation}`);
-      now.forEach((count, i) => {
-        counts[i] = (counts[i] ?? 0) + Math.max(0, count - (then?.[i] ?? 0));
-      });
+      addCounts(
+        table,
+        operation,
+        now.map((count, i) => Math.max(0, count - (then?.[i] ?? 0))),
+      );
+    }
+  }
+  return { bounds, tables };
+}
+
+function addCounts(to: Map<string, number[]>, operation: string, more: readonly number[]): void {
+  const sum = to.get(operation);
+  if (sum === undefined) to.set(operation, [...more]);
+  else more.forEach((count, i) => sum[i] = (sum[i] ?? 0) + count);
+}
+
+/** Reads or writes of a table together; of all tables if none is named. */
+export function countsOf(
+  { bounds, tables }: Latencies,
+  kind: "read" | "write",
+  tableId?: number,
+): LatencyCounts {
+  const counts: number[] = [];
+  const chosen = tableId === undefined ? tables.values() : [tables.get(tableId) ?? new Map()];
+  for (const table of chosen) {
+    for (const [operation, more] of table) {
+      if (isWriteOperation(operation) !== (kind === "write")) continue;
+      for (let i = 0; i < more.length; i++) counts[i] = (counts[i] ?? 0) + more[i]!;
     }
   }
   return { bounds, counts };
 }
 
+/** How many up to each bound, and above all of them. */
+export interface LatencyCounts {
+  readonly bounds: readonly number[];
+  readonly counts: readonly number[];
+}
+
 /** The percentile in ms, evenly spread within its bucket; above all bounds the highest; `null` without requests. */
-export function percentileMs(
-  { bounds, counts }: { readonly bounds: readonly number[]; readonly counts: readonly number[] },
-  share: number,
-): number | null {
+export function percentileMs({ bounds, counts }: LatencyCounts, share: number): number | null {
   const total = counts.reduce((sum, count) => sum + count, 0);
   if (total === 0) return null;
   const wanted = total * share;

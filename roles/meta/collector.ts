@@ -15,7 +15,13 @@ import {
   requestRate,
 } from "../load_rates.ts";
 import { type Hotspot, type HotspotSettings, HotspotWatch } from "./hotspots.ts";
-import { LoadHistory, type LoadPoint, numbersOf, type ServerNumbers } from "./load_history.ts";
+import {
+  bytesByTable,
+  LoadHistory,
+  type LoadPoint,
+  numbersOf,
+  type ServerNumbers,
+} from "./load_history.ts";
 import type { MetaAsk } from "./meta_ask.ts";
 
 /** Settings of the collector; names and bounds in src/config/meta_settings.ts. */
@@ -55,6 +61,8 @@ export class Collector {
   /** The answers of the last round, by server. */
   #pairs = new Map<string, LoadPair[]>();
   readonly #history = new LoadHistory();
+  readonly #numbers = new Map<string, ServerNumbers>();
+  #bytes: ReadonlyMap<number, number> = new Map();
   #watchedUntil = -Infinity;
   #lookedAt = -Infinity;
   readonly #watches = new Map<string, HotspotWatch>();
@@ -86,7 +94,12 @@ export class Collector {
 
   /** What a server uses; `undefined` if it did not answer in the last round. */
   numbersOf(node: string): ServerNumbers | undefined {
-    return numbersOf(this.#pairs.get(node) ?? []);
+    return this.#numbers.get(node);
+  }
+
+  /** Bytes of all replicas of a table. */
+  bytesOf(tableId: number): number {
+    return this.#bytes.get(tableId) ?? 0;
   }
 
   /** Somebody looks: for a while rounds come faster. */
@@ -148,13 +161,24 @@ export class Collector {
     }
     this.#answers = answers;
     this.#pairs = pairs;
-    this.#rates = ratesByPartition(this.pairs);
-    this.#history.add(Date.now(), this.pairs);
+    this.#digest();
+    this.#history.add(Date.now(), this.pairs, this.#rates);
     // Looks of the watch come at its own pace, however often somebody else wants to see numbers.
     const now = performance.now();
     if (now - this.#lookedAt < this.#options.settings.loadIntervalMs * EARLY) return;
     this.#lookedAt = now;
     this.#findHotspots(answers);
+  }
+
+  /** Once for each round, however often somebody looks. */
+  #digest(): void {
+    this.#rates = ratesByPartition(this.pairs);
+    this.#bytes = bytesByTable(this.pairs);
+    this.#numbers.clear();
+    for (const [node, pairs] of this.#pairs) {
+      const numbers = numbersOf(pairs);
+      if (numbers !== undefined) this.#numbers.set(node, numbers);
+    }
   }
 
   async #askShard(address: string): Promise<LoadAnswer | undefined> {
@@ -171,7 +195,7 @@ export class Collector {
     this.#watches.clear();
     this.#pairs.clear();
     this.#history.clear();
-    this.#rates = new Map();
+    this.#digest();
     this.#hotspots = [];
   }
 

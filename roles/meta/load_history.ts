@@ -1,16 +1,16 @@
 // What the leader remembers of load, for the dashboard: the last minutes of every table's rates and latencies, and what
 // every server uses now. Pure: answers and times are passed in. Bounds: HISTORY_MS and POINTS_MAX.
 
-import { formatPartition, tableOf } from "../../src/base/ids.ts";
+import { formatPartition, type PartitionId, tableOf } from "../../src/base/ids.ts";
 import {
   addRates,
-  isWriteOperation,
-  latencyCounts,
+  countsOf,
+  type Latencies,
+  latenciesOf,
   type LoadPair,
   noRates,
   percentileMs,
   type Rates,
-  ratesByPartition,
   ratesByTable,
   requestRate,
   secondsBetween,
@@ -58,17 +58,13 @@ export interface ServerNumbers {
 
 /** No requests. */
 export function noRequests(): RequestRates {
-  return requestRates(noRates(), [], () => false);
+  return requestRates(noRates(), { bounds: [], tables: new Map() });
 }
 
-function requestRates(
-  rates: Rates,
-  pairs: readonly LoadPair[],
-  isOwn: (tableId: number) => boolean,
-): RequestRates {
-  const of = (writes: boolean) =>
-    latencyCounts(pairs, (id, operation) => isOwn(id) && isWriteOperation(operation) === writes);
-  const [reads, writes] = [of(false), of(true)];
+/** Of a table; of all tables if none is named. */
+function requestRates(rates: Rates, latencies: Latencies, tableId?: number): RequestRates {
+  const reads = countsOf(latencies, "read", tableId);
+  const writes = countsOf(latencies, "write", tableId);
   return {
     readsPerSecond: requestRate(rates, "read"),
     writesPerSecond: requestRate(rates, "write"),
@@ -90,16 +86,21 @@ export class LoadHistory {
     return this.#points;
   }
 
-  /** Adds what happened between two looks at all shards. */
-  add(at: number, pairs: readonly LoadPair[]): void {
+  /** Adds what happened between two looks at all shards; `partitions` are the rates of `pairs`. */
+  add(
+    at: number,
+    pairs: readonly LoadPair[],
+    partitions: ReadonlyMap<PartitionId, Rates>,
+  ): void {
     if (pairs.every((pair) => secondsBetween(pair) === 0)) return;
     const tables = new Map<number, RequestRates>();
     const total = noRates();
-    for (const [tableId, rates] of ratesByTable(ratesByPartition(pairs))) {
+    const latencies = latenciesOf(pairs);
+    for (const [tableId, rates] of ratesByTable(partitions)) {
       addRates(total, rates);
-      tables.set(tableId, requestRates(rates, pairs, (id) => id === tableId));
+      tables.set(tableId, requestRates(rates, latencies, tableId));
     }
-    this.#points.push({ at, total: requestRates(total, pairs, () => true), tables });
+    this.#points.push({ at, total: requestRates(total, latencies), tables });
     this.#points = this.#points.filter((point) => point.at > at - HISTORY_MS).slice(-POINTS_MAX);
   }
 
@@ -116,7 +117,12 @@ export function numbersOf(pairs: readonly LoadPair[]): ServerNumbers | undefined
   const sum = (of: (answer: (typeof answers)[number]) => number) =>
     answers.reduce((all, answer) => all + of(answer), 0);
   const seconds = secondsBetween(first);
-  const errors = [...ratesByPartition(pairs).values()].reduce((all, { errors }) => all + errors, 0);
+  const errors = sum((answer) => answer.partitions.reduce((all, { errors }) => all + errors, 0));
+  const errorsBefore = pairs.reduce(
+    (all, { before }) =>
+      all + (before?.partitions.reduce((own, { errors }) => own + errors, 0) ?? 0),
+    0,
+  );
   const partitions = answers.flatMap((answer) => answer.partitions);
   return {
     engineBytes: partitions.reduce((all, { bytes }) => all + bytes, 0),
@@ -126,7 +132,7 @@ export function numbersOf(pairs: readonly LoadPair[]): ServerNumbers | undefined
     // Every shard tells the memory and the processor time of the one process.
     memoryBytes: first.after.residentBytes,
     cpu: seconds === 0 ? null : (first.after.cpuMs - first.before!.cpuMs) / 1000 / seconds,
-    errorsPerSecond: seconds === 0 ? null : errors,
+    errorsPerSecond: seconds === 0 ? null : Math.max(0, errors - errorsBefore) / seconds,
     learning: partitions.filter(({ status }) => status === "learner")
       .map(({ partition }) => formatPartition(partition)),
   };

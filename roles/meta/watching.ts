@@ -6,7 +6,8 @@ import type { Logger } from "../../src/observe/logger.ts";
 import type { Metrics } from "../../src/observe/metrics.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
 import {
-  latencyCounts,
+  type Latencies,
+  latenciesOf,
   noRates,
   percentileMs,
   type Rates,
@@ -15,7 +16,7 @@ import {
 } from "../load_rates.ts";
 import type { RemoteCommands } from "../remote_commands.ts";
 import { Collector, type CollectorSettings, hotspotRow } from "./collector.ts";
-import { bytesByTable, type LoadPoint, type ServerNumbers } from "./load_history.ts";
+import type { LoadPoint, ServerNumbers } from "./load_history.ts";
 import type { MetaAsk } from "./meta_ask.ts";
 import { type AvailabilityShares, Prober, type ProberSettings } from "./prober.ts";
 
@@ -89,7 +90,7 @@ export class Watching {
 
   /** Bytes of all replicas of a table. */
   bytesOf(tableId: number): number {
-    return bytesByTable(this.#collector.pairs).get(tableId) ?? 0;
+    return this.#collector.bytesOf(tableId);
   }
 
   /** Requests per second of a partition, both kinds; `undefined` before the second round. */
@@ -111,13 +112,14 @@ export class Watching {
   async load(table: string | undefined): Promise<Record<string, unknown>> {
     const names = await this.#tableNames();
     const tables = ratesByTable(this.#collector.rates);
+    const latencies = latenciesOf(this.#collector.pairs);
     const shown: Record<string, unknown> = {};
     for (const [tableId, name] of names) {
       if (table !== undefined && name !== table) continue;
       shown[name] = {
         app_id: tableId,
         ...shownRates(tables.get(tableId) ?? noRates()),
-        latencies: this.#latencies(tableId),
+        latencies: shownLatencies(latencies, tableId),
         ...(table === undefined ? {} : { partitions: this.#partitionsOf(tableId) }),
       };
     }
@@ -166,22 +168,18 @@ export class Watching {
       own.map(([partition, rates]) => [formatPartition(partition), shownRates(rates)]),
     );
   }
+}
 
-  #latencies(tableId: number): Record<string, unknown> {
-    const { pairs } = this.#collector;
-    const operations = new Set(
-      pairs.flatMap(({ after }) => after.latencies)
-        .filter((row) => row.tableId === tableId).map(({ operation }) => operation),
-    );
-    const shown: Record<string, unknown> = {};
-    for (const operation of [...operations].sort()) {
-      const counts = latencyCounts(pairs, (id, name) => id === tableId && name === operation);
-      const p50 = percentileMs(counts, 0.5);
-      if (p50 === null) continue;
-      shown[operation] = { p50_ms: round(p50), p99_ms: round(percentileMs(counts, 0.99)!) };
-    }
-    return shown;
+function shownLatencies({ bounds, tables }: Latencies, tableId: number): Record<string, unknown> {
+  const shown: Record<string, unknown> = {};
+  const operations = [...tables.get(tableId) ?? []].sort(([a], [b]) => a < b ? -1 : 1);
+  for (const [operation, counts] of operations) {
+    const p50 = percentileMs({ bounds, counts }, 0.5);
+    if (p50 === null) continue;
+    const p99 = percentileMs({ bounds, counts }, 0.99)!;
+    shown[operation] = { p50_ms: round(p50), p99_ms: round(p99) };
   }
+  return shown;
 }
 
 function shownRates(rates: Rates): Record<string, unknown> {

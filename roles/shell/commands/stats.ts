@@ -3,7 +3,9 @@
 import { formatPartition, indexOf, tableOf } from "../../../src/base/ids.ts";
 import {
   addRates,
-  latencyCounts,
+  countsOf,
+  type Latencies,
+  latenciesOf,
   type LoadPair,
   noRates,
   percentileMs,
@@ -32,7 +34,6 @@ const COLUMNS: readonly (readonly [string, readonly string[]])[] = [
   ["CAM", ["check_and_mutate"]],
   ["SCAN", ["get_scanner", "scan"]],
 ];
-const WRITES = new Set(COLUMNS.slice(3, 10).flatMap(([, operations]) => operations));
 
 /** How long rates are measured. */
 export const INTERVAL: Flag = {
@@ -94,6 +95,7 @@ const appStat: Command = {
     if (table !== undefined) await context.admin.tableConfig(table);
     const loads = await sampleLoad(context, intervalOf(args));
     const pairs = loads.flatMap((load) => load.pairs);
+    const latencies = latenciesOf(pairs);
     const names = new Map(tables.map(({ tableId, name }) => [tableId, name]));
     const lines = table === undefined
       ? tableLines(pairs, names)
@@ -101,9 +103,9 @@ const appStat: Command = {
     const head = [table === undefined ? "app_name" : "pidx", ...headOf(args)];
     const rows = lines.map((
       line,
-    ) => [line.name, ...cellsOf(line, pairs, args, table !== undefined)]);
+    ) => [line.name, ...cellsOf(line, latencies, args, table !== undefined)]);
     if (lines.length > 1) {
-      rows.push(["(total)", ...cellsOf(totalOf(lines), pairs, args, table !== undefined)]);
+      rows.push(["(total)", ...cellsOf(totalOf(lines), latencies, args, table !== undefined)]);
     }
     context.answerWideTable(head, rows);
     tellMissing(context, loads);
@@ -118,16 +120,16 @@ function headOf(args: Args): string[] {
   ];
 }
 
-function cellsOf(line: Line, pairs: readonly LoadPair[], args: Args, byPartition: boolean): Json[] {
+function cellsOf(line: Line, latencies: Latencies, args: Args, byPartition: boolean): Json[] {
   const { rates, bytes, replicas, tableId } = line;
   // Latencies are kept by table: a partition has none of its own.
-  const latencies = byPartition
+  const quantiles = byPartition
     ? [null, null]
-    : [latency(pairs, tableId, false), latency(pairs, tableId, true)];
+    : [latency(latencies, tableId, "read"), latency(latencies, tableId, "write")];
   const usage = [rates.readUnits, rates.writeUnits].map(shown);
   const bytesPerSecond = [rates.readBytes, rates.writeBytes].map(formatBytes);
   return [
-    ...(args.has("only_usage") ? [] : [...rateCells(rates), ...latencies]),
+    ...(args.has("only_usage") ? [] : [...rateCells(rates), ...quantiles]),
     ...(args.has("only_qps")
       ? []
       : [...usage, ...bytesPerSecond, shown(rates.errors), replicas, formatBytes(bytes)]),
@@ -135,12 +137,8 @@ function cellsOf(line: Line, pairs: readonly LoadPair[], args: Args, byPartition
 }
 
 /** P99 of reads or writes of a table; table 0 = of all. */
-function latency(pairs: readonly LoadPair[], tableId: number, writes: boolean): number | null {
-  const counts = latencyCounts(
-    pairs,
-    (id, operation) => (tableId === 0 || id === tableId) && WRITES.has(operation) === writes,
-  );
-  const ms = percentileMs(counts, 0.99);
+function latency(latencies: Latencies, tableId: number, kind: "read" | "write"): number | null {
+  const ms = percentileMs(countsOf(latencies, kind, tableId === 0 ? undefined : tableId), 0.99);
   return ms === null ? null : Math.round(ms * 100) / 100;
 }
 
@@ -221,6 +219,7 @@ export function serverCells({ pairs }: NodeLoad): Json[] {
     pairs.flatMap(({ after }) => after.partitions).filter((load) => load.status === status).length;
   const rates = noRates();
   for (const one of ratesByPartition(pairs).values()) addRates(rates, one);
+  const latencies = latenciesOf(pairs);
   const [first] = pairs;
   const before = first?.before;
   const seconds = before === undefined ? 0 : (first!.after.at - before.at) / 1000;
@@ -231,8 +230,8 @@ export function serverCells({ pairs }: NodeLoad): Json[] {
     ...["primary", "secondary", "learner"].map(count),
     ...[requestRate(rates, "read"), requestRate(rates, "write")].map(shown),
     ...[rates.readUnits, rates.writeUnits, rates.errors].map(shown),
-    latency(pairs, 0, false),
-    latency(pairs, 0, true),
+    latency(latencies, 0, "read"),
+    latency(latencies, 0, "write"),
   ];
 }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { healthOf, type NodeView, type TableView } from "../../../roles/http/dashboard/overview.ts";
 import { problemsOf } from "../../../roles/http/dashboard/problems.ts";
 import { RecentChanges } from "../../../roles/http/dashboard/recent_changes.ts";
-import type { LoadAnswer } from "../../../roles/load_rates.ts";
+import { type LoadAnswer, type LoadPair, ratesByPartition } from "../../../roles/load_rates.ts";
 import { LoadHistory, noRequests, numbersOf } from "../../../roles/meta/load_history.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 
@@ -33,18 +33,19 @@ function told(at: number, reads: number, writes: number, incarnation = 1): LoadA
 
 Deno.test("LoadHistory keeps rates and latencies of the last minutes", () => {
   const history = new LoadHistory();
-  history.add(1000, [{ before: undefined, after: told(0, 5, 5) }]);
+  const add = (at: number, pairs: LoadPair[]) => history.add(at, pairs, ratesByPartition(pairs));
+  add(1000, [{ before: undefined, after: told(0, 5, 5) }]);
   assert.equal(history.points.length, 0, "one look is no rate");
   const pair = { before: told(1000, 1, 0), after: told(3000, 21, 4) };
-  history.add(3000, [pair]);
+  add(3000, [pair]);
   const [point] = history.points;
   const users = point!.tables.get(1)!;
   assert.deepEqual([users.readsPerSecond, users.writesPerSecond], [10, 2]);
   assert.deepEqual(point!.total, users);
   assert.ok(users.readP99Ms! <= 1 && users.writeP50Ms! > 1 && users.writeP50Ms! <= 10);
-  history.add(3000 + 600_000, [pair]);
+  add(3000 + 600_000, [pair]);
   assert.equal(history.points.length, 1, "ten minutes are kept");
-  history.add(4000 + 600_000, [{ before: told(0, 0, 0, 1), after: told(9, 9, 9, 2) }]);
+  add(4000 + 600_000, [{ before: told(0, 0, 0, 1), after: told(9, 9, 9, 2) }]);
   assert.equal(history.points.length, 1, "a restarted server has no rates");
 });
 

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import {
-  latencyCounts,
+  countsOf,
+  latenciesOf,
   type LoadAnswer,
   percentileMs,
   ratesByPartition,
@@ -45,7 +46,9 @@ Deno.test("rates are differences of two answers of one start, summed over server
   assert.deepEqual([first.readUnits, first.writeUnits, first.writeBytes], [105, 20, 2000]);
   const table = ratesByTable(rates).get(1)!;
   assert.deepEqual([requestRate(table, "read"), requestRate(table, "write")], [210, 40]);
-  const latency = latencyCounts([pair], (tableId, name) => tableId === 1 && name === "get");
+  const latency = countsOf(latenciesOf([pair]), "read", 1);
+  assert.deepEqual(countsOf(latenciesOf([pair]), "write"), { bounds: [0.001, 0.01], counts: [] });
+  assert.deepEqual(countsOf(latenciesOf([pair, pair]), "read").counts, [400, 400, 0]);
   assert.deepEqual(latency, { bounds: [0.001, 0.01], counts: [200, 200, 0] });
   assert.equal(percentileMs(latency, 0.25), 0.5);
   assert.ok(Math.abs(percentileMs(latency, 0.75)! - 5.5) < 1e-9);
