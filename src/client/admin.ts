@@ -95,17 +95,28 @@ export class Admin {
       envs: new Map(Object.entries(options.envs ?? {})),
       successIfExists: options.failIfExists !== true,
     });
+    await this.#becomesReady({ name, partitionCount }, "created", deadline, options.onProgress);
+    return tableId;
+  }
+
+  /** Waits until every partition of a table has a primary. */
+  async #becomesReady(
+    { name, partitionCount: total }: Pick<TableInfo, "name" | "partitionCount">,
+    what: string,
+    deadline: number,
+    onProgress: CreateTableOptions["onProgress"],
+  ): Promise<void> {
     let known = -1;
     for (;;) {
       const ready = await this.#readyPartitions(name);
-      if (ready !== known) options.onProgress?.(ready, partitionCount);
+      if (ready !== known) onProgress?.(ready, total);
       known = ready;
-      if (ready >= partitionCount) return tableId;
+      if (ready >= total) return;
       if (this.#clock.now().mono >= deadline) {
         throw new StoreError(
           Err.TIMEOUT,
-          `Table "${name}" was created, but only ${ready} of ${partitionCount} partitions have a ` +
-            `primary so far; check with "nodes" that enough servers are alive`,
+          `Table "${name}" was ${what}, but only ${ready} of ${total} partitions have a primary so ` +
+            `far; check with "nodes" that enough servers are alive, and with "ddd_diagnose" what they wait for`,
         );
       }
       await pause(POLL_MS);
@@ -140,9 +151,16 @@ export class Admin {
     return expiresAt;
   }
 
-  /** Brings a dropped table back. `newName` absent = its old name. */
-  async recallTable(tableId: TableId, newName = ""): Promise<TableInfo> {
-    return (await this.#change(rpc.RecallTable, { tableId, newName })).table;
+  /** Brings a dropped table back and waits until every partition has a primary. `newName` absent = its old name. */
+  async recallTable(
+    tableId: TableId,
+    newName = "",
+    options: Pick<CreateTableOptions, "timeoutMs" | "onProgress"> = {},
+  ): Promise<TableInfo> {
+    const deadline = this.#clock.now().mono + (options.timeoutMs ?? CREATE_MS);
+    const { table } = await this.#change(rpc.RecallTable, { tableId, newName });
+    await this.#becomesReady(table, "recalled", deadline, options.onProgress);
+    return table;
   }
 
   async renameTable(oldName: string, newName: string): Promise<void> {

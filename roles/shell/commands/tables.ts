@@ -238,7 +238,7 @@ const recall: Command = {
   name: "recall",
   changes: true,
   group: "tables",
-  brief: "Bring a dropped table back",
+  brief: "Bring a dropped table back and wait until it can be used",
   examples: ["recall 3", "recall 3 users_of_yesterday"],
   positionals: [
     { name: "app_id", type: "int", brief: "Its number, see ls -s dropped" },
@@ -246,7 +246,11 @@ const recall: Command = {
   ],
   flags: [],
   async run(context, args) {
-    const table = await context.admin.recallTable(args.int("app_id")!, args.text("new_name") ?? "");
+    const name = args.text("new_name") ?? "";
+    const progress = context.progress(0);
+    const table = await context.admin.recallTable(args.int("app_id")!, name, {
+      onProgress: (ready) => progress.update(ready, ready, "partitions"),
+    }).finally(() => progress.clear());
     context.answer({ app_name: table.name, app_id: table.tableId }, `OK, table "${table.name}"`);
   },
 };

@@ -332,3 +332,19 @@ Deno.test("SetMaxReplicaCount reaches each partition with its next ballot", () =
   w.run(3000);
   assert.equal(w.stored(id).secondaries.length, 2);
 });
+
+Deno.test("SetMaxReplicaCount is finished by the next leader", () => {
+  const w = new World(3);
+  const id = w.table("temp", 2);
+  for (const node of w.nodes.values()) node.obeys = false;
+  w.ok("setMaxReplicaCount", { table: "temp", maxReplicaCount: 1 });
+  w.run(2000);
+  assert.deepEqual([0, 1].map((index) => w.stored(id, index).maxReplicaCount), [3, 3]);
+  for (const node of w.nodes.values()) node.obeys = true;
+  w.restartMeta();
+  w.run(5000);
+  for (const index of [0, 1]) {
+    const { maxReplicaCount, secondaries } = w.stored(id, index);
+    assert.deepEqual([maxReplicaCount, secondaries], [1, []]);
+  }
+});
