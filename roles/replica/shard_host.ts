@@ -358,14 +358,16 @@ export class ShardHost implements ReplicaDriverHost {
     for (const driver of this.#drivers.values()) this.tables.describe(driver);
   }
 
-  #onProposal({ change, node, config }: ConfigProposalMessage): void {
+  #onProposal({ change, node, config, empty }: ConfigProposalMessage): void {
     const { partition } = config;
     const event: ReplicaEvent = { kind: "proposal", change, node, config };
     const driver = this.#drivers.get(partition);
     if (driver !== undefined) return driver.deliver(event);
     if (change !== "ASSIGN_PRIMARY" || node !== this.#options.node) return;
     // With a history, an empty replica as primary would lose it (Pegasus #895).
-    if (config.ballot === 0 || this.shelf.isClosed(partition)) return this.#open(partition, event);
+    if (empty || config.ballot === 0 || this.shelf.isClosed(partition)) {
+      return this.#open(partition, event);
+    }
     const details = { partition: formatPartition(partition), ballot: config.ballot };
     this.logger.error("Asked to lead a partition whose replica is not here", details);
   }

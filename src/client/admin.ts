@@ -224,10 +224,16 @@ export class Admin {
   async propose(
     partition: number,
     change: ConfigChange,
-    nodes: { readonly target: string; readonly node: string; readonly force?: boolean },
+    nodes: {
+      readonly target: string;
+      readonly node: string;
+      readonly force?: boolean;
+      /** With ASSIGN_PRIMARY: the rows are given up, the server begins with nothing. */
+      readonly empty?: boolean;
+    },
   ): Promise<void> {
-    const { target, node, force = false } = nodes;
-    await this.#change(rpc.Propose, { partition, change, target, node, force });
+    const { target, node, force = false, empty = false } = nodes;
+    await this.#change(rpc.Propose, { partition, change, target, node, force, empty });
   }
 
   /** Reads what the balancer does, "plan" with all moves to come; "start" runs it until shares are equal, "stop" ends the run. */

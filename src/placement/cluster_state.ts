@@ -20,6 +20,8 @@ export interface Action {
   /** Whom the change is about. */
   readonly node: NodeId;
   readonly source: "cure" | "operator" | "balance";
+  /** An operator gave the rows up; see ConfigProposal. */
+  readonly empty?: boolean;
   /** Monotonic ms of its first proposal. */
   readonly since: number;
   sentAt: number;

@@ -198,7 +198,7 @@ function propose(s: MetaState, reign: Reign, table: TableState, partition: Parti
   s.out.push({
     kind: "send",
     to: target,
-    message: { change, node, config, table: table.info, nodes },
+    message: { change, node, config, table: table.info, nodes, empty: head.empty === true },
   });
 }
 

@@ -3,13 +3,23 @@
 // decides. See docs/meta.md, "Function levels" and "Cure".
 
 import { Err } from "../base/errors.ts";
-import { formatPartition } from "../base/ids.ts";
-import type { Action } from "./cluster_state.ts";
+import { formatPartition, NOBODY, type NodeId } from "../base/ids.ts";
+import type { Action, PartitionState } from "./cluster_state.ts";
+import { droppedConfig } from "./config_change.ts";
 import { contextOf, startActions } from "./cure.ts";
 import { isPossible } from "./guardian.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
-import { fail, type MetaState, note, type Reign, reply } from "./meta_state.ts";
+import {
+  fail,
+  levelNow,
+  levelText,
+  type MetaState,
+  note,
+  type Reign,
+  reply,
+} from "./meta_state.ts";
+import { changeConfig } from "./update_config.ts";
 
 /**
  * Reads or sets the chosen level. It is kept in memory only: a new leader starts with the
@@ -51,7 +61,7 @@ export function onPropose(
     return fail(s, token, Err.OBJECT_NOT_FOUND, `Partition ${name} does not exist`);
   }
   const { table, partition } = found;
-  const { change, node, force } = request;
+  const { change, node, force, empty } = request;
   const becomesPrimary = change === "ASSIGN_PRIMARY" || change === "UPGRADE_TO_PRIMARY";
   const fallback = becomesPrimary ? node : partition.config.primary;
   const target = request.target === "" ? fallback : request.target;
@@ -60,16 +70,44 @@ export function onPropose(
     target,
     node,
     source: "operator",
+    empty,
     since: s.now.mono,
     sentAt: -Infinity,
   };
-  if (!isPossible(contextOf(s, reign), table, partition, action)) {
+  const refusal = empty ? emptyProblem(partition, change, node) : undefined;
+  if (refusal !== undefined) return fail(s, token, Err.INVALID_ARGUMENT, refusal);
+  if (!allows(levelNow(s, reign), "steady")) {
+    return fail(s, token, Err.STATE_FREEZED, levelText(s, reign));
+  }
+  // Members that died while nobody led are members for ever: nobody else can take them out.
+  const { config } = partition;
+  const isDead = (member: NodeId) => !reign.detector.isAlive(member);
+  const mustDrop = force && change === "ASSIGN_PRIMARY" && config.primary === NOBODY &&
+    config.secondaries.length > 0 && config.secondaries.every(isDead) &&
+    partition.inFlight === undefined;
+  const seen = mustDrop ? { ...partition, config: droppedConfig(config) } : partition;
+  if (!isPossible(contextOf(s, reign), table, seen, action)) {
     const text = `${change} of "${node}" by "${target}" is impossible in the current configuration`;
     return fail(s, token, Err.INVALID_ARGUMENT, text);
   }
   if (partition.actions.length > 0 && !force) {
     return fail(s, token, Err.BUSY, "The partition has a pending proposal; force replaces it");
   }
-  startActions(s, reign, table, partition, [action]);
+  if (mustDrop) {
+    // The proposal follows when this is stored.
+    reign.cluster.setActions(table, partition, [action]);
+    changeConfig(s, reign, table, partition, "DROP_PARTITION", NOBODY, droppedConfig(config));
+  } else startActions(s, reign, table, partition, [action]);
   reply<"propose">(s, token, {});
+}
+
+/** Why a partition cannot begin with nothing at a server; `undefined` if it can. */
+function emptyProblem(
+  { reports }: PartitionState,
+  change: Action["change"],
+  node: NodeId,
+): string | undefined {
+  if (change !== "ASSIGN_PRIMARY") return `Only ASSIGN_PRIMARY can be empty, not ${change}`;
+  if (!reports.has(node)) return undefined;
+  return `"${node}" holds a replica of the partition: propose it without empty, or take another server`;
 }

@@ -132,6 +132,8 @@ export const ConfigProposal = defineMessage({
     config: partitionConfig,
     table: tableInfo,
     nodes: list(nodeAddress, 10_000),
+    /** An operator gave the partition's rows up: whoever becomes primary may begin with nothing. */
+    empty: withDefault(bool, false),
   },
 });
 export type ConfigProposalMessage = Of<typeof ConfigProposal.request>;
@@ -277,7 +279,15 @@ export const ControlMeta = defineRpc({
 export const Propose = defineRpc({
   code: 333,
   name: "propose",
-  request: { partition: u53, change: configChange, target: str, node: str, force: bool },
+  request: {
+    partition: u53,
+    change: configChange,
+    target: str,
+    node: str,
+    force: bool,
+    /** Only with ASSIGN_PRIMARY: the server holds no replica and begins with nothing. */
+    empty: withDefault(bool, false),
+  },
   response: {},
 });
 

@@ -110,7 +110,7 @@ async function cutWithServer(context: FaultContext): Promise<FaultOutcome> {
     const { name: heir, afterMs } = await next;
     // Until the new leader has given the primary's partitions away, and they were written to for a while.
     const end = performance.now() + limitOf(context);
-    while (cluster.nameOf((await cluster.configs())[0]!.primary || server) === server) {
+    while (["", cluster.addressOf(server)].includes((await cluster.configs())[0]!.primary)) {
       if (performance.now() > end) throw new Error(`${server} is still primary for ${heir}`);
       await sleep(100);
     }

@@ -258,7 +258,14 @@ export class ScriptedMeta implements MetaSide {
 
   #propose(change: ConfigChange, node: NodeId, config: PartitionConfig): void {
     const to = config.primary === "" ? node : config.primary;
-    this.#rpc.send(to, ConfigProposal, { change, node, config, table: this.#table, nodes: [] });
+    this.#rpc.send(to, ConfigProposal, {
+      change,
+      node,
+      config,
+      table: this.#table,
+      nodes: [],
+      empty: false,
+    });
     // Proposals are one-way: some come twice, much later.
     if (this.#env.healed || !this.#chance.chance(0.05)) return;
     this.#env.scheduler.after(between(this.#chance, 10, 3000), "late proposal", this, () => {

@@ -338,6 +338,7 @@ export class SimMetas implements MetaSide {
       target: "",
       node: this.#chance.chance(0.4) ? primary : node,
       force: this.#chance.chance(0.5),
+      empty: false,
     };
     const to = this.#chance.pick(this.#env.metas);
     this.#admin.start(to, Propose, request, 500, () => {});

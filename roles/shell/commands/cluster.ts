@@ -80,6 +80,7 @@ const propose: Command = {
   examples: [
     "propose 1.3 ADD_SECONDARY 10.0.0.3:34801",
     "propose 1.3 DOWNGRADE_TO_INACTIVE 10.0.0.2:34801 -f",
+    "propose 1.3 ASSIGN_PRIMARY 10.0.0.3:34801 --empty --yes",
   ],
   positionals: [
     { name: "gpid", type: "text", brief: "The partition, as in 1.3" },
@@ -95,7 +96,16 @@ const propose: Command = {
       default: "the current primary",
     },
     { name: "force", short: "f", type: "bool", brief: "At once, without the meta server's queue" },
+    {
+      name: "empty",
+      type: "bool",
+      brief: "With ASSIGN_PRIMARY: give the partition's rows up, when no copy is left",
+    },
   ],
+  confirm(args) {
+    if (!args.has("empty")) return undefined;
+    return `Give all rows of partition ${args.needText("gpid")} up for good?`;
+  },
   async run(context, args) {
     const partition = parsePartition(args.needText("gpid"));
     if (partition === undefined) {
@@ -105,6 +115,7 @@ const propose: Command = {
       node: args.needText("node"),
       target: args.text("target") ?? "",
       force: args.has("force"),
+      empty: args.has("empty"),
     });
     context.answer("OK", `OK, proposed for ${formatPartition(partition)}`);
   },

@@ -237,6 +237,7 @@ Deno.test("DDD: an operator may choose where the rules do not", () => {
     target: "",
     node: previous,
     force: true,
+    empty: false,
   });
   w.run(1000);
   assert.equal(w.stored(id).primary, previous);
@@ -301,6 +302,7 @@ Deno.test("MetaCore adds a member above the count on an operator's proposal, and
     target: "",
     node: outside,
     force: false,
+    empty: false,
   });
   const after = w.stored(id);
   assert.equal(after.ballot, before.ballot + 2, "added, and one too many removed");

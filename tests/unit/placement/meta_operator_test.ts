@@ -117,11 +117,44 @@ Deno.test("ddd_diagnose tells why nobody leads, what is left, and who loses leas
     [true, true],
   ]);
   assert.deepEqual(w.ok("dddDiagnose", { tableId: id + 1 }).partitions, []);
-  const choice = { partition, change: "ASSIGN_PRIMARY" as const, force: true };
+  const choice = { partition, change: "ASSIGN_PRIMARY" as const, force: true, empty: false };
   w.ok("propose", { ...choice, target: first!, node: first! });
   w.run(1000);
   assert.equal(w.stored(id).primary, first);
   assert.deepEqual(w.ok("dddDiagnose", { tableId: 0 }).partitions, []);
+});
+
+Deno.test("A partition whose copies are all gone begins with nothing where an operator says so", () => {
+  const w = new World(6);
+  const id = w.table("t", 1, 2);
+  const before = w.stored(id);
+  const { primary, secondaries: [secondary] } = before;
+  // The secondary dies first and nobody can take it out: the primary does not obey.
+  w.node(primary).obeys = false;
+  for (const name of [secondary!, primary]) w.node(name).up = false;
+  w.run(10_000);
+  assert.deepEqual([w.stored(id).primary, w.stored(id).secondaries], ["", [secondary]]);
+  assert.match(
+    w.ok("dddDiagnose", { tableId: 0 }).partitions[0]!.reason,
+    /every secondary is dead/,
+  );
+
+  const partition = partitionId(id, 0);
+  const [free, other] = [...w.nodes.keys()].filter((name) => w.node(name).up);
+  const propose = { partition, change: "ASSIGN_PRIMARY" as const, target: "", node: free! };
+  w.node(other!).reports.set(partition, w.report(partition, 1, { maxPrepared: 3 }));
+  w.sync(w.node(other!));
+  const holds = w.ask("propose", { ...propose, node: other!, force: true, empty: true })!;
+  assert.match(holds.detail, /holds a replica of the partition/);
+  const add = { ...propose, change: "ADD_SECONDARY" as const, force: true, empty: true };
+  assert.match(w.ask("propose", add)!.detail, /Only ASSIGN_PRIMARY can be empty/);
+  const polite = w.ask("propose", { ...propose, force: false, empty: true })!;
+  assert.equal(polite.error, Err.INVALID_ARGUMENT, "members are not forgotten without force");
+  w.ok("propose", { ...propose, force: true, empty: true });
+  w.run(3000);
+  assert.ok(w.proposals.some(({ to, message }) => to === free && message.empty));
+  assert.equal(w.stored(id).primary, free);
+  assert.ok(w.stored(id).ballot > before.ballot);
 });
 
 Deno.test("Level stopped forbids every change of tables, and blind does not", () => {

@@ -54,6 +54,8 @@ const TABLE: TableInfo = {
   revision: 0,
 };
 
+const REST = { table: TABLE, nodes: [], empty: false };
+
 /** A server under test with its clocks and the effects of the last step. */
 class Story {
   readonly core: ServerCore;
@@ -195,7 +197,7 @@ Deno.test("ServerCore resumed after a stop expires before it acts on anything bu
   story.wall += 20_000;
   story.step({
     kind: "proposal",
-    proposal: { change: "ASSIGN_PRIMARY", node: "r1", config: config(), table: TABLE, nodes: [] },
+    proposal: { change: "ASSIGN_PRIMARY", node: "r1", config: config(), ...REST },
   });
   assert.equal(story.of("proposal").length, 0);
   assert.deepEqual(story.of("contact"), [{ kind: "contact", connected: false }]);
@@ -209,8 +211,7 @@ Deno.test("ServerCore accepts proposals only when connected", () => {
     change: "ASSIGN_PRIMARY" as const,
     node: "r1",
     config: config(),
-    table: TABLE,
-    nodes: [],
+    ...REST,
   };
   story.step({ kind: "proposal", proposal });
   assert.equal(story.of("proposal").length, 0);

@@ -104,7 +104,14 @@ class ScriptedMeta {
   }
   propose(to: string, change: ConfigChange, node: string): void {
     const { config } = this;
-    this.client.send(to, ConfigProposal, { change, node, config, table: TABLE, nodes: [] });
+    this.client.send(to, ConfigProposal, {
+      change,
+      node,
+      config,
+      table: TABLE,
+      nodes: [],
+      empty: false,
+    });
   }
   /** Takes a dead node out, as the failure detector would. */
   drop(node: string): void {

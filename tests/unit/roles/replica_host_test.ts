@@ -183,7 +183,8 @@ class Shard {
   async lead(): Promise<void> {
     this.connect();
     const proposal = { change: "ASSIGN_PRIMARY", node: "n1:1", config: CONFIG } as const;
-    this.host.command({ kind: "proposal", proposal: { ...proposal, table: TABLE, nodes: [] } });
+    const rest = { table: TABLE, nodes: [], empty: false };
+    this.host.command({ kind: "proposal", proposal: { ...proposal, ...rest } });
     await turn();
     const asked = this.reports.find((report) => report.kind === "updateConfig");
     assert.ok(asked?.kind === "updateConfig", "The replica asked for its configuration");
@@ -277,7 +278,7 @@ Deno.test("ShardHost ignores prepares for a partition it does not have", () => {
   assert.deepEqual(shard.created, []);
 });
 
-Deno.test("ShardHost creates a replica for ASSIGN_PRIMARY only if the partition has no history", async () => {
+Deno.test("ShardHost creates a replica for ASSIGN_PRIMARY only if the partition has no history, or it is given up", async () => {
   const shard = new Shard();
   shard.connect();
   const proposal = {
@@ -286,12 +287,17 @@ Deno.test("ShardHost creates a replica for ASSIGN_PRIMARY only if the partition 
     config: { ...CONFIG, ballot: 4 },
     table: TABLE,
     nodes: [],
+    empty: false,
   };
   shard.host.command({ kind: "proposal", proposal });
   await turn();
   assert.deepEqual(shard.created, []);
   shard.host.command({ kind: "proposal", proposal: { ...proposal, config: CONFIG } });
   assert.deepEqual(shard.created, [P]);
+  const other = new Shard();
+  other.connect();
+  other.host.command({ kind: "proposal", proposal: { ...proposal, empty: true } });
+  assert.deepEqual(other.created, [P]);
 });
 
 Deno.test("ShardHost asks to be removed from a partition it does not have", async () => {
