@@ -188,6 +188,10 @@ function assignLost(c: CureContext, p: PartitionState): Cure {
   if (previous === undefined) {
     // a. The only member there ever was since the partition was whole.
     if (!c.detector.isAlive(recent)) return { kind: "wait", reason: `${recent} is dead` };
+    if (c.detector.get(recent)?.collected === true && !p.reports.has(recent)) {
+      const reason = `${recent} came back without its replica; an operator must decide`;
+      return { kind: "wait", reason };
+    }
     return { kind: "propose", change: "ASSIGN_PRIMARY", target: recent, node: recent };
   }
   // b. The last one alone is not trusted: its log may not have reached the disk.

@@ -172,6 +172,22 @@ Deno.test("DDD a: the only lost member leads again as soon as it is back", () =>
   assert.equal(w.stored(id).primary, primary);
 });
 
+Deno.test("DDD a: the only lost member that came back without its replica leads nothing", () => {
+  const w = new World(4);
+  const id = w.table("temp", 1, 1);
+  const { primary } = w.stored(id);
+  w.node(primary).up = false;
+  w.node(primary).obeys = false;
+  w.run(10_000);
+  w.node(primary).up = true;
+  w.beacons();
+  w.sync(w.node(primary));
+  w.run(20_000);
+  assert.equal(w.stored(id).primary, "");
+  const [lost] = w.ok("dddDiagnose", { tableId: id }).partitions;
+  assert.match(lost!.reason, /came back without its replica/);
+});
+
 Deno.test("DDD b: the last two must be alive and have reported", () => {
   const w = new World(5);
   const { id, previous, recent } = lostAll(w);

@@ -76,16 +76,8 @@ class ScriptedMeta {
     this.server.handle(Beacon, ({ node, sentAt }, call) => {
       if (this.silent) return;
       this.#seen.add(node);
-      const leader = this.address;
-      const identity = { store: "", wantsStored: false };
-      call.reply({
-        sentAt,
-        isLeader: true,
-        leader,
-        allowed: true,
-        syncHint: this.hint,
-        ...identity,
-      });
+      const ack = { sentAt, isLeader: true, leader: this.address, allowed: true };
+      call.reply({ ...ack, syncHint: this.hint, store: "", wantsStored: false });
     });
     this.server.handle(ConfigSync, ({ node, stats }, call) => {
       this.draining = stats.draining;
