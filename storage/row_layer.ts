@@ -21,8 +21,14 @@ export interface LayerWaiter {
 export class RowLayer {
   readonly waiters: LayerWaiter[] = [];
   readonly #rows = new Map<number, BatchOp | BatchOp[]>();
+  readonly #hash: (key: Uint8Array) => number;
   #size = 0;
   #bytes = 0;
+
+  /** @param hash For tests of equal hashes. @default FNV-1a with a random start */
+  constructor(hash: (key: Uint8Array) => number = hashOf) {
+    this.#hash = hash;
+  }
 
   /** Keys held. */
   get size(): number {
@@ -37,7 +43,7 @@ export class RowLayer {
   /** The operation on a key; `undefined` if there is none. */
   find(key: Uint8Array): BatchOp | undefined {
     if (this.#size === 0) return undefined;
-    const held = this.#rows.get(hashOf(key));
+    const held = this.#rows.get(this.#hash(key));
     if (held === undefined) return undefined;
     if (!Array.isArray(held)) return equalBytes(held.key, key) ? held : undefined;
     return held.find((op) => equalBytes(op.key, key));
@@ -45,7 +51,7 @@ export class RowLayer {
 
   /** Adds an operation, in place of an earlier one on the same key. Its bytes must not change any more. */
   add(op: BatchOp): void {
-    const hash = hashOf(op.key);
+    const hash = this.#hash(op.key);
     const held = this.#rows.get(hash);
     this.#size++;
     this.#bytes += bytesOf(op);

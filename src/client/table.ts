@@ -178,12 +178,13 @@ export class Table {
   ): Promise<void> {
     const target = requests.groupTarget(hashKey);
     requests.needSome(rows, "rows");
+    const { slab } = this.#executor;
     return this.#write(
       specs.MULTI_PUT,
       {
         ...requests.writeHead(),
         hashKey: target.hashKey,
-        rows: rows.map((r) => ({ sortKey: toBytes(r.sortKey), value: toBytes(r.value) })),
+        rows: rows.map((r) => ({ sortKey: slab.bytes(r.sortKey), value: slab.bytes(r.value) })),
         expireTs: this.#expireTs(options?.ttl),
       },
       target,
