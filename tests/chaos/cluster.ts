@@ -11,6 +11,8 @@ import { Cluster, StoreError } from "../../src/client/mod.ts";
 import type { PartitionConfig } from "../../src/client/mod.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { QueryConfig } from "../../src/schema/meta_rpc.ts";
+import { diskFiles } from "../../storage/disk_files.ts";
+import { listAside } from "../../storage/replica_dir.ts";
 import { SmallDisk, smallDiskMissing } from "../small_disk.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { Network } from "./network.ts";
@@ -155,6 +157,12 @@ export class ChaosCluster {
 
   dataDirOf(name: string): string {
     return pathsOf(this.dir, name).dataDir;
+  }
+
+  /** Replicas that servers have moved aside as damaged. */
+  givenUp(): number {
+    const asides = (name: string) => listAside(diskFiles, this.dataDirOf(name));
+    return this.replicas.flatMap(asides).filter(({ reason }) => reason === "err").length;
   }
 
   /** A client library whose connections go through the proxies. */

@@ -48,6 +48,8 @@ export interface FaultResult {
   readonly healthyMs: number;
   /** New configurations. */
   readonly ballots: number;
+  /** Replicas that servers gave up as damaged, although nothing was ever damaged. */
+  readonly givenUp: number;
 }
 
 /** How a run ended. Without violations the directory is gone. */
@@ -82,7 +84,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     const { violations, summary } = await verify(cluster, workload);
     await client.close();
     await cluster.end();
-    const all = [...violations, ...results.flatMap(broken)];
+    const all = [...violations, ...results.flatMap(broken), ...givenUpForNothing(results)];
     if (all.length === 0) Deno.removeSync(dir, { recursive: true });
     return { results, violations: all, summary, dir };
   } catch (cause) {
@@ -130,6 +132,7 @@ async function runFault(
   context: FaultContext,
 ): Promise<FaultResult> {
   const { cluster, workload, timing } = context;
+  const givenUp = cluster.givenUp();
   const ballots = await ballotSum(cluster);
   workload.waits = [];
   const failedBefore = workload.once.notDone + workload.once.unknown;
@@ -156,6 +159,7 @@ async function runFault(
       stalledMs: stalls.longestMs,
       healthyMs,
       ballots: await ballotSum(cluster) - ballots,
+      givenUp: cluster.givenUp() - givenUp,
     };
   } finally {
     stalls.end();
@@ -208,6 +212,14 @@ function broken(result: FaultResult): string[] {
     found.push(`${fault} of ${what}: ${failed} writes failed, expected none`);
   }
   return found;
+}
+
+/** Bits that were flipped may be found any time later: it counts until then. */
+function givenUpForNothing(results: readonly FaultResult[]): string[] {
+  const end = results.findIndex(({ fault }) => fault === "corrupt");
+  return results.slice(0, end < 0 ? results.length : end)
+    .filter(({ givenUp }) => givenUp > 0)
+    .map(({ fault, what, givenUp }) => `${fault} of ${what}: ${givenUp} replicas were given up`);
 }
 
 /** For judges of their own: `deno task linearize FILE`. */
