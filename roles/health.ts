@@ -7,6 +7,7 @@ import { readFlags } from "../src/config/flags.ts";
 import { flagLines } from "../src/config/help.ts";
 
 const FLAGS = {
+  "tls-ca": text({ default: "", doc: "PEM file with the authority of an https server" }),
   http: text({
     default: "127.0.0.1:34900",
     pattern: /^(https?:\/\/)?(\[[^\]]+\]|[^:/]+):\d{1,5}$/,
@@ -39,11 +40,18 @@ export interface Health {
   readonly reason: string;
 }
 
-/** Asks one server once. @param address "host:port", or a URL without a path. */
-export async function askHealth(address: string, path: string, timeoutMs: number): Promise<Health> {
+/** Asks one server once. @param authority PEM text; "" = those of the system. @param address "host:port", or a URL without a path. */
+export async function askHealth(
+  address: string,
+  path: string,
+  timeoutMs: number,
+  authority = "",
+): Promise<Health> {
   const base = /^https?:/.test(address) ? address : `http://${address}`;
   try {
-    const answer = await fetch(`${base}${path}`, { signal: AbortSignal.timeout(timeoutMs) });
+    using client = Deno.createHttpClient(authority === "" ? {} : { caCerts: [authority] });
+    const signal = AbortSignal.timeout(timeoutMs);
+    const answer = await fetch(`${base}${path}`, { signal, client });
     const said = (await answer.text()).trim();
     return { healthy: answer.status === 200, reason: said === "" ? `${answer.status}` : said };
   } catch (error) {
@@ -82,7 +90,16 @@ export async function runHealth(args: readonly string[]): Promise<number> {
     return 2;
   }
   const path = values.get("live") === true ? "/healthz" : "/readyz";
-  const health = await askHealth(String(values.get("http")), path, Number(values.get("timeout")));
+  const file = String(values.get("tls-ca"));
+  let authority: string;
+  try {
+    authority = file === "" ? "" : Deno.readTextFileSync(file);
+  } catch (error) {
+    console.error(`Cannot read the file "${file}" of --tls-ca: ${(error as Error).message}`);
+    return 2;
+  }
+  const timeoutMs = Number(values.get("timeout"));
+  const health = await askHealth(String(values.get("http")), path, timeoutMs, authority);
   (health.healthy ? console.log : console.error)(health.reason);
   return health.healthy ? 0 : 1;
 }

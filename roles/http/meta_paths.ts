@@ -89,7 +89,8 @@ export async function refused(
   const port = await httpPortOf(detail);
   if (port === 0) return problem(503, `The leader ${detail} tells no HTTP address`);
   const host = detail.slice(0, detail.lastIndexOf(":"));
-  const location = `http://${host}:${port}${target}`;
+  // Without a scheme: all servers of a cluster have TLS, or none.
+  const location = `//${host}:${port}${target}`;
   return { status: 307, json: { location }, headers: { location } };
 }
 

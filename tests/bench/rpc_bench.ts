@@ -1,17 +1,41 @@
 // Round trips per second of one connection on loopback, server and client in separate processes: a
 // get-like call (24 B key, 140 B value) with 1, 32 and 256 calls outstanding, with callbacks and
 // with promises. Recorded, not asserted.
-// Run: deno run --allow-net --allow-env --allow-read --allow-run tests/bench/rpc_bench.ts [seconds]
+// Run: deno run -A tests/bench/rpc_bench.ts [seconds] [plain|auth|tls]
+//   auth: a password is proven in the handshake; tls: that, over TLS (needs openssl).
 
+import { makeAuthority, makeCertificate } from "../../roles/onebox/certificates.ts";
+import { AccessBook } from "../../src/rpc/access_book.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../../src/rpc/rpc_server.ts";
+import { makeVerifier } from "../../src/rpc/scram.ts";
+import { acceptSecurity, clientDialSecurity, OPEN } from "../../src/rpc/security.ts";
 import { Get } from "../../src/schema/client_rpc.ts";
 
 const identity = { cluster: "bench", node: "", role: "client" };
 const TIMEOUT_MS = 5000;
 
-async function serve(): Promise<void> {
-  const server = new TcpRpcServer({ identity });
+const PASSWORD = "the password of the bench";
+
+/** How both ends are secured. @param dir Certificates; "" = plain TCP. */
+function secured(dir: string, auth: boolean) {
+  const read = (name: string) => Deno.readTextFileSync(`${dir}/${name}`);
+  const server = dir === ""
+    ? undefined
+    : { cert: read("pegasus-server.pem"), key: read("pegasus-server.key"), ca: read("ca.pem") };
+  const book = new AccessBook();
+  const verifier = makeVerifier(PASSWORD);
+  book.update({ version: 1, users: [{ name: "ada", admin: false, verifier, createdAt: 0 }] });
+  const credentials = auth ? { user: "ada", password: PASSWORD } : undefined;
+  const tls = server === undefined ? undefined : { ca: server.ca, cert: "", key: "" };
+  return {
+    accept: acceptSecurity({ ...OPEN, auth: auth ? "required" : "off", tls: server }, book),
+    dial: clientDialSecurity(credentials, tls),
+  };
+}
+
+async function serve(dir: string, auth: boolean): Promise<void> {
+  const server = new TcpRpcServer({ identity, accept: secured(dir, auth).accept });
   const value = new Uint8Array(140).fill(7);
   server.handle(Get, (_request, call) => call.reply({ value }));
   console.log(await server.listen("127.0.0.1:0"));
@@ -79,15 +103,31 @@ async function withPromises(client: TcpRpcClient, to: string, window: number, ms
   return meter.result();
 }
 
-async function main(seconds: number): Promise<void> {
+async function main(seconds: number, mode: string): Promise<void> {
+  const isSecured = mode !== "plain";
+  let dir = "";
+  if (mode === "tls") {
+    dir = Deno.makeTempDirSync({ prefix: "rpc-bench-" });
+    await makeAuthority(dir);
+    await makeCertificate(dir, "pegasus-server", true);
+  }
   const server = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-net", "--allow-env", "--allow-read", import.meta.filename!, "serve"],
+    args: [
+      "run",
+      "--allow-net",
+      "--allow-env",
+      "--allow-read",
+      import.meta.filename!,
+      "serve",
+      dir,
+      String(isSecured),
+    ],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
   const { value } = await server.stdout.getReader().read();
   const to = new TextDecoder().decode(value).trim();
-  const client = new TcpRpcClient({ identity });
+  const client = new TcpRpcClient({ identity, dial: secured(dir, isSecured).dial });
   await withCallbacks(client, to, 32, 1000);
   for (const [name, run] of [["callback", withCallbacks], ["promise", withPromises]] as const) {
     for (const window of [1, 32, 256]) {
@@ -101,7 +141,8 @@ async function main(seconds: number): Promise<void> {
   await client.close();
   server.kill("SIGTERM");
   await server.status;
+  if (dir !== "") Deno.removeSync(dir, { recursive: true });
 }
 
-if (Deno.args[0] === "serve") await serve();
-else await main(Number(Deno.args[0] ?? 3));
+if (Deno.args[0] === "serve") await serve(Deno.args[1]!, Deno.args[2] === "true");
+else await main(Number(Deno.args[0] ?? 3), Deno.args[1] ?? "plain");

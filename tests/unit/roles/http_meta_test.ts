@@ -45,7 +45,7 @@ Deno.test("a standby meta server redirects to the leader's HTTP server, with the
   const standby = refusing(Err.FORWARD_TO_OTHERS, "10.0.0.2:34601");
   const answer = await ask(standby, "/meta/app?name=a%20b&detail", 8080);
   assert.equal(answer.status, 307);
-  assert.equal(answer.location, "http://10.0.0.2:8080/meta/app?name=a%20b&detail");
+  assert.equal(answer.location, "//10.0.0.2:8080/meta/app?name=a%20b&detail");
   assert.deepEqual(answer.asked, ["10.0.0.2:34601"]);
 });
 
