@@ -97,8 +97,16 @@ export function shellPage(commands: readonly Command[], programFlags: string): s
     "",
     "Exit status: 0 all commands succeeded, 1 a command failed or answered no (`get` of a missing row, a",
     "failed check), 2 wrong usage. A script stops at the first failed command unless `--keep-going` is",
-    "given. At the prompt Ctrl-C stops the running command, Ctrl-D leaves, Tab completes commands,",
-    "options and tables; the history is kept in `~/.pegasus_history` (or `$PEGASUS_HISTORY`).",
+    "given.",
+    "",
+    "At the prompt Ctrl-C stops the running command, Ctrl-D leaves, Ctrl-R searches the history, and Tab",
+    "completes commands, options, and names of tables, servers, clusters and table variables. The history",
+    "is kept in `~/.pegasus_history` (or `$PEGASUS_HISTORY`). Colours honour `NO_COLOR`.",
+    "",
+    "Every command takes `--json` and `--output FILE`; those that only read take `--watch SECONDS` and",
+    "run again until Ctrl-C. Commands that destroy something ask first; where nobody can be asked they",
+    "refuse until `--yes` is added. Names may be written with dashes: `remote-command` is",
+    "`remote_command`.",
     "",
   ];
   for (const group of GROUPS) {
