@@ -47,9 +47,9 @@ export class TracedGroup extends Group {
     return this.#lines.splice(0);
   }
 
-  override open(name: string, existed: boolean): void {
+  override open(name: string, existed: boolean, mayLack = false): void {
     this.#seen.delete(name);
-    super.open(name, existed);
+    super.open(name, existed, mayLack);
   }
 
   override step(name: string, event: ReplicaEvent): void {

@@ -67,6 +67,7 @@ export class Faults {
     this.#every("clockStepMs", (chance) => this.#stepClock(chance));
     this.#every("diskFaultMs", (chance) => this.#failDisk(chance));
     this.#every("rotMs", (chance) => this.#rot(chance));
+    this.#every("lostReplicaMs", (chance) => this.#loseReplica(chance));
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
     this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
     this.#every("adminMs", () => meta.disturb());
@@ -226,6 +227,18 @@ export class Faults {
     if (!machine.disk.rot()) return;
     this.#doubtful.add(machine);
     this.#env.coverage.hit("fault.rot");
+  }
+
+  /** A directory disappears while its server is down. */
+  #loseReplica(chance: Prng): void {
+    const machine = chance.pick(this.#machines);
+    if (machine.process === undefined || !this.#mayLose(machine)) return;
+    this.#crash(chance, machine, "process");
+    const partition = machine.disk.loseReplica(chance);
+    if (partition === undefined) return;
+    this.#doubtful.add(machine);
+    this.#env.watch.forgotten(machine.id, partition, true);
+    this.#env.coverage.hit("fault.lostReplica");
   }
 
   /** The fault budget: another member of each of its partitions still has everything. */

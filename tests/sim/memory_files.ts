@@ -162,6 +162,13 @@ export class MemoryFiles implements Files {
     }
   }
 
+  /** Removes a file or tree for good. */
+  removeDurably(path: string): void {
+    const { dir, name } = this.#parent(path);
+    dir.change({ name, node: undefined });
+    dir.commit(dir.unsynced.length);
+  }
+
   /** Whether a power loss could take anything. */
   get hasUnsynced(): boolean {
     return filesBelow(this.#root, "").some(([, file]) => file.unsynced.length > 0);

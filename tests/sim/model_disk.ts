@@ -111,6 +111,13 @@ export class ServerDisk implements SimDisk {
     return this.replicas.get(partition)?.isWhole ?? false;
   }
 
+  loseReplica(chance: Prng): PartitionId | undefined {
+    if (this.replicas.size === 0) return undefined;
+    const partition = chance.pick(this.partitions);
+    this.replicas.delete(partition);
+    return partition;
+  }
+
   /** Records have no bytes here. */
   rot(): boolean {
     return false;

@@ -217,6 +217,20 @@ export const MUTANTS: readonly Mutant[] = [
     ]],
   },
   {
+    name: "M33 an expired session is replaced after an attempt that may have happened",
+    file: "src/client/operation.ts",
+    edits: [["  if (op.maybeDone) return finish(op, Err.SESSION_EXPIRED);\n", ""]],
+  },
+  {
+    name: "M34 a replica that is gone is made anew, and leads",
+    file: "roles/replica/shard_host.ts",
+    whole: true,
+    edits: [[
+      "    if (config.ballot === 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);",
+      "    if (config.ballot >= 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);",
+    ]],
+  },
+  {
     name: "M29 an image comes without its exactly-once window",
     file: "roles/replica/transfer_source.ts",
     whole: true,

@@ -1,7 +1,8 @@
 // deno task sim:mutants: plants each deliberate bug in a copy of the tree and counts the seeds until the
 // simulator finds it.
 //
-//   --seeds N   give up after N seeds (default 300)     --only TEXT   mutants whose name contains TEXT
+//   --seeds N   give up after N seeds (default 1000)    --only TEXT   mutants whose name contains TEXT
+//   --write     put the results into the table of docs/testing.md
 
 import { type Mutant, MUTANTS } from "./mutants.ts";
 
@@ -16,6 +17,8 @@ const COPIED = [
   "deno.json",
   "deno.lock",
 ];
+
+const TABLE_HEAD = "| mutant | seeds | found by |";
 
 interface Outcome {
   readonly seeds: number;
@@ -80,10 +83,31 @@ async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Ou
   return { seeds: Number(summary[1]), found: summary[2] !== "0", by };
 }
 
+/** Puts results into the table; rows of mutants that were not tried stay. */
+function writeTable(results: ReadonlyMap<string, Outcome>): void {
+  const path = `${ROOT}docs/testing.md`;
+  const text = Deno.readTextFileSync(path);
+  const start = text.indexOf(TABLE_HEAD);
+  const end = text.indexOf("\n\n", start);
+  const old = new Map<string, string>();
+  for (const line of text.slice(start, end).split("\n").slice(2)) {
+    old.set(line.split("|")[1]!.trim(), line);
+  }
+  const rows = MUTANTS.map(({ name, unitTest }) => {
+    const result = results.get(name);
+    if (result === undefined) return old.get(name) ?? `| ${name} | not tried | |`;
+    const by = unitTest === undefined ? result.by : "its unit test";
+    const seeds = unitTest === undefined ? `${result.seeds}` : "-";
+    return `| ${name} | ${result.found ? seeds : "not found"} | ${result.found ? by : ""} |`;
+  });
+  const table = [TABLE_HEAD, "| --- | --- | --- |", ...rows].join("\n");
+  Deno.writeTextFileSync(path, text.slice(0, start) + table + text.slice(end));
+}
+
 async function main(): Promise<void> {
   const { args } = Deno;
   const valueOf = (flag: string) => args[args.indexOf(flag) + 1];
-  const seeds = args.includes("--seeds") ? Number(valueOf("--seeds")) : 300;
+  const seeds = args.includes("--seeds") ? Number(valueOf("--seeds")) : 1000;
   const only = args.includes("--only") ? valueOf("--only")! : "";
   const dir = Deno.makeTempDirSync({ prefix: "mutants_" });
   const old = outOfDate();
@@ -91,6 +115,7 @@ async function main(): Promise<void> {
     console.error(`Out of date, their text is not in the tree: ${old.join("; ")}`);
     Deno.exit(2);
   }
+  const results = new Map<string, Outcome>();
   let missed = 0;
   try {
     await copyTree(dir);
@@ -99,10 +124,12 @@ async function main(): Promise<void> {
       if (!found) missed++;
       const text = found ? `found by ${by} after ${used} seeds` : `NOT FOUND in ${used} seeds`;
       console.log(`${mutant.name.padEnd(62)} ${text}`);
+      results.set(mutant.name, { found, seeds: used, by });
     }
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
+  if (args.includes("--write")) writeTable(results);
   Deno.exit(missed === 0 ? 0 : 1);
 }
 

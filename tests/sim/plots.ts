@@ -50,42 +50,54 @@ export function killTwoPrimaries(stage: Stage, chance: Prng): void {
 }
 
 /**
- * A primary dies when its clients know of two commits that its secondaries do not; its successor prepares only the
- * first of them again before it dies too. The last member then holds [d@new, d+1@old], where the fall of ballots
- * proves nothing: d+1 must stay (§10.2).
+ * A primary dies at a bad moment, and its successor prepares only one mutation again before it dies too. Two moments are
+ * bad. Its clients know of two commits that its secondaries do not: the last member then holds [d@new, d+1@old], where
+ * the fall of ballots proves nothing, and d+1 must stay (§10.2). Or only one secondary has logged its last two
+ * mutations: if the other one leads, they are ghosts, the barrier replaces the first, and the second must go (§10.4).
  */
 export function dieHalfPreparedAgain(stage: Stage, chance: Prng): void {
   const { env } = stage;
   const config = somePartition(env, chance);
   if (config === undefined || config.secondaries.length !== 2) return;
-  const lag = () => {
-    const replica = (node: NodeId) => stage.machine(node)?.process?.replica(config.partition);
-    const primary = replica(config.primary)?.core;
-    if (primary?.status !== "primary" || primary.ballot !== config.ballot) return 0;
-    const acked = Math.min(primary.committed, env.watch.ghost(config.partition).ackedMax);
-    return acked - Math.max(...config.secondaries.map((n) => replica(n)?.core.committed ?? acked));
-  };
   const [a, b] = config.secondaries as [NodeId, NodeId];
+  const coreOf = (node: NodeId) => stage.machine(node)?.process?.replica(config.partition)?.core;
+  const isGhost = chance.chance(0.5);
+  if (isGhost) stage.cut([[config.primary, chance.pick([a, b])]], 600);
+  const isBad = () => {
+    const [primary, one, other] = [coreOf(config.primary), coreOf(a), coreOf(b)];
+    if (primary?.status !== "primary" || primary.ballot !== config.ballot) return false;
+    if (one === undefined || other === undefined) return false;
+    if (isGhost) return Math.abs(one.report().lastPrepared - other.report().lastPrepared) >= 2;
+    const acked = Math.min(primary.committed, env.watch.ghost(config.partition).ackedMax);
+    return acked - Math.max(one.committed, other.committed) >= 2;
+  };
   const setQuota = (count: number | undefined) => {
     for (const [from, to] of [[a, b], [b, a]] as const) {
       env.network.setQuota(from, to, PEER_RPC.prepare, count);
     }
   };
-  const watch = (polls: number) => {
-    const first = stage.machine(config.primary);
-    if (polls === 0 || env.healed || first === undefined) return;
-    if (lag() < 2) return stage.later(0.3, () => watch(polls - 1));
-    env.coverage.hit("plot.halfPrepared");
+  const strike = (first: Machine) => {
+    env.coverage.hit(isGhost ? "plot.ghostTail" : "plot.halfPrepared");
     stage.crash(chance, first, "process");
     setQuota(1);
     stage.later(15_000, () => setQuota(undefined));
     whenLed(stage, config, POLLS, (next) => {
-      stage.later(between(chance, 2, 50), () => {
+      // A ghost must go once the reign after it is readable; half a takeover must not be.
+      const end = (polls: number) => {
+        const isDue = !isGhost || polls === 0 || coreOf(next.primary)?.readable === true;
+        if (!isDue) return stage.later(2, () => end(polls - 1));
         const second = stage.machine(next.primary);
         if (second !== undefined) stage.crash(chance, second, "process");
         setQuota(undefined);
-      });
+      };
+      stage.later(isGhost ? 2 : between(chance, 2, 50), () => end(120));
     });
+  };
+  const watch = (polls: number) => {
+    const first = stage.machine(config.primary);
+    if (polls === 0 || env.healed || first === undefined) return;
+    if (isBad()) strike(first);
+    else stage.later(0.3, () => watch(polls - 1));
   };
   watch(POLLS);
 }

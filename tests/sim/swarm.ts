@@ -23,6 +23,8 @@ export interface FaultRates {
   readonly clockStepMs: number;
   /** A failing fsync, a full disk, a failing engine. */
   readonly diskFaultMs: number;
+  /** The files of one replica disappear. */
+  readonly lostReplicaMs: number;
   /** Flipped bits in a log or manifest. */
   readonly rotMs: number;
   readonly metaCrashMs: number;
@@ -237,6 +239,7 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     returnMs: rate(0.2, 3000, 20_000),
     halfPreparedMs: rate(0.25, 1000, 10_000),
     sleepingLeaderMs: rate(0.4, 1500, 8000),
+    lostReplicaMs: rate(0.15, 4000, 40_000),
     rotMs: rate(0.15, 5000, 60_000),
   };
 }

@@ -2,6 +2,7 @@
 // it is built: production cores over models (sim_server.ts), or the whole production server (whole_server.ts).
 
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { Prng } from "../../src/base/prng.ts";
 import type { ReplicaCore } from "../../src/replication/replica.ts";
 
 /** One open replica. */
@@ -58,6 +59,8 @@ export interface SimDisk {
   isWhole(partition: PartitionId): boolean;
   /** Applies a crash. @returns Whether the end of what was being written to a log is torn. */
   crash(kind: CrashKind, fsync: boolean): boolean;
+  /** Files of one replica of a stopped server are gone. @returns Whose; undefined if there are none. */
+  loseReplica(chance: Prng): PartitionId | undefined;
   /** Flips bits in a file of a stopped server. @returns Whether there was one to flip. */
   rot(): boolean;
 }

@@ -3,10 +3,10 @@
 
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import type { FileHandle, Files } from "../../src/base/files.ts";
-import type { PartitionId } from "../../src/base/ids.ts";
+import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { BOOT_ID } from "../../storage/data_dir.ts";
-import { listReplicas, type Manifest, ReplicaDir } from "../../storage/replica_dir.ts";
+import { listReplicas, type Manifest, ReplicaDir, replicasDir } from "../../storage/replica_dir.ts";
 import { MemoryFiles } from "./memory_files.ts";
 import type { CrashKind, SimDisk } from "./watched.ts";
 import { EngineFiles } from "./whole_engine.ts";
@@ -71,6 +71,14 @@ export class WholeDisk implements SimDisk {
     for (const engine of this.#engines.values()) engine.crash(kind, chance);
     this.poisoned = false;
     return isTorn;
+  }
+
+  loseReplica(chance: Prng): PartitionId | undefined {
+    const { partitions } = this;
+    if (partitions.length === 0) return undefined;
+    const partition = chance.pick(partitions);
+    this.files.removeDurably(`${replicasDir(DATA_DIR)}/${formatPartition(partition)}`);
+    return partition;
   }
 
   rot(): boolean {
