@@ -74,7 +74,7 @@ export class Faults {
     const stage: Stage = {
       env,
       machine: (id) => machines.find((machine) => machine.id === id),
-      crash: (chance, machine, kind) => this.#crash(chance, machine, kind),
+      crash: (chance, machine, kind, downMs) => this.#crash(chance, machine, kind, downMs),
       cut: (pairs, forMs) => this.#cutPairs(pairs, forMs),
       later: (ms, act) => this.#later(ms, act),
       slowStore: (delayMs, forMs) => meta.slowStore(delayMs, forMs),
@@ -111,14 +111,19 @@ export class Faults {
     this.#env.scheduler.after(ms, "fault ends", undefined, undo);
   }
 
-  #crash(chance: Prng, machine: Machine, kind: CrashKind): void {
+  /** @param downMs Also longer than any grace period. */
+  #crash(
+    chance: Prng,
+    machine: Machine,
+    kind: CrashKind,
+    downMs = logUniform(chance, 5, 20_000),
+  ): void {
     this.#resume(machine);
     const loses = kind === "power" && !this.#env.swarm.disk.fsync;
     const end = loses && !this.#mayLose(machine) ? "process" : kind;
     if (loses && end === "power") this.#doubtful.add(machine);
     machine.crash(end);
-    // Also longer than any grace period.
-    this.#later(logUniform(chance, 5, 20_000), () => machine.start());
+    this.#later(downMs, () => machine.start());
   }
 
   #blackout(chance: Prng): void {

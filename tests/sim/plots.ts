@@ -15,7 +15,8 @@ import type { CrashKind } from "./watched.ts";
 export interface Stage {
   readonly env: Env;
   machine(id: NodeId): Machine | undefined;
-  crash(chance: Prng, machine: Machine, kind: CrashKind): void;
+  /** @param downMs How long it stays down. @default By chance, also longer than any grace period */
+  crash(chance: Prng, machine: Machine, kind: CrashKind, downMs?: number): void;
   cut(pairs: readonly [NodeId, NodeId][], forMs: number): void;
   later(ms: number, act: () => void): void;
   slowStore(delayMs: number, forMs: number): void;
@@ -62,6 +63,8 @@ export function dieHalfPreparedAgain(stage: Stage, chance: Prng): void {
   const [a, b] = config.secondaries as [NodeId, NodeId];
   const coreOf = (node: NodeId) => stage.machine(node)?.process?.replica(config.partition)?.core;
   const isGhost = chance.chance(0.5);
+  // Somebody else must lead meanwhile.
+  const downMs = () => env.swarm.graceMs + between(chance, 500, 5000);
   if (isGhost) stage.cut([[config.primary, chance.pick([a, b])]], 600);
   const isBad = () => {
     const [primary, one, other] = [coreOf(config.primary), coreOf(a), coreOf(b)];
@@ -78,16 +81,17 @@ export function dieHalfPreparedAgain(stage: Stage, chance: Prng): void {
   };
   const strike = (first: Machine) => {
     env.coverage.hit(isGhost ? "plot.ghostTail" : "plot.halfPrepared");
-    stage.crash(chance, first, "process");
-    setQuota(1);
+    stage.crash(chance, first, "process", downMs());
+    if (!isGhost) setQuota(1);
     stage.later(15_000, () => setQuota(undefined));
     whenLed(stage, config, POLLS, (next) => {
-      // A ghost must go once the reign after it is readable; half a takeover must not be.
+      // The reign after a ghost becomes readable and prepares nothing more; half a takeover must not.
+      if (isGhost) setQuota(0);
       const end = (polls: number) => {
         const isDue = !isGhost || polls === 0 || coreOf(next.primary)?.readable === true;
         if (!isDue) return stage.later(2, () => end(polls - 1));
         const second = stage.machine(next.primary);
-        if (second !== undefined) stage.crash(chance, second, "process");
+        if (second !== undefined) stage.crash(chance, second, "process", downMs());
         setQuota(undefined);
       };
       stage.later(isGhost ? 2 : between(chance, 2, 50), () => end(120));
