@@ -4,16 +4,17 @@
 // without is never taken up again with the replicas it holds, because logs no longer cover them.
 // docs/storage_layout.md, "Directories".
 
-import { fromUtf8, toHex } from "../src/base/bytes.ts";
+import { fromUtf8 } from "../src/base/bytes.ts";
 import { type Files, FilesError } from "../src/base/files.ts";
 import { makeDirDurable } from "./durable_dir.ts";
 import {
-  encodeChecked,
-  LayoutError,
-  listReplicas,
-  moveReplicaAside,
-  readChecked,
-} from "./replica_dir.ts";
+  type NodeRecord,
+  randomId,
+  readRecord,
+  type RecordedDir,
+  writeRecords,
+} from "./node_record.ts";
+import { LayoutError, listReplicas, moveReplicaAside } from "./replica_dir.ts";
 import { listSharedLogs } from "./recover_shard.ts";
 
 /** Linux makes it anew at every start. */
@@ -48,24 +49,7 @@ export interface StoragePlan {
   readonly boot: string;
 }
 
-/** What a directory's `node` file says. */
-interface NodeRecord {
-  readonly incarnation: number;
-  /** Grows with every change of the record, over all directories. */
-  readonly version: number;
-  /** Name of this directory for ever, whatever its tag; "" before version 1. */
-  readonly id: string;
-  /** The directories in use, tag to id. */
-  readonly disks: Readonly<Record<string, string>>;
-  /** Where the shared logs of that start are; "" = not known. */
-  readonly logDir: string;
-  /** Whether the process ended with everything synced. */
-  readonly clean: boolean;
-  /** Identity of meta's store whose tables are kept here; "" = of none yet. */
-  readonly store: string;
-}
-
-interface Candidate extends DataDir {
+interface Candidate extends RecordedDir {
   lock: { release(): void } | undefined;
   record: NodeRecord | undefined;
   id: string;
@@ -176,7 +160,8 @@ export class DataDirs {
     const write = this.#writing.then(async () => {
       const version = ++this.#version;
       const { incarnation, logDir } = this.plan;
-      const head = { incarnation, version, logDir, clean, store: this.#store };
+      const lost = this.#bad.map(({ tag }) => tag);
+      const head = { incarnation, version, lost, logDir, clean, store: this.#store };
       const failed = await writeRecords(this.#files, this.#good, head);
       if (failed !== undefined) throw failed.error;
     });
@@ -235,6 +220,7 @@ class Opening {
       const head = {
         incarnation,
         version: this.version,
+        lost: this.bad.map(({ tag }) => tag),
         logDir: dir,
         clean: false,
         store: this.store,
@@ -293,7 +279,7 @@ class Opening {
   async #check(dir: Candidate): Promise<void> {
     const disks = this.#newest?.disks ?? {};
     if (dir.record === undefined) {
-      if (Object.hasOwn(disks, dir.tag)) {
+      if (Object.hasOwn(disks, dir.tag) || this.#newest?.lost.includes(dir.tag) === true) {
         throw new FilesError(
           "notFound",
           `"${dir.path}" is empty and held data before: is the disk mounted? A new disk gets a new tag ` +
@@ -339,51 +325,6 @@ class Opening {
   }
 }
 
-/** @returns The first directory that failed. One that is full keeps its older record, which is as good. */
-async function writeRecords(
-  files: Files,
-  dirs: readonly Candidate[],
-  head: Omit<NodeRecord, "id" | "disks">,
-): Promise<{ dir: Candidate; error: unknown } | undefined> {
-  const disks = Object.fromEntries(dirs.map(({ tag, id }) => [tag, id]));
-  let written = 0;
-  let full: { dir: Candidate; error: unknown } | undefined;
-  for (const dir of dirs) {
-    try {
-      await files.writeFileAtomic(
-        `${dir.path}/node`,
-        encodeChecked({ ...head, id: dir.id, disks }),
-      );
-      written++;
-    } catch (error) {
-      const isFull = error instanceof FilesError && error.kind === "noSpace";
-      if (!isFull || dir.record === undefined || dir.record.id === "") return { dir, error };
-      full = { dir, error };
-    }
-  }
-  return written === 0 ? full : undefined;
-}
-
-/** @throws {LayoutError} */
-function readRecord(files: Files, path: string): NodeRecord {
-  const stored = readChecked(files, path);
-  const { incarnation, version = 0, id = "", disks = {}, logDir = "", clean, store = "" } = stored;
-  const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
-  if (
-    !isWhole(incarnation) || !isWhole(version) || typeof id !== "string" ||
-    typeof disks !== "object" || disks === null || typeof logDir !== "string" ||
-    typeof store !== "string"
-  ) {
-    throw new LayoutError("unreadable", `Cannot use "${path}": a value is missing or wrong`);
-  }
-  const named = disks as Readonly<Record<string, string>>;
-  return {
-    ...{ incarnation, version, id, logDir, store },
-    disks: named,
-    clean: clean === true,
-  };
-}
-
 /** Name of this start of the operating system; "" where it has none. */
 function bootId(files: Files): string {
   try {
@@ -391,8 +332,4 @@ function bootId(files: Files): string {
   } catch {
     return "";
   }
-}
-
-function randomId(): string {
-  return toHex(crypto.getRandomValues(new Uint8Array(8)));
 }

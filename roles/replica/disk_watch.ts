@@ -17,7 +17,7 @@ export interface DiskWatchOptions {
   readonly dirs: DataDirs;
   readonly logger: Logger;
   /** A directory was left. */
-  readonly onLost: (tag: string) => void;
+  readonly onLost: (dir: DataDir) => void;
 }
 
 /** See the file comment. */
@@ -64,7 +64,7 @@ export class DiskWatch {
     if (reason === undefined) return;
     if (await dirs.exclude(dir.tag, reason)) {
       logger.error("Data directory failed; its replicas go elsewhere", { ...dir, reason });
-      return onLost(dir.tag);
+      return onLost(dir);
     }
     if (reason !== this.#complaint) {
       logger.error("The only data directory failed", { ...dir, reason });

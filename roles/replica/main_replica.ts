@@ -152,7 +152,7 @@ class ReplicaServer implements RunningReplica {
     this.#options = options;
     this.#dirs = dirs;
     const { files, logger } = options;
-    this.#disks = new DiskWatch({ files, dirs, logger, onLost: (tag) => this.#onDiskLost(tag) });
+    this.#disks = new DiskWatch({ files, dirs, logger, onLost: (dir) => this.#onDiskLost(dir) });
     this.#memory = makeMemory(this.#shardCount);
     this.#lease = new LeaseGate(options.clock, this.#memory);
     this.#replication = { ...options.replication };
@@ -297,7 +297,11 @@ class ReplicaServer implements RunningReplica {
     });
   }
 
-  #onDiskLost(tag: string): void {
+  #onDiskLost({ tag, path }: DataDir): void {
+    if (`${this.#dirs.plan.logDir}/`.startsWith(`${path}/`)) {
+      // No replica can go on without its shared log; the next start does without the directory.
+      return this.#onFault(new Error(`The data directory of the shared logs failed: ${path}`));
+    }
     for (const shard of this.#shards) shard.command({ kind: "diskLost", tag });
   }
 

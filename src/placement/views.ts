@@ -114,6 +114,7 @@ export function onListNodes(s: MetaState, reign: Reign, token: Token): void {
       primaries,
       beaconAgeMs: Math.max(0, Math.round(s.now.mono - state.heardAt)),
       stats: state.stats && { ...state.stats, draining: isDrained(reign, state.node) },
+      labels: new Map(state.labels),
     };
   });
   reply<"listNodes">(s, token, { nodes });

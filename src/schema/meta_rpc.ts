@@ -237,6 +237,8 @@ export const nodeInfo = struct({
   /** Milliseconds since the last beacon. */
   beaconAgeMs: u53,
   stats: optional(nodeStats),
+  /** Where it is: zone, rack, host. */
+  labels: withDefault(dict(str, 64), new Map<string, string>()),
 });
 export type NodeInfo = Of<typeof nodeInfo>;
 

@@ -21,7 +21,7 @@ const BASIC: Columns = {
 const DETAILED: Columns = {
   head: [
     ...["replica_count", "primary_count", "secondary_count", "disk_free", "disk_total"],
-    ...["draining", "shards", "http_port", "beacon_age_ms"],
+    ...["draining", "shards", "http_port", "beacon_age_ms", "labels"],
   ],
   cells: (node) => [
     node.replicas,
@@ -33,6 +33,7 @@ const DETAILED: Columns = {
     node.shardPorts.length,
     node.httpPort,
     node.beaconAgeMs,
+    [...node.labels].map((pair) => pair.join("=")).join(","),
   ],
 };
 

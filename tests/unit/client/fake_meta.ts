@@ -146,5 +146,6 @@ function node(name: string) {
     primaries: 2,
     beaconAgeMs: 120,
     stats: undefined,
+    labels: new Map([["zone", "a"]]),
   };
 }

@@ -73,7 +73,7 @@ Deno.test("DiskWatch leaves a directory that fails, but never a full one or the 
   const files = new MemoryFiles();
   const dirs = await DataDirs.open(files, DIRS, { logDir: "", nowSeconds: 0 });
   const lost: string[] = [];
-  const watch = new DiskWatch({ files, dirs, logger: SILENT, onLost: (tag) => lost.push(tag) });
+  const watch = new DiskWatch({ files, dirs, logger: SILENT, onLost: ({ tag }) => lost.push(tag) });
   const look = async (tag: string) => {
     watch.suspect(tag);
     await watch.stop();

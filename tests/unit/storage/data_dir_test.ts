@@ -97,6 +97,15 @@ Deno.test("DataDirs go on without a missing directory, and never believe it when
   assert.match(without.bad[0]!.reason, /"\/b" is empty.*is the disk mounted\?/);
   assert.equal(files.exists("/b"), false, "nothing is written where a disk is missing");
   await without.close(true);
+  const still = await open(files);
+  assert.equal(tags(still), "ac", "also at the next start");
+  assert.equal(await still.exclude("c", "broken"), true);
+  await still.close(true);
+  files.rename("/c", "/replaced");
+  const one = await open(files);
+  assert.equal(tags(one), "a", "an empty place is no new disk after a loss at run time either");
+  await one.close(true);
+  files.rename("/replaced", "/c");
   files.rename("/unmounted", "/b");
   const again = await open(files);
   assert.equal(tags(again), "abc");
