@@ -269,7 +269,10 @@ export class ScriptedMeta implements MetaSide {
     // Proposals are one-way: some come twice, much later.
     if (this.#env.healed || !this.#chance.chance(0.05)) return;
     this.#env.scheduler.after(between(this.#chance, 10, 3000), "late proposal", this, () => {
-      this.#rpc.send(to, ConfigProposal, { change, node, config, table: this.#table, nodes: [] });
+      this.#rpc.send(to, ConfigProposal, {
+        ...{ change, node, config, table: this.#table, nodes: [] },
+        empty: false,
+      });
     });
   }
 }
