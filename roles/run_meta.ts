@@ -27,11 +27,15 @@ import { RequestMetrics } from "./request_metrics.ts";
 import { runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
 
+const STATE_HELP =
+  "With --export <file> or --import <file> it copies its state out of a store or into an " +
+  "empty one,\nand ends: see docs/meta.md.";
+
 /** Runs the role. @returns The exit code, or `undefined` while it serves. */
 export function runMeta(brief: string, args: readonly string[]): Promise<number | undefined> {
   const action = stateAction(args);
   if (action !== undefined) return runStateAction(action);
-  return runServer("meta", brief, args, assemble);
+  return runServer("meta", `${brief}\n\n${STATE_HELP}`, args, assemble);
 }
 
 async function assemble(process: ServerProcess): Promise<string> {

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { needCommand } from "../roles/shell/commands/all.ts";
 import { parseArgs } from "../roles/shell/declare.ts";
 import { parseLine } from "../roles/shell/words.ts";
+import { stateAction } from "../roles/meta_state.ts";
 import { loadSettings } from "../src/config/load.ts";
 import {
   composeCommands,
@@ -55,7 +56,8 @@ function checkRole(role: string, args: readonly string[]): void {
   if ((role === "meta" || role === "replica") && !args.includes("--help")) {
     const file = (path: string) =>
       path.endsWith("pegasus.toml") ? read(`${DEPLOY}/pegasus.toml`) : "";
-    const loaded = loadSettings(role, args, file);
+    const settings = role === "meta" ? stateAction(args)?.rest ?? args : args;
+    const loaded = loadSettings(role, settings, file);
     if (loaded.kind === "invalid") throw new Error(loaded.problems.join("; "));
     return;
   }

@@ -6,6 +6,7 @@ import type { DialSecurity } from "../../src/rpc/security.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import type { LocalCluster } from "./local_cluster.ts";
 import { waitFor } from "./processes.ts";
+import { ensureAdmin } from "./secured.ts";
 import type { Probe } from "./probe.ts";
 
 const READY_MS = 60_000;
@@ -54,6 +55,8 @@ export async function recoverStore(
       onProgress: (step) => print(`${step.state}: ${step.detail}`),
     });
     for (const line of lines) print(line);
+    // Users were in the store that is lost.
+    if (state === "done") await ensureAdmin(cluster.dir, cluster.metas);
     if (state !== "done") {
       print(detail);
       return false;

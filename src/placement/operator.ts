@@ -76,15 +76,21 @@ export function onPropose(
   };
   const refusal = empty ? emptyProblem(partition, change, node) : undefined;
   if (refusal !== undefined) return fail(s, token, Err.INVALID_ARGUMENT, refusal);
-  if (!allows(levelNow(s, reign), "steady")) {
-    return fail(s, token, Err.STATE_FREEZED, levelText(s, reign));
-  }
   // Members that died while nobody led are members for ever: nobody else can take them out.
   const { config } = partition;
   const isDead = (member: NodeId) => !reign.detector.isAlive(member);
   const mustDrop = force && change === "ASSIGN_PRIMARY" && config.primary === NOBODY &&
     config.secondaries.length > 0 && config.secondaries.every(isDead) &&
     partition.inFlight === undefined;
+  const drop = () =>
+    changeConfig(s, reign, table, partition, "DROP_PARTITION", NOBODY, droppedConfig(config));
+  const level = levelNow(s, reign);
+  if (!allows(level, "steady")) {
+    // Servers that are members cannot be forgotten, and their deaths may be why the cluster is frozen.
+    if (mustDrop && allows(level, "freezed")) drop();
+    const text = `${levelText(s, reign)}; forget_node removes servers that will not come back`;
+    return fail(s, token, Err.STATE_FREEZED, text);
+  }
   const seen = mustDrop ? { ...partition, config: droppedConfig(config) } : partition;
   if (!isPossible(contextOf(s, reign), table, seen, action)) {
     const text = `${change} of "${node}" by "${target}" is impossible in the current configuration`;
@@ -96,7 +102,7 @@ export function onPropose(
   if (mustDrop) {
     // The proposal follows when this is stored.
     reign.cluster.setActions(table, partition, [action]);
-    changeConfig(s, reign, table, partition, "DROP_PARTITION", NOBODY, droppedConfig(config));
+    drop();
   } else startActions(s, reign, table, partition, [action]);
   reply<"propose">(s, token, {});
 }

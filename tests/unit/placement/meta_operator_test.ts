@@ -157,6 +157,29 @@ Deno.test("A partition whose copies are all gone begins with nothing where an op
   assert.ok(w.stored(id).ballot > before.ballot);
 });
 
+Deno.test("A forced proposal in a cluster that died out leads to one that can be used again", () => {
+  const w = new World(4);
+  const id = w.table("t", 1, 3);
+  const { primary, secondaries } = w.stored(id);
+  w.node(primary).obeys = false;
+  for (const name of [...secondaries, primary]) w.node(name).up = false;
+  w.run(10_000);
+  assert.equal(w.ok("clusterInfo", {}).level, "freezed");
+  const [left] = [...w.nodes.keys()].filter((name) => w.node(name).up);
+  const partition = partitionId(id, 0);
+  const request = {
+    ...{ partition, change: "ASSIGN_PRIMARY" as const, target: "", node: left! },
+    ...{ force: true, empty: true },
+  };
+  const frozen = w.ask("propose", request)!;
+  assert.equal(frozen.error, Err.STATE_FREEZED);
+  assert.match(frozen.detail, /1 of 4 known .* forget_node/);
+  for (const name of [...secondaries, primary]) w.ok("forgetNode", { node: name });
+  w.ok("propose", request);
+  w.run(3000);
+  assert.equal(w.stored(id).primary, left);
+});
+
 Deno.test("Level stopped forbids every change of tables, and blind does not", () => {
   const w = new World(3);
   w.table("t");
