@@ -6,7 +6,6 @@ import { formatPartition, indexOf, type PartitionId, tableOf } from "../../src/b
 import type { Logger } from "../../src/observe/logger.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
 import { DetectHotkey, ReplicaLoad } from "../../src/schema/load_rpc.ts";
-import type { NodeInfo } from "../../src/schema/meta_rpc.ts";
 import {
   type LoadAnswer,
   type LoadPair,
@@ -22,6 +21,7 @@ import {
   numbersOf,
   type ServerNumbers,
 } from "./load_history.ts";
+import { shardAddresses } from "../shard_addresses.ts";
 import type { MetaAsk } from "./meta_ask.ts";
 
 /** Settings of the collector; names and bounds in src/config/meta_settings.ts. */
@@ -145,7 +145,7 @@ export class Collector {
     const alive = listed.nodes.filter((node) => node.alive);
     const asked = await Promise.all(
       alive.flatMap((node) =>
-        addressesOf(node).map(async (address) => ({
+        shardAddresses(node).map(async (address) => ({
           ...{ node: node.node, address },
           answer: await this.#askShard(address),
         }))
@@ -256,12 +256,6 @@ export class Collector {
 
 function nameOf({ partition, kind }: Hotspot): string {
   return `${partition} ${kind}`;
-}
-
-/** Where the shards of a server listen. */
-export function addressesOf({ node, shardPorts }: Pick<NodeInfo, "node" | "shardPorts">): string[] {
-  const host = node.slice(0, node.lastIndexOf(":"));
-  return shardPorts.map((port) => `${host}:${port}`);
 }
 
 /** A hot partition for people and JSON. */

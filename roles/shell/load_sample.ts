@@ -4,6 +4,7 @@
 import { StoreError } from "../../src/client/mod.ts";
 import type { NodeInfo } from "../../src/client/mod.ts";
 import type { LoadAnswer, LoadPair } from "../load_rates.ts";
+import { shardAddresses } from "../shard_addresses.ts";
 import type { Context } from "./context.ts";
 
 /** What the shards of one server told. */
@@ -13,12 +14,6 @@ export interface NodeLoad {
   readonly pairs: readonly LoadPair[];
   /** Why it is not complete; "" if it is. */
   readonly error: string;
-}
-
-/** Addresses of the shards of a server. */
-export function shardAddresses({ node, shardPorts }: NodeInfo): string[] {
-  const host = node.slice(0, node.lastIndexOf(":"));
-  return shardPorts.map((port) => `${host}:${port}`);
 }
 
 /** Looks twice, `intervalMs` apart; 0 = once, for what is no rate. Servers come sorted. */

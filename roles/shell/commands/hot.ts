@@ -3,7 +3,7 @@
 import { partitionId } from "../../../src/base/ids.ts";
 import type { Context } from "../context.ts";
 import { type Args, type Command, UsageProblem } from "../declare.ts";
-import { shardAddresses } from "../load_sample.ts";
+import { shardAddresses } from "../../shard_addresses.ts";
 import { counted, type Json, jsonBytes } from "../render.ts";
 
 /** Asks the meta leader; the answer is JSON. */

@@ -1,10 +1,8 @@
 // The shell's commands over whole tables, against the fake cluster.
 
 import assert from "node:assert/strict";
-import { Cluster } from "../../../src/client/cluster.ts";
-import type { ShellIo } from "../../../roles/shell/io.ts";
-import { runShell } from "../../../roles/shell/main_shell.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
+import { runOn } from "./fake_shell.ts";
 
 /** Runs commands on table "t" of one cluster; returns status and output of each call. */
 function openShell(): (text: string) => Promise<[status: number, out: string]> {
@@ -12,20 +10,9 @@ function openShell(): (text: string) => Promise<[status: number, out: string]> {
   fake.addTable("t", 4);
   fake.addTable("u", 2);
   return async (text) => {
-    let out = "";
-    const io: ShellIo = {
-      out: (more) => void (out += more),
-      err: (more) => void (out += more),
-      inputIsTerminal: false,
-      errIsTerminal: false,
-      useColour: false,
-      readInput: () => Promise.resolve(""),
-      openFile: () => Promise.reject(new Error("No files here")),
-      createFile: () => Promise.reject(new Error("No files here")),
-    };
     fake.closed = false;
-    const open = (options: ConstructorParameters<typeof Cluster>[1]) => new Cluster(fake, options);
-    return [await runShell(["--table", "t", "-e", text], { io, open }), out];
+    const [status, out, err] = await runOn(fake, "--table", "t", "-e", text);
+    return [status, out + err];
   };
 }
 

@@ -1,15 +1,12 @@
 // The shell's commands on files, against a replica directory made by the storage layer itself.
 
 import assert from "node:assert/strict";
-import type { ShellIo } from "../../../roles/shell/io.ts";
-import { runShell } from "../../../roles/shell/main_shell.ts";
 import { utf8 } from "../../../src/base/bytes.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { encodeKey } from "../../../src/schema/key_format.ts";
 import { encodeMutation } from "../../../src/schema/mutation.ts";
 import { encodeBody } from "../../../src/schema/mutation_body.ts";
 import { encodeValue } from "../../../src/schema/value_format.ts";
-import { Cluster } from "../../../src/client/cluster.ts";
 import { diskFiles } from "../../../storage/disk_files.ts";
 import { openLevelEngine } from "../../../storage/level_engine.ts";
 import { RecordKind } from "../../../storage/log.ts";
@@ -17,6 +14,7 @@ import { encodeBallot, RECONCILE_END_NONE } from "../../../storage/log_format.ts
 import { openPrivateLog } from "../../../storage/private_log.ts";
 import { ReplicaDir } from "../../../storage/replica_dir.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
+import { runOn, type ShellRun } from "./fake_shell.ts";
 
 const PARTITION = partitionId(1, 3);
 const ROW = {
@@ -53,21 +51,8 @@ async function makeReplica(dataDir: string): Promise<ReplicaDir> {
   return dir;
 }
 
-async function run(...args: string[]): Promise<[status: number, out: string, err: string]> {
-  let [out, err] = ["", ""];
-  const io: ShellIo = {
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    inputIsTerminal: false,
-    errIsTerminal: false,
-    useColour: false,
-    readInput: () => Promise.resolve(""),
-    openFile: () => Promise.reject(new Error("No files here")),
-    createFile: () => Promise.reject(new Error("No files here")),
-  };
-  const open = (options: ConstructorParameters<typeof Cluster>[1]) =>
-    new Cluster(new FakeCluster(), options);
-  return [await runShell(args, { io, open }), out, err];
+function run(...args: string[]): Promise<ShellRun> {
+  return runOn(new FakeCluster(), ...args);
 }
 
 Deno.test("the files of a stopped server can be looked at", async () => {

@@ -2,11 +2,9 @@
 
 import assert from "node:assert/strict";
 import { Err, StoreError } from "../../../src/base/errors.ts";
-import { Cluster } from "../../../src/client/cluster.ts";
-import type { ShellIo } from "../../../roles/shell/io.ts";
-import { runShell } from "../../../roles/shell/main_shell.ts";
 import type { Rpc } from "../../../src/schema/rpc.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
+import { runOn } from "./fake_shell.ts";
 
 /** A cluster whose server n2 does not answer. */
 class InformedCluster extends FakeCluster {
@@ -20,20 +18,7 @@ class InformedCluster extends FakeCluster {
 }
 
 async function run(text: string): Promise<[status: number, rows: Record<string, unknown>[]]> {
-  let out = "";
-  const io: ShellIo = {
-    out: (more) => void (out += more),
-    err: () => {},
-    inputIsTerminal: false,
-    errIsTerminal: false,
-    useColour: false,
-    readInput: () => Promise.resolve(""),
-    openFile: () => Promise.reject(new Error("No files here")),
-    createFile: () => Promise.reject(new Error("No files here")),
-  };
-  const open = (options: ConstructorParameters<typeof Cluster>[1]) =>
-    new Cluster(new InformedCluster(), options);
-  const status = await runShell(["--json", "-e", text], { io, open });
+  const [status, out] = await runOn(new InformedCluster(), "--json", "-e", text);
   return [status, JSON.parse(out)];
 }
 

@@ -3,14 +3,12 @@
 import assert from "node:assert/strict";
 import { OPERATIONS } from "../../../roles/request_metrics.ts";
 import type { LoadAnswer } from "../../../roles/load_rates.ts";
-import type { ShellIo } from "../../../roles/shell/io.ts";
-import { runShell } from "../../../roles/shell/main_shell.ts";
 import { utf8 } from "../../../src/base/bytes.ts";
 import { Err, StoreError } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
-import { Cluster } from "../../../src/client/cluster.ts";
 import type { Rpc } from "../../../src/schema/rpc.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
+import { runOn, type ShellRun } from "./fake_shell.ts";
 
 /** n1 serves gets, n2 is silent, n3 is dead. Every look comes a second after the one before. */
 class LoadedCluster extends FakeCluster {
@@ -70,23 +68,10 @@ class LoadedCluster extends FakeCluster {
   }
 }
 
-async function run(...args: string[]): Promise<[status: number, out: string, err: string]> {
-  let [out, err] = ["", ""];
-  const io: ShellIo = {
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    inputIsTerminal: false,
-    errIsTerminal: false,
-    useColour: false,
-    readInput: () => Promise.resolve(""),
-    openFile: () => Promise.reject(new Error("No files here")),
-    createFile: () => Promise.reject(new Error("No files here")),
-  };
+function run(...args: string[]): Promise<ShellRun> {
   const fake = new LoadedCluster();
   fake.addTable("t", 2);
-  const open = (options: ConstructorParameters<typeof Cluster>[1]) => new Cluster(fake, options);
-  const status = await runShell(args, { io, open });
-  return [status, out, err];
+  return runOn(fake, ...args);
 }
 
 async function rows(text: string): Promise<Record<string, unknown>[]> {
