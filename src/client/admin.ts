@@ -300,6 +300,11 @@ export class Admin {
     return (await this.#ask(operator.ExportState, {})).text;
   }
 
+  /** Begins one move of a replica or a leadership. */
+  async moveReplica(move: rpc.BalanceMove): Promise<void> {
+    await this.#change(rpc.MoveReplica, { move });
+  }
+
   /** Forgets a dead replica server that holds no member of any partition. */
   async forgetNode(node: string): Promise<void> {
     await this.#change(rpc.ForgetNode, { node });

@@ -3,12 +3,12 @@
 // drops the rest of its list and the cure repairs. Rules: docs/meta.md, "Balancer".
 
 import { Err } from "../base/errors.ts";
-import { NOBODY, type NodeId } from "../base/ids.ts";
+import { formatPartition, NOBODY, type NodeId } from "../base/ids.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import { planAll, planRound } from "./balancer.ts";
 import type { Action, PartitionState } from "./cluster_state.ts";
 import { membersOf } from "./config_change.ts";
-import { placeOf } from "./domains.ts";
+import { crowdingOf, placeOf } from "./domains.ts";
 import { isDrained } from "./drain.ts";
 import { isFull } from "./failure_detector.ts";
 import { startActions } from "./cure.ts";
@@ -176,6 +176,59 @@ export function onBalance(
     isMore: rest.length >= movesMax,
   });
   if (action === "start") tickBalance(s, reign);
+}
+
+/** Begins one move that an operator wants. */
+export function onMoveReplica(
+  s: MetaState,
+  reign: Reign,
+  { move }: MetaBody<"moveReplica">,
+  token: Token,
+): void {
+  if (!allows(levelNow(s, reign), "steady")) {
+    return fail(s, token, Err.STATE_FREEZED, levelText(s, reign));
+  }
+  const found = reign.cluster.partition(move.partition);
+  const name = formatPartition(move.partition);
+  if (found === undefined || found.table.info.status !== "available") {
+    return fail(s, token, Err.OBJECT_NOT_FOUND, `There is no partition ${name}`);
+  }
+  const { table, partition } = found;
+  if (partition.inFlight !== undefined || partition.actions.length > 0) {
+    return fail(s, token, Err.BUSY, `${name} is being changed; try again`);
+  }
+  const refusal = refusalOf(reign, table.info.maxReplicaCount, partition, move);
+  if (refusal !== undefined) return fail(s, token, Err.INVALID_ARGUMENT, `${name}: ${refusal}`);
+  note(s, "balance", { done: false, moves: 1 });
+  startActions(s, reign, table, partition, actionsOf(move, partition, s.now.mono));
+  reply<"moveReplica">(s, token, {});
+}
+
+/** Why a move cannot be made; `undefined` if it can. */
+function refusalOf(
+  reign: Reign,
+  replicaCount: number,
+  partition: PartitionState,
+  { kind, from, to }: Move,
+): string | undefined {
+  const { config } = partition;
+  if (!isHealthy(reign, partition, replicaCount)) return "it is not whole, nothing moves";
+  const role = kind === "copySecondary" ? "secondary" : "primary";
+  const isFrom = role === "primary" ? config.primary === from : config.secondaries.includes(from);
+  if (!isFrom) return `${from} is not its ${role}`;
+  if (isDrained(reign, to)) return `${to} is being drained`;
+  if (kind === "movePrimary") {
+    return config.secondaries.includes(to) ? undefined : `${to} is not its secondary`;
+  }
+  const state = reign.detector.get(to);
+  if (membersOf(config).includes(to)) return `${to} is a member already`;
+  if (state?.alive !== true) return `${to} is not alive`;
+  if (isFull(state)) return `${to} has no room for new replicas`;
+  const places = (members: readonly NodeId[]) =>
+    members.map((node) => placeOf(node, reign.detector.get(node)?.labels ?? new Map()));
+  const [before] = crowdingOf(places(membersOf(config)));
+  const [after] = crowdingOf(places(membersOf(config).map((node) => node === from ? to : node)));
+  return after > before ? `the host of ${to} has a member already` : undefined;
 }
 
 /** Ends a run; what is left of its moves is dropped, and the cure completes the partitions. */

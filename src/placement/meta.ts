@@ -6,7 +6,7 @@
 import type { Now } from "../base/clock.ts";
 import { Err } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import { newBalance, onBalance, tickBalance } from "./balance.ts";
+import { newBalance, onBalance, onMoveReplica, tickBalance } from "./balance.ts";
 import { membersOf } from "./config_change.ts";
 import { onBlackList } from "./black_list.ts";
 import { ClusterState } from "./cluster_state.ts";
@@ -342,6 +342,8 @@ function decide(
       return onPropose(s, reign, request.body, token);
     case "balance":
       return onBalance(s, reign, request.body, token);
+    case "moveReplica":
+      return onMoveReplica(s, reign, request.body, token);
     case "drain":
       return onDrain(s, reign, request.body, token);
     case "forgetNode":

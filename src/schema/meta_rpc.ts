@@ -328,6 +328,14 @@ export const Balance = defineRpc({
   },
 });
 
+/** Moves one replica, or one leadership, as an operator wants it; later rounds of the balancer may move it again. */
+export const MoveReplica = defineRpc({
+  code: 337,
+  name: "move_replica",
+  request: { move: balanceMove },
+  response: {},
+});
+
 /** Marks a replica server as drained: it gives everything away and gets nothing; or unmarks it. */
 export const Drain = defineRpc({
   code: 335,

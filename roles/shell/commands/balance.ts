@@ -1,12 +1,12 @@
 // Commands that move replicas between servers: balance, drain, undrain, forget_node. They start what meta does
 // and watch it; ended by Ctrl-C they leave it running. See docs/meta.md, "Balancer", and docs/operations.md.
 
-import { formatPartition } from "../../../src/base/ids.ts";
+import { formatPartition, parsePartition } from "../../../src/base/ids.ts";
 import type { BalanceState } from "../../../src/client/admin.ts";
 import { pause } from "../../../src/client/meta_client.ts";
 import type { NodeInfo } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
-import { type Command, type Flag, UsageProblem } from "../declare.ts";
+import { type Args, type Command, type Flag, UsageProblem } from "../declare.ts";
 import { counted, formatSeconds, type Json } from "../render.ts";
 
 /** How often the progress is looked at, ms. */
@@ -24,6 +24,14 @@ const NO_WAIT: Flag = {
   brief: "Only start it; do not wait for the end",
 };
 
+/** The original's names of moves. */
+const MOVE_KINDS = {
+  move_pri: "movePrimary",
+  copy_pri: "copyPrimary",
+  copy_sec: "copySecondary",
+} as const;
+const ONE_MOVE = ["gpid", "type", "from", "to"] as const;
+
 const MOVE_HEAD = ["partition", "move", "from", "to"];
 const SHARE_HEAD = ["node", "primaries", "planned", "replicas", "planned_replicas"];
 
@@ -35,16 +43,36 @@ const balance: Command = {
   details: [
     "Prints the plan, starts it and waits for the end. About ten moves run at a time; the next begin",
     "only while every partition is healthy. For continuous balancing: set_meta_level lively.",
+    "With --gpid, --type, --from and --to it is one move of that partition instead.",
   ],
-  examples: ["balance --dry_run", "balance"],
+  examples: [
+    "balance --dry_run",
+    "balance -g 1.3 -p move_pri -f 10.0.0.1:34801 -t 10.0.0.2:34801",
+  ],
   positionals: [],
   flags: [
     { name: "dry_run", type: "bool", brief: "Only print the plan" },
     { name: "stop", type: "bool", brief: "End a run" },
+    { name: "gpid", short: "g", type: "text", brief: "Partition of one move, as in 1.3" },
+    {
+      name: "type",
+      short: "p",
+      type: "text",
+      brief: "Pass the leadership to a member, or copy a primary or a secondary",
+      choices: Object.keys(MOVE_KINDS),
+    },
+    {
+      name: "from",
+      short: "f",
+      type: "node",
+      brief: "Server that the replica, or the lead, leaves",
+    },
+    { name: "to", short: "t", type: "node", brief: "Server that gets it" },
     NO_WAIT,
   ],
   async run(context, args) {
     const { admin } = context;
+    if (ONE_MOVE.some((name) => args.text(name) !== undefined)) return await moveOne(context, args);
     if (args.has("stop")) {
       if (args.has("dry_run")) throw new UsageProblem("Choose one of --stop and --dry_run");
       await admin.balance("stop");
@@ -68,6 +96,23 @@ const balance: Command = {
     context.answer({ moves, seconds }, text);
   },
 };
+
+/** One move that the operator chose. */
+async function moveOne(context: Context, args: Args): Promise<void> {
+  const [gpid, type, from, to] = ONE_MOVE.map((name) => args.text(name) ?? "");
+  const partition = parsePartition(gpid!);
+  if (partition === undefined || type === "" || from === "" || to === "") {
+    throw new UsageProblem("One move needs all of --gpid (as in 1.3), --type, --from and --to");
+  }
+  const kind = MOVE_KINDS[type as keyof typeof MOVE_KINDS];
+  await context.admin.moveReplica({ partition, kind, from: from!, to: to! });
+  const value = { partition: gpid!, move: kind, from: from!, to: to! };
+  if (args.has("no_wait")) return context.answer(value, `OK, ${gpid} moves`);
+  while ((await context.admin.balance("status")).moving > 0 && !context.signal.aborted) {
+    await pause(POLL_MS);
+  }
+  context.answer(value, `OK, ${gpid} has moved; app -d shows where it is`);
+}
 
 /** A row per alive server: what it has, and will have. */
 function sharesOf({ next }: BalanceState, nodes: readonly NodeInfo[]): Json[][] {

@@ -95,6 +95,7 @@ function answerCluster(cluster: FakeCluster, name: string, request: any): unknow
     }
     case "drain":
       return { drained: request.drained ? [request.node] : [] };
+    case "move_replica":
     case "forget_node":
       return {};
     case "remote_command":

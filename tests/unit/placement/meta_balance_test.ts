@@ -1,6 +1,7 @@
 // Stories of MetaCore: an operator balances, drains and brings back; deaths in the middle of a move.
 
 import assert from "node:assert/strict";
+import { partitionId } from "../../../src/base/ids.ts";
 import { META_REQUESTS, type MetaAnswer } from "../../../src/placement/io.ts";
 import { Err, World } from "./world.ts";
 
@@ -200,6 +201,34 @@ Deno.test("MetaCore forgets a server that is gone for good, and nothing else", (
   w.node("n4:1").up = true;
   w.run(2000);
   assert.equal(w.ok("listNodes", {}).nodes.find(({ node }) => node === "n4:1")?.alive, true);
+});
+
+Deno.test("MetaCore makes one move for an operator, and says why it does not", () => {
+  const w = new World(4);
+  const id = w.table("temp", 1);
+  const partition = partitionId(id, 0);
+  const { primary: a, secondaries: [b, c] } = w.stored(id, 0);
+  const d = [...w.nodes.keys()].find((name) => ![a, b, c].includes(name))!;
+  const move = (kind: "movePrimary" | "copyPrimary" | "copySecondary", from: string, to: string) =>
+    w.ask("moveReplica", { move: { partition, kind, from, to } });
+  const members = () => {
+    w.run(2000);
+    const { primary, secondaries } = w.stored(id, 0);
+    return [primary, ...[...secondaries].sort()];
+  };
+  assert.match(move("movePrimary", b!, c!)!.detail, /is not its primary/);
+  assert.match(move("movePrimary", a, d)!.detail, /is not its secondary/);
+  assert.match(move("copySecondary", b!, c!)!.detail, /a member already/);
+  assert.match(move("copySecondary", b!, "no:1")!.detail, /is not alive/);
+  assert.equal(move("movePrimary", a, b!)!.error, 0);
+  assert.deepEqual(members(), [b!, ...[a, c!].sort()]);
+  assert.equal(move("copySecondary", a, d)!.error, 0);
+  assert.deepEqual(members(), [b!, ...[c!, d].sort()]);
+  assert.equal(move("copyPrimary", b!, a)!.error, 0);
+  assert.deepEqual(members(), [a, ...[c!, d].sort()]);
+  w.node(b!).obeys = false;
+  assert.equal(move("copySecondary", d, b!)!.error, 0);
+  assert.equal(move("copySecondary", d, b!)!.error, Err.BUSY);
 });
 
 Deno.test("MetaCore refuses to drain the last server", () => {

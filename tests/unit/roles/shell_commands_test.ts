@@ -221,6 +221,10 @@ Deno.test("shell balances and drains", async () => {
   const now = json.servers.map((row: Record<string, unknown>) => row["replicas"]);
   assert.deepEqual([planned[0] - now[0], planned[1] - now[1]], [-1, 1]);
   assert.equal((await shell.run("-e", "balance --stop"))[1], "OK, stopped\n");
+  const one = "balance -g 1.3 -p move_pri -f n1:1 -t n2:1";
+  assert.match((await shell.run("-e", one))[1], /^OK, 1\.3 has moved/);
+  assert.match((await shell.run("-e", "balance -g 1.3 -p move_pri"))[2], /needs all of/);
+  assert.match((await shell.run("-e", `${one}x -p steal`))[2], /move_pri, copy_pri, copy_sec/);
   assert.match((await shell.run("-e", "drain n1:1 --no-wait"))[1], /n1:1 is being drained/);
   assert.match((await shell.run("-e", "undrain n1:1"))[1], /^OK; "balance"/);
   assert.equal((await shell.run("-e", "forget_node n1:1"))[1], "OK, n1:1 is forgotten\n");
