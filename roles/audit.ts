@@ -6,6 +6,7 @@
 import { Err, errorName } from "../src/base/errors.ts";
 import { LineLimit } from "../src/observe/line_limit.ts";
 import type { Logger } from "../src/observe/logger.ts";
+import { ASKING_COMMANDS } from "./remote_commands.ts";
 import type { AuditedCall, CallAudit } from "../src/rpc/options.ts";
 
 /** One entry. */
@@ -55,9 +56,11 @@ export function callAudit(sink: AuditSink): CallAudit {
 /** Some requests ask or change, depending on what is in them. */
 function isQuestion({ rpc, request, error }: AuditedCall): boolean {
   if (error !== Err.OK || typeof request !== "object" || request === null) return false;
-  const { level, action } = request as Record<string, unknown>;
+  const { level, action, command } = request as Record<string, unknown>;
   return (rpc.name === "control_meta" && level === undefined) ||
-    (rpc.name === "balance" && action === "status");
+    (rpc.name === "balance" && action === "status") ||
+    (rpc.name === "detect_hotkey" && action === "query") ||
+    (rpc.name === "remote_command" && ASKING_COMMANDS.has(String(command)));
 }
 
 function entryOf({ who, peer, rpc, request, error, detail }: AuditedCall): AuditEntry {

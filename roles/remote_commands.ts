@@ -36,6 +36,13 @@ const SETTINGS_BY_OLD_NAME: Readonly<Record<string, string>> = {
   "meta.lb.add_secondary_max_count_for_one_node": "add-secondary-max",
 };
 
+/** Commands that only ask; the others are kept in the audit. */
+export const ASKING_COMMANDS: ReadonlySet<string> = new Set([
+  ...["help", "version", "server-info", "server-stat", "server-state", "config", "metrics"],
+  ...["compaction", "replicas", "app-envs", "sweeper", "proposals", "hotspots", "availability"],
+  ...["replica.query-compact", "replica.query-progress", "replica.query-app-envs"],
+]);
+
 const MIB = 1024 * 1024;
 
 /** Commands of every process. */

@@ -104,6 +104,7 @@ export class Collector {
 
   /** Somebody looks: for a while rounds come faster. */
   watch(): void {
+    if (this.#closed) return;
     const isNew = performance.now() >= this.#watchedUntil;
     this.#watchedUntil = performance.now() + WATCHED_MS;
     if (!isNew || this.#isBusy) return;

@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import type { Command } from "../declare.ts";
 import { counted, type Json } from "../render.ts";
 
-const POLL_MS = 200;
+const POLL_MS = 500;
 
 /** How far one replica is. */
 interface ReplicaState {

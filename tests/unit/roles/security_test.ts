@@ -12,7 +12,7 @@ import { defaultSettings, loadSettings } from "../../../src/config/load.ts";
 import { OPEN } from "../../../src/rpc/security.ts";
 import { loggerOf, SILENT } from "../../../src/observe/logger.ts";
 import { PutUser } from "../../../src/schema/access_rpc.ts";
-import { Balance, DropTable } from "../../../src/schema/meta_rpc.ts";
+import { Balance, DropTable, RemoteCommand } from "../../../src/schema/meta_rpc.ts";
 
 async function withDir(story: (dir: string) => void | Promise<void>): Promise<void> {
   const dir = Deno.makeTempDirSync({ prefix: "security-unit-" });
@@ -119,6 +119,9 @@ Deno.test("the audit keeps changes with their outcome, no questions, no bytes, a
   audit.ended({ ...call, rpc: DropTable, request: drop });
   audit.ended({ ...call, rpc: Balance, request: { action: "status" } });
   audit.ended({ ...call, rpc: Balance, request: { action: "start" } });
+  const compact = { command: "compact", args: ["1"] };
+  audit.ended({ ...call, rpc: RemoteCommand, request: compact });
+  audit.ended({ ...call, rpc: RemoteCommand, request: { command: "compaction", args: [] } });
   const key = new TextEncoder().encode("verysecretkeyofada");
   const verifier = { salt: key, iterations: 15000, storedKey: key, serverKey: key };
   const request = { name: "eve", action: "create", admin: false, verifier };
@@ -126,12 +129,13 @@ Deno.test("the audit keeps changes with their outcome, no questions, no bytes, a
   assert.deepEqual(kept.map(({ who, action, outcome }) => [who, action, outcome]), [
     ["ada", "drop_table", "OK"],
     ["ada", "balance", "OK"],
+    ["ada", "remote_command", "OK"],
     ["ada", "put_user", "BUSY"],
   ]);
   assert.match(kept[0]!.request, /"name":"t"/);
   assert.ok(!/verysecret|118,101|dmVyeXNl/.test(JSON.stringify(kept)));
   for (let i = 0; i < 1000; i++) audit.refused("6.6.6.6:6", "Wrong user or password");
-  assert.equal(kept.length, 3 + 20);
+  assert.equal(kept.length, 4 + 20);
 });
 
 Deno.test("the audit file gets a line per entry; one that cannot be written is told to the log", async () => {
