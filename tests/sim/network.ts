@@ -145,7 +145,10 @@ export class Network {
         continue;
       }
       const clogged = Math.max(0, link.cloggedUntil - this.#scheduler.now);
-      const delay = clogged + this.#slowness(from, to) + this.#delayMs(this.#rates.delayMaxMs);
+      // A second copy may come when everything has moved on.
+      const late = i > 0 && this.#chance.chance(0.3) ? between(this.#chance, 100, 4000) : 0;
+      const delay = clogged + late + this.#slowness(from, to) +
+        this.#delayMs(this.#rates.delayMaxMs);
       const deliver = () => this.#deliver(from, to, envelope);
       this.#scheduler.after(delay, "net", undefined, deliver, to);
     }

@@ -54,7 +54,7 @@ export class SimRpc implements Endpoint {
   }
 
   /** Sends without an answer. */
-  send(to: NodeId, rpc: AnyRpc, body: unknown): void {
+  send<Q, A>(to: NodeId, rpc: Rpc<Q, A>, body: Q): void {
     if (this.#closed) return;
     this.#network.send(this.address, to, {
       kind: "message",

@@ -12,7 +12,7 @@ import {
   QueryConfig,
   UpdateConfig,
 } from "../../src/schema/meta_rpc.ts";
-import type { RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
+import type { RequestOf, Rpc } from "../../src/schema/rpc.ts";
 import type {
   ConfigChange,
   PartitionConfig,
@@ -97,11 +97,10 @@ export class ScriptedMeta implements MetaSide {
       this.#heard.set(node, this.#clock.now().mono);
       // A verdict is final until the server comes back by itself: this beacon is that.
       this.#dead.delete(node);
-      const reply: ResponseOf<typeof Beacon> = {
+      reply(responder, Beacon, {
         ...{ sentAt, isLeader: true, leader: this.id, allowed: true, syncHint: 0 },
         ...{ store: "", wantsStored: false },
-      };
-      responder.reply(reply);
+      });
     });
     rpc.handle(ConfigSync, (_from, body, responder) => {
       this.#configSync(body as RequestOf<typeof ConfigSync>, responder);
@@ -110,7 +109,7 @@ export class ScriptedMeta implements MetaSide {
       this.#updateConfig(body as RequestOf<typeof UpdateConfig>, responder);
     });
     rpc.handle(QueryConfig, (_from, _body, responder) => {
-      responder.reply({
+      reply(responder, QueryConfig, {
         tableId: TABLE_ID,
         partitionCount: this.#table.partitionCount,
         partitions: [...this.#configs.values()],
@@ -129,19 +128,20 @@ export class ScriptedMeta implements MetaSide {
         membersOf(config).length >= config.maxReplicaCount && !membersOf(config).includes(node);
     });
     const garbage = useless.map((report) => report.partition);
-    responder.reply({ configs, tables: [this.#table], garbage, nodes: [], handOver: 0 });
+    const tables = [this.#table];
+    reply(responder, ConfigSync, { configs, tables, garbage, nodes: [], handOver: 0 });
   }
 
   #updateConfig(request: RequestOf<typeof UpdateConfig>, responder: Responder): void {
     const { config, node } = request;
     const current = this.#configs.get(config.partition);
-    if (current === undefined) return responder.reply({ error: Err.OK, config: undefined });
-    if (sameConfig(current, config)) return responder.reply({ error: Err.OK, config: current });
-    if (config.ballot !== current.ballot + 1) {
-      return responder.reply({ error: Err.INVALID_VERSION, config: current });
-    }
+    const answer = (error: number, config: PartitionConfig | undefined) =>
+      reply(responder, UpdateConfig, { error, config });
+    if (current === undefined) return answer(Err.OK, undefined);
+    if (sameConfig(current, config)) return answer(Err.OK, current);
+    if (config.ballot !== current.ballot + 1) return answer(Err.INVALID_VERSION, current);
     if (this.#inflight.has(config.partition)) return;
-    this.#store(config, node, () => responder.reply({ error: Err.OK, config }));
+    this.#store(config, node, () => answer(Err.OK, config));
   }
 
   /** Persists, then makes visible. */
@@ -269,12 +269,16 @@ export class ScriptedMeta implements MetaSide {
     // Proposals are one-way: some come twice, much later.
     if (this.#env.healed || !this.#chance.chance(0.05)) return;
     this.#env.scheduler.after(between(this.#chance, 10, 3000), "late proposal", this, () => {
-      this.#rpc.send(to, ConfigProposal, {
-        ...{ change, node, config, table: this.#table, nodes: [] },
-        empty: false,
-      });
+      const table = this.#table;
+      const proposal = { change, node, config, table, nodes: [], empty: false };
+      this.#rpc.send(to, ConfigProposal, proposal);
     });
   }
+}
+
+/** Answers with all that the declaration demands. */
+function reply<Q, A>(responder: Responder, _rpc: Rpc<Q, A>, body: A): void {
+  responder.reply(body);
 }
 
 function sameConfig(a: PartitionConfig, b: PartitionConfig): boolean {
