@@ -23,7 +23,7 @@ import {
   type Reign,
   reply,
 } from "./meta_state.ts";
-import type { BalanceView, Move } from "./shares.ts";
+import type { BalanceView, Forecast, Move } from "./shares.ts";
 
 /** Moves of one round: few enough that a death in the middle leaves little to repair. */
 const ROUND_MOVES_MAX = 10;
@@ -33,6 +33,9 @@ const PLAN_MOVES_MAX = 1000;
 
 /** Moves times servers and partitions that a plan may take. */
 const PLAN_WORK = 300_000;
+
+/** A forecast is kept for 1 ms per so many servers and partitions: 1 s with 10,000. */
+const FORECAST_ITEMS_PER_MS = 10;
 
 /** Between rounds, ms: a round that failed must not be repeated in a busy loop. */
 const ROUND_PAUSE_MS = 1000;
@@ -141,6 +144,26 @@ function planLimit({ nodes, partitions }: BalanceView): number {
   );
 }
 
+/**
+ * The next round, and everything up to equal shares. While something moves there is no plan, but what would be
+ * left of one tells how far it is. Kept for a while that grows with the cluster: pages ask again and again.
+ */
+function forecast(s: MetaState, reign: Reign): Forecast {
+  const kept = reign.balance.forecast;
+  if (kept !== undefined && s.now.mono < kept.until) return kept;
+  const view = viewOf(reign);
+  const movesMax = planLimit(view);
+  const rest = planAll(view, movesMax);
+  const made = {
+    next: planRound(view, ROUND_MOVES_MAX),
+    rest,
+    isMore: rest.length >= movesMax,
+    until: s.now.mono + (view.nodes.length + view.partitions.length) / FORECAST_ITEMS_PER_MS,
+  };
+  reign.balance.forecast = made;
+  return made;
+}
+
 /** Shows, starts or stops balancing; always answers with what the next round would be. */
 export function onBalance(
   s: MetaState,
@@ -161,19 +184,15 @@ export function onBalance(
     for (const { actions } of partitions) if (actions[0]?.source === "balance") moving++;
   }
   const waitsFor = allows(level, "steady") ? obstacle(reign) ?? "" : levelText(s, reign);
-  const view = viewOf(reign);
-  // While something moves there is no plan, but what would be left of one tells how far it is.
-  const movesMax = planLimit(view);
-  const rest = planAll(view, movesMax);
-  const next = action === "plan" ? rest : planRound(view, ROUND_MOVES_MAX);
+  const { next, rest, isMore } = forecast(s, reign);
   reply<"balance">(s, token, {
     running: balance.running || allows(level, "lively"),
     waitsFor,
     moving,
     started: balance.started,
-    next: waitsFor === "" || action === "plan" ? next : [],
+    next: action === "plan" ? [...rest] : waitsFor === "" ? [...next] : [],
     remaining: Math.max(0, rest.length - moving),
-    isMore: rest.length >= movesMax,
+    isMore,
   });
   if (action === "start") tickBalance(s, reign);
 }
@@ -224,6 +243,7 @@ function refusalOf(
   if (membersOf(config).includes(to)) return `${to} is a member already`;
   if (state?.alive !== true) return `${to} is not alive`;
   if (isFull(state)) return `${to} has no room for new replicas`;
+  if (reign.blackList.nodes.has(to)) return `${to} is on the black list`;
   const places = (members: readonly NodeId[]) =>
     members.map((node) => placeOf(node, reign.detector.get(node)?.labels ?? new Map()));
   const [before] = crowdingOf(places(membersOf(config)));
@@ -244,5 +264,5 @@ export function stopBalance(reign: Reign): void {
 
 /** Nothing asked for, nothing running. */
 export function newBalance(): Reign["balance"] {
-  return { running: false, started: 0, nextAt: -Infinity };
+  return { running: false, started: 0, nextAt: -Infinity, forecast: undefined };
 }

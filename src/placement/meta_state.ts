@@ -21,6 +21,7 @@ import type {
   Token,
 } from "./io.ts";
 import { effectiveLevel } from "./levels.ts";
+import type { Forecast } from "./shares.ts";
 import type { Users } from "./users.ts";
 import type { ForeignServer, Recovery } from "./recovery.ts";
 import type { Identity } from "./stored.ts";
@@ -67,8 +68,13 @@ export interface Reign {
   /** Tables being dropped, and what follows. */
   readonly drops: Map<TableState, () => void>;
   nextCureAt: number;
-  /** The balancer: an operator's run, the moves it began, and when the next round may begin. */
-  readonly balance: { running: boolean; started: number; nextAt: number };
+  /** The balancer: an operator's run, the moves it began, when the next round may begin, what it would do. */
+  readonly balance: {
+    running: boolean;
+    started: number;
+    nextAt: number;
+    forecast: Forecast | undefined;
+  };
   /** Servers to be emptied. */
   drained: NodeList;
   /** Servers that get no new replica. */

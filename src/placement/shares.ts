@@ -42,6 +42,16 @@ export interface Move {
   readonly to: NodeId;
 }
 
+/** What a plan would be, as of some time ago. */
+export interface Forecast {
+  readonly next: readonly Move[];
+  readonly rest: readonly Move[];
+  /** The rest is cut off. */
+  readonly isMore: boolean;
+  /** Monotonic ms. */
+  readonly until: number;
+}
+
 /** The partition after a move. */
 export function afterMove(p: BalancePartition, move: Move): BalancePartition {
   const others = p.secondaries.filter((node) => node !== move.from && node !== move.to);
