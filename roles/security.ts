@@ -4,7 +4,7 @@
 
 import type { Settings } from "../src/config/settings.ts";
 import type { SecurityOptions, TlsMaterial } from "../src/rpc/security.ts";
-import { tlsProblem } from "../src/rpc/tcp_transport.ts";
+import { canAskForCertificates, tlsProblem } from "../src/rpc/tcp_transport.ts";
 
 /** Secrets and tokens shorter than this can be guessed. */
 export const SECRET_CHARACTERS_MIN = 16;
@@ -62,6 +62,12 @@ export function readTls(files: {
 /** The security of a server. @throws {Error} If a file cannot be used. */
 export function loadSecurity({ security }: Settings): SecurityOptions {
   const { auth, clusterSecretFile, tlsServerName } = security;
+  if (auth !== "off" && clusterSecretFile === "" && !canAskForCertificates()) {
+    throw new Error(
+      "Servers could not know each other: this executable cannot ask callers for certificates " +
+        `(Deno ${Deno.version.deno}); give --cluster-secret-file`,
+    );
+  }
   return {
     auth,
     clusterSecret: clusterSecretFile === ""

@@ -5,7 +5,7 @@
 // (tests/bench/rpc_bench.ts).
 // Invariant: after `onClose` a wire reports nothing more.
 
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import type { TlsMaterial } from "./security.ts";
@@ -198,6 +198,11 @@ function pemOf({ cert, key, ca }: TlsMaterial): tls.SecureContextOptions {
   return { ...(cert === "" ? {} : { cert, key }), ...(ca === "" ? {} : { ca: [ca] }) };
 }
 
+/** Whether servers can ask callers for certificates. With Deno 2.4 they cannot. */
+export function canAskForCertificates(): boolean {
+  return tls.createServer({}) instanceof net.Server;
+}
+
 /** Why certificates cannot be used; `undefined` if they can. @param nowMs Unix ms. */
 export function tlsProblem({ cert, key, ca }: TlsMaterial, nowMs: number): string | undefined {
   try {
@@ -207,7 +212,9 @@ export function tlsProblem({ cert, key, ca }: TlsMaterial, nowMs: number): strin
       if (Date.parse(validTo) < nowMs) return `the certificate of ${subject} ended ${validTo}`;
     }
     if (cert === "") return undefined;
-    const isOwn = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    const format = { type: "spki", format: "pem" } as const;
+    const own = createPublicKey(createPrivateKey(key)).export(format);
+    const isOwn = own === new X509Certificate(cert).publicKey.export(format);
     return isOwn ? undefined : "the key is not the one of the certificate";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -223,6 +230,7 @@ function certifiedName(socket: tls.TLSSocket): string {
 
 /** @param refused A connection that did not become an encrypted one, and why. */
 function createServer(
+  host: string,
   material: TlsMaterial | undefined,
   accepted: (wire: Wire) => void,
   refused: (remote: string, reason: string) => void,
@@ -235,10 +243,13 @@ function createServer(
     ...pemOf(material),
     requestCert: material.ca !== "",
     rejectUnauthorized: false,
+    handshakeTimeout: TLS_HANDSHAKE_MS,
+    // Where Deno 2.4 looks for it; see `bind`.
+    host,
   };
   const pending = new Map<string, net.Socket>();
   const nameOf = (socket: net.Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
-  const server = tls.createServer({ ...options, handshakeTimeout: TLS_HANDSHAKE_MS }, (socket) => {
+  const server = tls.createServer(options, (socket) => {
     pending.delete(nameOf(socket));
     accepted(new TcpWire(socket, certifiedName(socket)));
   });
@@ -262,6 +273,20 @@ function createServer(
   return server;
 }
 
+/** Starts listening. The TLS server of Deno 2.4 is a thing of its own: no host, and it throws. */
+function bind(server: net.Server, port: number, host: string, done: () => void): void {
+  if (server instanceof net.Server) {
+    server.listen(port, host, done);
+    return;
+  }
+  const other = server as unknown as { listen(port: number, done: () => void): void };
+  try {
+    other.listen(port, () => queueMicrotask(done));
+  } catch (error) {
+    (server as net.Server).emit("error", error);
+  }
+}
+
 /** Listens on "host:port" (port 0: any free one). @throws {Error} If it cannot bind. */
 export function listen(
   address: string,
@@ -270,12 +295,12 @@ export function listen(
   refused: (remote: string, reason: string) => void = () => {},
 ): Promise<Listening> {
   const { host, port } = parseAddress(address);
-  const server = createServer(material, accepted, refused);
+  const server = createServer(host, material, accepted, refused);
   return new Promise((resolve, reject) => {
     server.once("error", (error: Error) => {
       reject(new Error(`Cannot listen on ${address}: ${error.message}`, { cause: error }));
     });
-    server.listen(port, host, () => {
+    bind(server, port, host, () => {
       const bound = (server.address() as net.AddressInfo).port;
       const close = () =>
         new Promise<void>((closed) => {
