@@ -173,9 +173,14 @@ export class Runner {
     }
   }
 
-  /** A table that does not exist was perhaps only misspelt. */
+  /** What to do: a table that does not exist was perhaps only misspelt, a meta server is somewhere else. */
   async #withHint(error: unknown, { command, args }: Call, context: Context): Promise<unknown> {
-    if (!(error instanceof StoreError) || error.code !== Err.APP_NOT_EXIST) return error;
+    if (!(error instanceof StoreError)) return error;
+    if (error.code === Err.CONNECT_FAILED && error.detail.includes("meta servers")) {
+      const hint = "; is a meta server running there? --meta or cc names another";
+      return new StoreError(error.code, error.detail + hint);
+    }
+    if (error.code !== Err.APP_NOT_EXIST) return error;
     const places = [...command.positionals, ...flagsOf(command)];
     const given = places.filter(({ type }) => type === "table").map(({ name }) => args.text(name));
     const wanted = given.find((name) => name !== undefined) ?? context.state.tableName ?? "";
