@@ -226,8 +226,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: "roles/replica/shard_host.ts",
     whole: true,
     edits: [[
-      "    if (config.ballot === 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);",
-      "    if (config.ballot >= 0 || this.#shelf.isClosed(partition)) return this.#open(partition, event);",
+      "if (empty || config.ballot === 0 || this.shelf.isClosed(partition)) {",
+      "if (empty || config.ballot >= 0 || this.shelf.isClosed(partition)) {",
     ]],
   },
   {
