@@ -295,7 +295,10 @@ async function corrupt(context: FaultContext): Promise<string> {
   const name = await victim(context);
   await cluster.kill(name);
   const dir = cluster.dataDirOf(name);
-  const files = filesBelow(dir).filter((path) => /\/(replicas|shared\.\d+)\//.test(path));
+  // What somebody will read: no replicas that were moved aside, no text that LevelDB writes for people.
+  const files = filesBelow(dir).filter((path) =>
+    /\/(replicas\/\d+\.\d+|shared\.\d+)\//.test(path) && !/\/LOG(\.old)?$/.test(path)
+  );
   const path = files[chance.below(files.length)]!;
   const bytes = Deno.readFileSync(path);
   for (let i = 0; i < 8; i++) bytes[chance.below(bytes.length)]! ^= 1 << chance.below(8);
