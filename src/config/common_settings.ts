@@ -134,7 +134,7 @@ export const RPC = group("Network", BOTH, {
     doc: "First pause before connecting again; it doubles",
   }),
   reconnectMaxMs: duration({
-    default: "1s",
+    default: "300ms",
     min: "1ms",
     max: "10m",
     doc: "Longest pause before connecting again",

@@ -115,6 +115,6 @@ export const RPC_DEFAULTS: RpcSettings = {
   keepAliveMs: 10_000,
   answerProbeMs: 1000,
   reconnectMinMs: 20,
-  reconnectMaxMs: 1000,
+  reconnectMaxMs: 300,
   connectionsMax: 10_000,
 };
