@@ -136,14 +136,23 @@ export class DataDirs {
    * its replicas any more.
    *
    * @returns False if it is the only one left, or not in use.
+   * @throws {FilesError} If that cannot be noted; the directory is in use as before.
    */
   async exclude(tag: string, reason: string): Promise<boolean> {
     const index = this.#good.findIndex((dir) => dir.tag === tag);
     if (index < 0 || this.#good.length === 1) return false;
-    const [dir] = this.#good.splice(index, 1);
-    this.#bad.push({ tag, path: dir!.path, reason });
-    dir!.lock?.release();
-    await this.#write(false);
+    const dir = this.#good.splice(index, 1)[0]!;
+    const bad = { tag, path: dir.path, reason };
+    this.#bad.push(bad);
+    try {
+      await this.#write(false);
+    } catch (error) {
+      // Nobody would know after a restart: it is still in use, and the next look tries again.
+      this.#bad.splice(this.#bad.indexOf(bad), 1);
+      this.#good.splice(index, 0, dir);
+      throw error;
+    }
+    dir.lock?.release();
     return true;
   }
 

@@ -88,7 +88,8 @@ const balance: Command = {
     await admin.balance("start");
     if (args.has("no_wait")) return context.answer({ started: true }, "OK, started");
     const startedAt = performance.now();
-    const moves = await watchBalance(context);
+    // A run that was going on has begun some already.
+    const moves = await watchBalance(context) - (plan.running ? plan.started : 0);
     const seconds = Math.round(performance.now() - startedAt) / 1000;
     const text = moves === 0
       ? "OK, shares are equal"

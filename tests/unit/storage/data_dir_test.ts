@@ -141,6 +141,19 @@ Deno.test("DataDirs exclude a directory that breaks, over a power loss in any mo
   assert.ok(excluded > 10 && excluded < 60, `${excluded} excluded`);
 });
 
+Deno.test("DataDirs keep a broken directory until its loss is noted elsewhere", async () => {
+  const files = new MemoryFiles();
+  const dirs = await open(files);
+  files.fault = () => {
+    throw new FilesError("io", "nothing works");
+  };
+  await assert.rejects(dirs.exclude("b", "broken"), FilesError);
+  assert.deepEqual([dirs.good.map(({ tag }) => tag), dirs.bad], [["a", "b", "c"], []]);
+  files.fault = () => {};
+  assert.equal(await dirs.exclude("b", "broken"), true);
+  assert.deepEqual(dirs.bad.map(({ tag }) => tag), ["b"]);
+});
+
 Deno.test("DataDirs keep every replica over a power loss while they are opened", async () => {
   for (let seed = 0; seed < 60; seed++) {
     const files = new MemoryFiles();
