@@ -5,8 +5,10 @@ import assert from "node:assert/strict";
 import { fromUtf8 } from "../../src/base/bytes.ts";
 import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster } from "../../src/client/mod.ts";
+import { clientDialSecurity } from "../../src/rpc/security.ts";
+import { CLUSTER_USER } from "../../src/schema/access.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
-import { withCluster } from "./harness.ts";
+import { type TestCluster, withCluster } from "./harness.ts";
 
 const METAS = ["m1", "m2", "m3"];
 const MAIN = new URL("../../roles/main.ts", import.meta.url).pathname;
@@ -21,18 +23,44 @@ if (missing === undefined) {
   });
 }
 
+const SECRET = "the secret of three meta servers";
+
+/** A user whom every meta server knows, the standbys too: they read the store. */
+async function makeUser(cluster: TestCluster): Promise<{ user: string; password: string }> {
+  const auth = { user: "app", password: "the password of app" };
+  const operator = { user: CLUSTER_USER, password: SECRET };
+  await using root = openCluster({ meta: cluster.metas, timeoutMs: 20_000, auth: operator });
+  await root.admin.users.create(auth.user, { password: auth.password, admin: true });
+  for (const meta of cluster.metas) {
+    const isKnown = async () => {
+      await using app = openCluster({ meta: [meta], timeoutMs: 5000, auth });
+      return await app.admin.serverInfo(meta).then(() => true, () => false);
+    };
+    assert.ok(await waitFor(isKnown, 30_000), `${meta} does not know the user`);
+  }
+  return auth;
+}
+
 async function threeMetas(): Promise<void> {
+  const secretFile = Deno.makeTempFileSync({ prefix: "pegasus-secret-" });
+  Deno.writeTextFileSync(secretFile, SECRET);
   const store = await TestZooKeeper.start();
   const options = {
     metas: METAS.length,
     replicas: 2,
     coordinator: `zookeeper://${store.address}/pegasus/test`,
-    settings: { "zookeeper-session": "3s" },
+    settings: {
+      "zookeeper-session": "3s",
+      "auth": "required",
+      "cluster-secret-file": secretFile,
+    },
+    dial: clientDialSecurity({ user: CLUSTER_USER, password: SECRET }, undefined),
   };
   try {
     await withCluster(options, async (cluster) => {
       await cluster.createTable("t", 2, 2);
-      const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
+      const auth = await makeUser(cluster);
+      const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000, auth });
       try {
         const table = client.table("t");
         await table.set("h", "s", "0");
@@ -72,6 +100,7 @@ async function threeMetas(): Promise<void> {
     });
   } finally {
     await store.destroy();
+    Deno.removeSync(secretFile);
   }
 }
 

@@ -184,3 +184,21 @@ Deno.test("readClientSecurity takes secrets from files, the environment or the t
     }
   });
 });
+
+Deno.test("a role gives back the permissions it does not need, and keeps those it does", async () => {
+  const program = new URL("../../../roles/permissions.ts", import.meta.url).href;
+  const stateOf = async (role: string) => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "eval",
+        `import { narrowPermissions } from "${program}"; narrowPermissions("${role}");` +
+        `const names = ["run", "ffi", "sys", "net", "read"];` +
+        `console.log(names.filter((name) => Deno.permissions.querySync({ name }).state === "granted").join());`,
+      ],
+    }).output();
+    return new TextDecoder().decode(stdout).trim();
+  };
+  assert.equal(await stateOf("meta"), "sys,net,read");
+  assert.equal(await stateOf("replica"), "ffi,sys,net,read");
+  assert.equal(await stateOf("onebox"), "run,net,read");
+});
