@@ -55,7 +55,10 @@ function node(address: string, primaries: number) {
 }
 
 const ANSWERS: Readonly<Record<string, unknown>> = {
-  clusterInfo: { cluster: "states", primaryMeta: "10.0.0.9:34601", level: "steady" },
+  clusterInfo: {
+    ...{ cluster: "states", metaServers: ["10.0.0.9:34601"], primaryMeta: "10.0.0.9:34601" },
+    ...{ coordinator: "", level: "steady", details: new Map() },
+  },
   listNodes: { nodes: [node(NODES[0]!, 0), node(NODES[1]!, 7), node(NODES[2]!, 0)] },
   listTables: { tables: [{ tableId: 1, name: "users", maxReplicaCount: 3 }], health: [] },
   queryConfig: { partitions: Array.from({ length: 8 }, (_, index) => config(index)) },
