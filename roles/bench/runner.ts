@@ -69,7 +69,10 @@ export class Runner {
   readonly #pickRecord: () => number;
   readonly #mix: { readonly name: OperationName; readonly upTo: number }[] = [];
   readonly #errorSamples = new Set<string>();
+  /** Records that exist or are being inserted, and those below which all were acknowledged: only they are read. */
   #records: number;
+  #known: number;
+  readonly #insertedAbove = new Set<number>();
   /** Of the running slice. */
   #started = 0;
   #done = 0;
@@ -86,10 +89,10 @@ export class Runner {
     this.#options = options;
     this.#prng = new Prng(options.seed);
     const inserts = options.workload.mix.insert ?? 0;
-    this.#records = inserts === 1 ? 0 : options.records;
+    this.#known = this.#records = inserts === 1 ? 0 : options.records;
     const distribution = makeDistribution(
       options.distribution,
-      () => Math.max(1, this.#records),
+      () => Math.max(1, this.#known),
       this.#prng,
     );
     this.#pickRecord = () => distribution.next();
@@ -206,8 +209,14 @@ export class Runner {
   }
 
   #perform(name: OperationName): Promise<unknown> {
-    if (name === "insert") return this.#target.set(this.#records++);
+    if (name === "insert") return this.#insert(this.#records++);
     return this.#target[name](this.#pickRecord());
+  }
+
+  async #insert(record: number): Promise<void> {
+    await this.#target.set(record);
+    this.#insertedAbove.add(record);
+    while (this.#insertedAbove.delete(this.#known)) this.#known++;
   }
 
   /** Everything measured so far. */

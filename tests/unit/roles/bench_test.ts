@@ -100,6 +100,35 @@ Deno.test("Runner counts reads that find nothing", async () => {
   assert.equal((await measured(runner(target, "get"))).misses, 250);
 });
 
+Deno.test("Runner reads no record whose insert is not acknowledged", async () => {
+  const target = new CountingTarget();
+  const written = new Set<number>();
+  let early = 0;
+  const read = (record: number) => {
+    if (record >= 100 && !written.has(record)) early++;
+    return Promise.resolve(1);
+  };
+  // Later inserts are acknowledged before earlier ones.
+  const write = async (record: number) => {
+    for (let i = 0; i < 20 - record % 20; i++) await Promise.resolve();
+    written.add(record);
+    return 1;
+  };
+  Object.assign(target, { get: read, set: write });
+  const latest = new Runner(target, {
+    workload: WORKLOADS["d"]!,
+    distribution: "latest",
+    records: 100,
+    concurrency: 32,
+    rate: 0,
+    durationMs: 0,
+    seed: "1",
+  });
+  await latest.run(20_000, () => {});
+  assert.equal(early, 0);
+  assert.ok(written.size > 500, `${written.size} inserts`);
+});
+
 Deno.test("Runner keeps the mix and the number of operations outstanding", async () => {
   const target = new CountingTarget();
   const result = await measured(runner(target, "b"));
