@@ -119,8 +119,19 @@ function textLine(
   return line.replaceAll("\r", "\\r").replaceAll("\n", "\\n") + "\n";
 }
 
+const PLAIN = /^[^\s"=\p{Cc}\p{Cf}]+$/u;
+
+/** Text in quotes, on one line, without characters that control or turn around what follows. */
+function printable(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\p{Cc}\p{Cf}]/gu,
+    (char) => `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`,
+  );
+}
+
 function textValue(value: unknown): string {
-  if (typeof value === "string") return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
+  // Strangers choose some of these texts: nothing of them may act on the terminal that shows the log.
+  if (typeof value === "string") return PLAIN.test(value) ? value : printable(value);
   if (value instanceof Error) return JSON.stringify(value.stack ?? String(value));
   if (typeof value !== "object" || value === null) return String(value);
   try {

@@ -84,3 +84,18 @@ Deno.test("LineLimit stays bounded when every line differs", () => {
   for (let i = 0; i < 25_000; i++) assert.equal(limit.admit(`line ${i}`, 0), 0);
   assert.equal(limit.admit("line 24999", 0), -1);
 });
+
+Deno.test("openLog() lets no text of a stranger act on a terminal", () => {
+  const { log, lines } = withLog("text", "info");
+  const texts = ["\x1b[31mred", "a\u202eb", "\x07", "\x9b2J", "two\nlines", "plain-1:2"];
+  for (const peer of texts) log.logger("rpc").info("Connected", { peer });
+  const shown = lines.map((line) => line.slice(line.indexOf("peer=")).trimEnd());
+  assert.deepEqual(shown, [
+    String.raw`peer="\u001b[31mred"`,
+    String.raw`peer="a\u202eb"`,
+    String.raw`peer="\u0007"`,
+    String.raw`peer="\u009b2J"`,
+    String.raw`peer="two\nlines"`,
+    "peer=plain-1:2",
+  ]);
+});
