@@ -1,6 +1,6 @@
 // Who changed the cluster, from where, how it ended, and who was turned away. Plain entries, so that a
 // shard's thread can hand its own to the control part. Invariants: nothing secret gets into an entry;
-// changes are all kept, refusals up to a rate, so that a stranger cannot fill the disk. SECURITY.md,
+// changes are all kept, refusals up to a rate, so that a stranger cannot fill the disk. docs/SECURITY.md,
 // "Audit".
 
 import { Err, errorName } from "../src/base/errors.ts";

@@ -1,6 +1,6 @@
 // What a role may do beyond files, network and environment: the rest is given back when the role is
 // known, so that the one executable, which must be able to do everything any role does, can do no more
-// than its role. SECURITY.md, "Permissions", has the table.
+// than its role. docs/SECURITY.md, "Permissions", has the table.
 
 /** Permissions that not every role needs. */
 type Optional = "run" | "ffi" | "sys";

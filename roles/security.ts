@@ -1,6 +1,6 @@
 // The security of a process from its settings: files read once and checked, and what to warn about.
 // Invariant: what a secret file holds goes into memory and nowhere else: no log, no page, no other
-// process. SECURITY.md.
+// process. docs/SECURITY.md.
 
 import type { Settings } from "../src/config/settings.ts";
 import type { SecurityOptions, TlsMaterial } from "../src/rpc/security.ts";
@@ -95,7 +95,7 @@ export function exposures(
     if (auth !== "required") {
       found.push(
         `Whoever reaches ${listen} can read, change and destroy all data: set --auth=required (see ` +
-          `SECURITY.md), or listen on 127.0.0.1`,
+          `docs/SECURITY.md), or listen on 127.0.0.1`,
       );
     }
     if (tls === undefined) {

@@ -1,6 +1,6 @@
 // What a user may ask meta: the rank of a request is checked by the network (src/schema/rpc.ts), what
 // depends on a table or on the user himself is checked here, against the state the leader has stored.
-// SECURITY.md, "Rights".
+// docs/SECURITY.md, "Rights".
 
 import {
   denial,

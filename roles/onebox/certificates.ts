@@ -1,6 +1,6 @@
 // Certificates for a cluster on one machine, for trying TLS out and for tests: an authority, one
 // certificate for all servers, one per user. Made with the openssl program. For real clusters
-// SECURITY.md shows the same steps with an authority that is kept elsewhere.
+// docs/SECURITY.md shows the same steps with an authority that is kept elsewhere.
 
 /** Files of one certificate. */
 export interface CertificateFiles {

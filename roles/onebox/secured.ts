@@ -1,6 +1,6 @@
 // A onebox with authentication or TLS: secrets and certificates are made once, in `security` below its
 // directory, and what is there decides how its servers run. The same steps for a real cluster are in
-// SECURITY.md.
+// docs/SECURITY.md.
 
 import { openCluster } from "../../src/client/mod.ts";
 import { CLUSTER_USER } from "../../src/schema/access.ts";

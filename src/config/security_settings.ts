@@ -1,6 +1,6 @@
 // Settings of security: who must say who he is, by what, and over what. settings.ts joins all groups
 // and explains names. Secrets are named by files, never given: flags are seen by everybody on the
-// machine. SECURITY.md.
+// machine. docs/SECURITY.md.
 
 import { choice, text } from "./field.ts";
 import { BOTH, group } from "./group.ts";

@@ -1,5 +1,5 @@
 // How the ends of connections are told apart and protected: what a process is given (plain data that
-// may go to another thread), and what its clients and listeners make of it. SECURITY.md.
+// may go to another thread), and what its clients and listeners make of it. docs/SECURITY.md.
 
 import { CLUSTER_USER } from "../schema/access.ts";
 import type { AccessBook } from "./access_book.ts";

@@ -1,7 +1,7 @@
 // Who may do what: principals, ranks, users and the rights of tables, as pure data. The handshake
 // (src/rpc/handshake.ts) finds out who somebody is; the rank that an RPC needs stands in its
 // declaration (rpc.ts); what a user may do with a table follows from the table's variables.
-// Invariant: whatever is not understood gives no right. SECURITY.md; docs/protocol.md, "Who is it".
+// Invariant: whatever is not understood gives no right. docs/SECURITY.md; docs/protocol.md, "Who is it".
 
 import { bool, bytes, list, type Of, optional, str, struct, u32, u53 } from "./field.ts";
 

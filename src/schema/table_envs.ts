@@ -72,7 +72,7 @@ const ROCKSDB = "it tunes RocksDB, and the engine here is LevelDB";
 const NOT_HERE: Readonly<Record<string, string>> = {
   "replica.rocksdb_block_cache_enabled": ROCKSDB,
   "replica.split.validate_partition_hash": "the owner of a key is always checked",
-  "replica_access_controller.ranger_policies": "rights are given by user; see SECURITY.md",
+  "replica_access_controller.ranger_policies": "rights are given by user; see docs/SECURITY.md",
   "rocksdb.allow_ingest_behind": ROCKSDB,
   "rocksdb.checkpoint.reserve_min_count": ROCKSDB,
   "rocksdb.checkpoint.reserve_time_seconds": ROCKSDB,

@@ -1,4 +1,4 @@
-// Commands on users and their rights. SECURITY.md explains the rights.
+// Commands on users and their rights. docs/SECURITY.md explains the rights.
 
 import { type RightName, StoreError } from "../../../src/client/mod.ts";
 import { Err } from "../../../src/base/errors.ts";
