@@ -52,7 +52,7 @@ Deno.test("a standby sends browsers and questions to the leader's dashboard", as
   const standby = refusing(Err.FORWARD_TO_OTHERS, LEADER);
   for (const path of ["/dashboard", "/meta/overview?table=t"]) {
     const { status, headers } = await get(standby, path);
-    assert.deepEqual([status, headers?.["location"]], [307, `http://10.0.0.2:8080${path}`]);
+    assert.deepEqual([status, headers?.["location"]], [307, `//10.0.0.2:8080${path}`]);
   }
   const { status } = await get(standby, "/dashboard/dashboard.js");
   assert.equal(status ?? 200, 200);
