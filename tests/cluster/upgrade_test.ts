@@ -15,7 +15,10 @@ const ROWS = 200;
 const PERMISSIONS = ["--no-prompt", "--quiet", "-A"];
 
 async function git(args: readonly string[]): Promise<Deno.CommandOutput> {
-  return await new Deno.Command("git", { args: ["-C", ROOT, ...args] }).output();
+  return await new Deno.Command("git", {
+    // A checkout that belongs to somebody else is read all the same.
+    args: ["-c", `safe.directory=${ROOT}`, "-C", ROOT, ...args],
+  }).output();
 }
 
 /** The commit to upgrade from; `undefined` if this clone does not have it. */
