@@ -3,6 +3,7 @@
 
 import type { NodeId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
+import { Beacon } from "../../src/schema/meta_rpc.ts";
 import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
@@ -199,11 +200,13 @@ export class Faults {
   #lateThenSilent(chance: Prng): void {
     const { scheduler, network } = this.#env;
     const server = chance.pick(this.#machines).id;
-    const lateMs = between(chance, 300, 900);
+    const lateMs = between(chance, 400, 1000);
     for (const meta of this.#env.metas) {
+      // The next question gets through, and its answer is late; nothing else does.
+      network.setQuota(server, meta, Beacon, 1);
       network.clog(meta, server, scheduler.now + lateMs);
-      this.#later(between(chance, 1, 60), () => this.#cutPairs([[server, meta]], 3000));
       this.#later(lateMs + 50, () => this.#cutPairs([[meta, server]], 2500));
+      this.#later(lateMs + 2600, () => network.setQuota(server, meta, Beacon, undefined));
     }
   }
 

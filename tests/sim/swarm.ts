@@ -124,7 +124,8 @@ export function drawSwarm(chance: Chance): Swarm {
     // One virtual second of lease instead of five: failovers are as frequent as everything else.
     server: {
       beaconIntervalMs: 200,
-      beaconTimeoutMs: 150,
+      // Longer than grace - lease: then it matters that a lease counts from the question.
+      beaconTimeoutMs: draw.chance(0.5) ? 150 : integerBetween(draw, 300, 900),
       metaSwitchMs: 40,
       leaseMs: 1000,
       leaseSafetyMs: 50,
