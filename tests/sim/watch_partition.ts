@@ -84,8 +84,11 @@ export class PartitionGhost {
     const known = this.#proposals.get(id);
     // Two primaries may form the same mutation on their own, with the same time when their wall clocks were set
     // back: opening a session is such a body. The later one is a new proposal, not the earlier one's ghost.
-    if (known !== undefined && fresh.length === 0) return;
-    if (this.configs.get(mutation.ballot)?.primary !== replica.server.id) {
+    // So may a barrier be what an earlier primary's write without effect was: it changes nothing, whoever formed it.
+    const isOwn = this.configs.get(mutation.ballot)?.primary === replica.server.id;
+    const isNew = fresh.length > 0 || (isOwn && mutation.body.length === 0);
+    if (known !== undefined && !isNew) return;
+    if (!isOwn) {
       throw new Violation("S6", "A replica logs what no primary proposed", {
         node: replica.server.id,
         decree: mutation.decree,
