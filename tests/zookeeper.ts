@@ -2,6 +2,8 @@
 // temporary directory, short ticks, so that sessions of one second are allowed. It dies with the test process
 // (setpriv), so that a killed test run leaves no server behind.
 
+import { ZkClient, ZkError } from "../src/coordination/zookeeper_client.ts";
+
 const JARS = ["zookeeper", "zookeeper-jute", "slf4j-nop"].map((name) =>
   `/usr/share/java/${name}.jar`
 );
@@ -136,6 +138,32 @@ export class TestZooKeeper {
       // It ended by itself.
     }
     await child.status;
+  }
+
+  /** Removes a node and everything below it, as somebody with the wrong command would. */
+  async removeTree(path: string): Promise<void> {
+    const client = await this.#connect();
+    const remove = async (at: string) => {
+      for (const name of await client.children(at)) await remove(`${at}/${name}`);
+      // Who is watching makes it anew meanwhile: whatever is made below it now is of a new tree.
+      await client.remove(at).catch((error) => {
+        if (!(error instanceof ZkError) || !/noNode|notEmpty/.test(error.code)) throw error;
+      });
+    };
+    await remove(path);
+    await client.end("done");
+  }
+
+  #connect(): Promise<ZkClient> {
+    return new Promise((resolve, reject) => {
+      const client: ZkClient = new ZkClient({
+        servers: [{ host: "127.0.0.1", port: this.#port }],
+        sessionMs: 5000,
+        onConnected: () => resolve(client),
+        onDisconnected: () => {},
+        onEnd: reject,
+      });
+    });
   }
 
   /** Like `destroy`, where nothing can be awaited any more. */

@@ -87,7 +87,6 @@ export async function startMeta(options: MetaServerOptions): Promise<RunningMeta
     cluster: options.cluster,
     metaServers: options.metas ?? [address],
     coordinator: coordinator.description,
-    newStoreId: crypto.randomUUID(),
     settings,
   });
   const client = options.openClient(address);

@@ -21,7 +21,7 @@ import type {
   StoreResult,
 } from "../../src/placement/io.ts";
 import type { MetaCore } from "../../src/placement/meta.ts";
-import { TABLES_PATH } from "../../src/placement/stored.ts";
+import { CLUSTER_PATH, TABLES_PATH } from "../../src/placement/stored.ts";
 import { encodeState } from "./state_file.ts";
 import { readStableTree, readTree } from "./state_tree.ts";
 import { everyBeat } from "../../src/rpc/beat.ts";
@@ -30,6 +30,8 @@ import { ConfigProposal } from "../../src/schema/meta_rpc.ts";
 
 /** The core's beat, ms. */
 const TICK_MS = 100;
+/** How often a tree without the cluster's own node is read again before it is refused. */
+const HALF_MAX = 20;
 /** Who else would lead is looked up this often, ms. */
 const CANDIDATES_MS = 2000;
 /** Pause before the tree is read again after a failure, ms. */
@@ -233,16 +235,23 @@ export class MetaDriver {
   }
 
   async #load(epoch: number): Promise<void> {
-    while (!this.#closed && this.#epoch === epoch) {
+    for (let half = 0; !this.#closed && this.#epoch === epoch;) {
       try {
         const nodes = await readTree(this.#options.coordinator);
-        return this.deliver({ kind: "loaded", epoch, nodes });
+        // Somebody is deleting the root, or importing into it: soon it is one thing or the other.
+        if (isHalf(nodes) && half++ < HALF_MAX) throw new Error("Only a part of the tree is there");
+        const newStoreId = crypto.randomUUID();
+        return this.deliver({ kind: "loaded", epoch, nodes, newStoreId });
       } catch (error) {
         this.#options.logger.warn("Store cannot be read", { error });
         await new Promise((resolve) => setTimeout(resolve, LOAD_RETRY_MS));
       }
     }
   }
+}
+
+function isHalf(nodes: readonly StoredNode[]): boolean {
+  return nodes.length > 0 && !nodes.some(({ path }) => path === CLUSTER_PATH);
 }
 
 /** What a failed write means. Whatever is not certainly refused may have happened. */

@@ -124,7 +124,7 @@ export class ZooKeeperSession {
       if (error.opIndex >= fence.length) {
         throw new ZkError(error.code, error.message, error.opIndex - fence.length);
       }
-      this.#end("A newer reign has begun");
+      this.#end("A newer reign has begun, or the root was deleted");
       return undefined;
     }
   }
@@ -137,6 +137,8 @@ export class ZooKeeperSession {
     return [
       { op: "check", path: this.#candidate, version: -1 },
       { op: "check", path: this.#epochPath, version: this.#epoch },
+      // Half a root that somebody is deleting is no store: the next session makes what is missing.
+      { op: "check", path: `${this.#options.root}/state`, version: -1 },
     ];
   }
 

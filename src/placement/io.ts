@@ -123,7 +123,13 @@ export type MetaEvent =
   | { readonly kind: "following"; readonly leader: NodeId }
   | { readonly kind: "lost"; readonly reason: string }
   /** Answer to the load effect of the same reign: every node below "/", in any order. */
-  | { readonly kind: "loaded"; readonly epoch: number; readonly nodes: readonly StoredValue[] }
+  | {
+    readonly kind: "loaded";
+    readonly epoch: number;
+    readonly nodes: readonly StoredValue[];
+    /** Identity for a store that has none: never the same twice, also not by one process. */
+    readonly newStoreId: string;
+  }
   /** Answer to the store effect of the same number. */
   | { readonly kind: "stored"; readonly write: number; readonly result: StoreResult }
   /**

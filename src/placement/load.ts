@@ -3,7 +3,7 @@
 // stored".
 
 import { PARTITION_INDEX_END, partitionId, type TableId } from "../base/ids.ts";
-import type { StoredValue } from "./io.ts";
+import type { MetaEvent, StoredValue } from "./io.ts";
 import { type MetaState, type NodeList, type Reign, write } from "./meta_state.ts";
 import {
   BLACK_LIST_PATH,
@@ -21,6 +21,8 @@ import {
   USERS_PATH,
 } from "./stored.ts";
 
+type Loaded = Extract<MetaEvent, { kind: "loaded" }>;
+
 /**
  * Fills the reign's state; an empty store is prepared first. `done` runs when everything is there.
  *
@@ -29,14 +31,14 @@ import {
 export function loadCluster(
   s: MetaState,
   reign: Reign,
-  nodes: readonly StoredValue[],
+  { nodes, newStoreId }: Loaded,
   done: () => void,
 ): string | undefined {
   const cluster = nodes.find(({ path }) => path === CLUSTER_PATH);
   if (cluster === undefined) {
     const foreign = nodes.find(({ path }) => parsePath(path).kind !== "other");
     if (foreign !== undefined) return `The store has "${foreign.path}" but not "${CLUSTER_PATH}"`;
-    const fresh = { store: s.newStoreId, former: [], recovering: false };
+    const fresh = { store: newStoreId, former: [], recovering: false };
     write(s, reign, [
       { op: "create", path: CLUSTER_PATH, value: clusterValue(s.clusterName, fresh) },
       { op: "create", path: TABLES_PATH, value: new Uint8Array(0) },
@@ -65,7 +67,7 @@ export function loadCluster(
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  if (reign.identity.store === "") giveIdentity(s, reign, done);
+  if (reign.identity.store === "") giveIdentity(s, reign, newStoreId, done);
   else done();
   return undefined;
 }
@@ -75,8 +77,13 @@ function listOf(stored: StoredValue): NodeList {
 }
 
 /** For a store of before there were identities. */
-function giveIdentity(s: MetaState, reign: Reign, done: () => void): void {
-  const next = { ...reign.identity, store: s.newStoreId };
+function giveIdentity(
+  s: MetaState,
+  reign: Reign,
+  newStoreId: string,
+  done: () => void,
+): void {
+  const next = { ...reign.identity, store: newStoreId };
   const value = clusterValue(s.clusterName, next);
   const { version } = reign.identity;
   write(s, reign, [{ op: "set", path: CLUSTER_PATH, value, version }], ([stored]) => {

@@ -66,8 +66,6 @@ export interface MetaOptions {
   readonly metaServers: readonly string[];
   /** Description of the store, for people. */
   readonly coordinator: string;
-  /** Identity for a store that has none: never the same twice. */
-  readonly newStoreId: string;
   readonly settings: MetaSettings;
 }
 
@@ -81,7 +79,6 @@ export class MetaCore {
       clusterName: options.cluster,
       metaServers: options.metaServers,
       coordinator: options.coordinator,
-      newStoreId: options.newStoreId,
       settings: options.settings,
       level: options.settings.functionLevel,
       reign: undefined,
@@ -225,10 +222,10 @@ function onElected(s: MetaState, epoch: number): void {
 }
 
 /** The store's content: from now on this process decides. */
-function onLoaded(s: MetaState, { epoch, nodes }: Extract<MetaEvent, { kind: "loaded" }>): void {
+function onLoaded(s: MetaState, loaded: Extract<MetaEvent, { kind: "loaded" }>): void {
   const { reign } = s;
-  if (reign === undefined || reign.epoch !== epoch || reign.started) return;
-  const problem = loadCluster(s, reign, nodes, () => start(s, reign));
+  if (reign === undefined || reign.epoch !== loaded.epoch || reign.started) return;
+  const problem = loadCluster(s, reign, loaded, () => start(s, reign));
   if (problem !== undefined) abdicate(s, problem);
 }
 

@@ -91,8 +91,6 @@ export interface MetaState {
   readonly clusterName: string;
   metaServers: readonly string[];
   readonly coordinator: string;
-  /** Identity that a store gets that has none. */
-  readonly newStoreId: string;
   readonly settings: MetaSettings;
   level: FunctionLevel;
   reign: Reign | undefined;

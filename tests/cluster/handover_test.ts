@@ -37,8 +37,8 @@ if (missing === undefined) {
     }
   });
 
-  Deno.test("A meta leader without its store keeps no old primary alive", async () => {
-    await run(["cut-with-server"], SESSION_MS);
+  Deno.test("A meta leader without its store keeps no old primary alive, and a deleted store loses nothing", async () => {
+    await run(["cut-with-server", "store-lost"], SESSION_MS);
   });
 } else {
   console.warn(missing);

@@ -7,35 +7,16 @@ import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster } from "../../src/client/mod.ts";
 import type { CoordinatorError, LeadershipEvent } from "../../src/coordination/coordinator.ts";
 import { ZooKeeperCoordinator } from "../../src/coordination/zookeeper.ts";
-import { ZkClient } from "../../src/coordination/zookeeper_client.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { withCluster } from "./harness.ts";
 
 const WAIT_MS = 60_000;
 
-async function removeTree(client: ZkClient, path: string): Promise<void> {
-  for (const name of await client.children(path)) await removeTree(client, `${path}/${name}`);
-  await client.remove(path);
-}
-
-function connect(address: string): Promise<ZkClient> {
-  const [host, port] = address.split(":");
-  return new Promise((resolve, reject) => {
-    const client: ZkClient = new ZkClient({
-      servers: [{ host: host!, port: Number(port) }],
-      sessionMs: 5000,
-      onConnected: () => resolve(client),
-      onDisconnected: () => {},
-      onEnd: reject,
-    });
-  });
-}
-
 /** The second tree has a first candidate and a first reign as well: the old leader must not take them for its own. */
-async function sameNumbersAgain(address: string): Promise<void> {
+async function sameNumbersAgain(store: TestZooKeeper): Promise<void> {
   const open = (name: string) => {
     const coordinator = new ZooKeeperCoordinator({
-      address: `zookeeper://${address}/again`,
+      address: `zookeeper://${store.address}/again`,
       sessionMs: 3000,
     });
     const events: LeadershipEvent[] = [];
@@ -46,9 +27,7 @@ async function sameNumbersAgain(address: string): Promise<void> {
   };
   const first = open("h:1");
   assert.ok(await first.has("elected"));
-  const hands = await connect(address);
-  await removeTree(hands, "/again");
-  await hands.end("done");
+  await store.removeTree("/again");
   const second = open("h:2");
   assert.ok(await second.has("elected"));
   const value = new Uint8Array(1);
@@ -63,7 +42,7 @@ const missing = zooKeeperMissing();
 if (missing === undefined) {
   Deno.test("A deleted root in ZooKeeper ends the reign, and is rebuilt from the replica servers", async () => {
     const store = await TestZooKeeper.start();
-    await sameNumbersAgain(store.address);
+    await sameNumbersAgain(store);
     const options = {
       metas: 3,
       replicas: 2,
@@ -76,9 +55,7 @@ if (missing === undefined) {
         const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
         const { admin } = client;
         await client.table("t").set("h", "s", "v");
-        const hands = await connect(store.address);
-        await removeTree(hands, "/pegasus/test");
-        await hands.end("done");
+        await store.removeTree("/pegasus/test");
         const isSeen = async () => {
           const { details } = await admin.clusterInfo();
           return (details.get("warning")?.match(/127\.0\.0\.1/g) ?? []).length === 2;

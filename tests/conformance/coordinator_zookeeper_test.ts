@@ -188,6 +188,14 @@ function registerHandOver(shared: TestZooKeeper): void {
   });
 }
 
+/** Takes the place of whoever leads away. */
+async function removeFirst(admin: ZkClient, root: string): Promise<void> {
+  const number = (name: string) => Number(name.slice(name.lastIndexOf("-") + 1));
+  const queue = await admin.children(`${root}/lock`);
+  const [first] = queue.toSorted((x, y) => number(x) - number(y));
+  await admin.remove(`${root}/lock/${first}`);
+}
+
 function registerWrites(shared: TestZooKeeper): void {
   testWith(shared, "refuses a late write of an old leader", async (candidate, server, root) => {
     const old = candidate("h:1", 30_000);
@@ -197,8 +205,7 @@ function registerWrites(shared: TestZooKeeper): void {
     await next.follows("h:1");
     // The old leader's place is taken away without its knowledge: it still believes.
     const admin = rawClient(server.address);
-    const [first] = await admin.children(`${root}/lock`);
-    await admin.remove(`${root}/lock/${first}`);
+    await removeFirst(admin, root);
     const epoch = await next.leads();
     assert.equal(epoch, oldEpoch + 1);
     assert.equal(old.epoch, oldEpoch);
@@ -217,8 +224,7 @@ function registerWrites(shared: TestZooKeeper): void {
     const leader = candidate("h:1");
     const epoch = await leader.leads();
     const admin = rawClient(server.address);
-    const [first] = await admin.children(`${root}/lock`);
-    await admin.remove(`${root}/lock/${first}`);
+    await removeFirst(admin, root);
     await leader.until(() => leader.events.some(({ kind }) => kind === "lost"));
     assert.ok(await leader.leads() > epoch);
     await admin.end("done");

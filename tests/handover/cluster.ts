@@ -16,6 +16,7 @@ export const STORE = "zk";
 export const TABLE = "chaos";
 export const PARTITIONS = 8;
 export const CLUSTER = "handover";
+const ROOT = `/pegasus/${CLUSTER}`;
 const HEALTH_MS = 90_000;
 
 /** What runs. */
@@ -56,7 +57,7 @@ export class HandoverCluster {
       flags: { meta: flags, replica: flags },
       flagsOf: (name) =>
         stores.has(name)
-          ? [`--coordinator=zookeeper://${stores.get(name)}/pegasus/${CLUSTER}`]
+          ? [`--coordinator=zookeeper://${stores.get(name)}${ROOT}`]
           : [`--dial-map=${dir}/${name}.dial.json`],
     });
     this.#local.plan(withPorts(planServers(metas, replicas, 0)));
@@ -107,6 +108,11 @@ export class HandoverCluster {
     const entry = this.#local.state.servers.find((server) => server.address === address);
     if (entry === undefined) throw new Error(`No server has the address ${address}`);
     return entry.name;
+  }
+
+  /** Deletes the state of all meta servers in the store. */
+  loseState(): Promise<void> {
+    return this.store.removeTree(ROOT);
   }
 
   /** SIGKILL. */

@@ -1,6 +1,8 @@
 // What is done to the leading meta server, and how long it takes until another one leads. Each fault undoes
 // itself and leaves all servers running. Page: docs/testing.md, "Hand-over".
 
+import { openCluster } from "../../src/client/mod.ts";
+import { waitFor } from "../../roles/onebox/processes.ts";
 import { type HandoverCluster, STORE } from "./cluster.ts";
 import type { Watch } from "./watch.ts";
 
@@ -23,6 +25,8 @@ export interface FaultOutcome {
 /** One kind of harm. */
 export type Fault = (context: FaultContext) => Promise<FaultOutcome>;
 
+const SEEN_MS = 60_000;
+
 /** All faults by name. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   kill,
@@ -32,6 +36,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "cut-with-server": cutWithServer,
   "kill-with-server": killWithServer,
   "store-restart": storeRestart,
+  "store-lost": storeLost,
 };
 
 /** Nobody may follow later: a session, ZooKeeper's rounding up to ticks, and a busy machine. */
@@ -142,6 +147,33 @@ async function storeRestart({ cluster, sessionMs }: FaultContext): Promise<Fault
   await cluster.store.start();
   await sleep(sessionMs);
   return { what: `the store killed, started again after ${downMs} ms` };
+}
+
+/** Somebody deletes everything meta has stored; an operator has it rebuilt from the replica servers. */
+async function storeLost({ cluster, watch }: FaultContext): Promise<FaultOutcome> {
+  watch.storeLost(true);
+  const client = openCluster({ meta: cluster.metaAddresses, timeoutMs: 10_000 });
+  try {
+    await cluster.loseState();
+    const { admin } = client;
+    const nodes = cluster.replicas.map((name) => cluster.addressOf(name));
+    const areSeen = async () => {
+      const { details } = await admin.clusterInfo();
+      return nodes.every((node) => details.get("warning")?.includes(node));
+    };
+    if (!(await waitFor(() => areSeen().catch(() => false), SEEN_MS))) {
+      throw new Error("Meta does not warn of a lost store");
+    }
+    const start = performance.now();
+    const { state, lines } = await admin.recover({ nodes });
+    if (state !== "done") throw new Error(`The store is not rebuilt: ${lines.join("; ")}`);
+    await cluster.waitForHealth();
+    const tookMs = Math.round(performance.now() - start);
+    return { what: `the store deleted, rebuilt and healthy ${tookMs} ms after recover` };
+  } finally {
+    await client.close();
+    watch.storeLost(false);
+  }
 }
 
 function sleep(ms: number): Promise<void> {

@@ -28,6 +28,8 @@ export class Watch {
   readonly #tableId: number;
   /** The newest reign any meta server has shown, and who showed it. */
   #reign = { epoch: 0, name: "" };
+  /** While the store is lost, reigns count from 1 again. */
+  #ignoresReigns = false;
   #stopping = false;
   #running: Promise<void>[] = [];
 
@@ -55,6 +57,12 @@ export class Watch {
     return this.#reign.name;
   }
 
+  /** The store is lost: what reigns say does not count until it is back, and then from the beginning. */
+  storeLost(isLost: boolean): void {
+    this.#ignoresReigns = isLost;
+    this.#reign = { epoch: 0, name: "" };
+  }
+
   /** Waits until another reign than that of now is seen. @throws {Error} After `limitMs`. */
   async nextReign(limitMs: number): Promise<{ name: string; afterMs: number }> {
     const { epoch } = this.#reign;
@@ -77,7 +85,7 @@ export class Watch {
     const { direct } = this.#cluster;
     const info = await direct.call(this.#cluster.addressOf(name), ClusterInfo, {}, ASK_TIMEOUT_MS)
       .catch(ifRefused);
-    if (info === undefined) return;
+    if (info === undefined || this.#ignoresReigns) return;
     const epoch = Number(info.details.get("epoch"));
     if (epoch < newest) {
       this.violations.push(`${name} led in reign ${epoch} after ${leader} had led in ${newest}`);

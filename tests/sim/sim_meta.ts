@@ -56,7 +56,6 @@ class MetaProcess {
       cluster: "sim",
       metaServers: env.metas,
       coordinator: "sim",
-      newStoreId: "sim",
       settings: env.swarm.meta,
     });
     for (const [name, rpc] of Object.entries(META_REQUESTS)) {
@@ -135,7 +134,7 @@ class MetaProcess {
         });
         return;
       }
-      this.deliver({ kind: "loaded", epoch, nodes: nodes.map((node) => node!) });
+      this.deliver({ kind: "loaded", epoch, nodes: nodes.map((node) => node!), newStoreId: "sim" });
     });
   }
 

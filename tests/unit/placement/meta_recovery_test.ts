@@ -167,3 +167,14 @@ Deno.test("Recovery is refused where tables are, and where nobody shows itself",
   const empty = new World(0);
   assert.match(empty.ask("recover", START)!.detail, /No replica server/);
 });
+
+Deno.test("A store made anew by the same process is another store", () => {
+  const w = new World(2);
+  w.table("t", 1, 2);
+  const before = w.node("n1:1").store;
+  w.tree.clear();
+  w.event({ kind: "lost", reason: "the root was deleted" });
+  w.event({ kind: "elected", epoch: ++w.epoch });
+  assert.equal(w.beacon(w.node("n1:1")).response!.allowed, false);
+  assert.notEqual(w.ok("clusterInfo", {}).details.get("store"), before);
+});

@@ -107,7 +107,6 @@ export class World {
       cluster: "test",
       metaServers: ["meta:1", "meta:2"],
       coordinator: "fake",
-      newStoreId: `store ${++this.#stores}`,
       settings: this.#settings,
     });
     this.event({ kind: "leaderUntil", mono: Infinity });
@@ -132,7 +131,12 @@ export class World {
   #perform(effect: MetaEffect): void {
     switch (effect.kind) {
       case "load":
-        return this.event({ kind: "loaded", epoch: effect.epoch, nodes: [...this.tree.values()] });
+        return this.event({
+          kind: "loaded",
+          epoch: effect.epoch,
+          nodes: [...this.tree.values()],
+          newStoreId: `store ${++this.#stores}`,
+        });
       case "store":
         this.held.push(effect);
         if (!this.holdStore) this.release();
