@@ -243,16 +243,14 @@ export class ReplicaDir {
     await this.#write({ ...change, generation, syncedSequence: 0 });
   }
 
-  /**
-   * Removes what belongs to other generations than the current one. Their engine must be closed.
-   */
-  async dropOldGenerations(): Promise<void> {
-    const keep = new Set([this.enginePath, this.logPath]);
+  /** Removes earlier generations; `others`: also one that was never committed. Nobody may use them. */
+  async dropOldGenerations(which: "earlier" | "others" = "others"): Promise<void> {
+    const { generation } = this.#manifest;
     let changed = false;
     for (const name of this.#files.list(this.path)) {
-      const path = `${this.path}/${name}`;
-      if (!/^(data|log)\.\d+$/.test(name) || keep.has(path)) continue;
-      this.#files.remove(path);
+      const own = Number(/^(?:data|log)\.(\d+)$/.exec(name)?.[1] ?? generation);
+      if (own === generation || (which === "earlier" && own > generation)) continue;
+      this.#files.remove(`${this.path}/${name}`);
       changed = true;
     }
     if (changed) await this.#files.syncDir(this.path);

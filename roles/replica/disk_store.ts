@@ -209,7 +209,9 @@ export class DiskStore implements ReplicaStore {
       await old.engine.close();
       await old.log.close();
       // Only now: a second image may have been installed meanwhile, and then its predecessor goes next.
-      if (old.engine !== this.#engine) await this.#serially(() => this.#dir.dropOldGenerations());
+      if (old.engine === this.#engine) return;
+      // Not a later one: the next image may be on its way into it.
+      await this.#serially(() => this.#dir.dropOldGenerations("earlier"));
     } catch {
       // What is left is removed with the next generation, or at the next start.
     }

@@ -107,6 +107,21 @@ Deno.test("ReplicaDir switches generations in one step and drops the old one", a
   }
 });
 
+Deno.test("ReplicaDir leaves a generation alone that is being filled while an earlier one goes", async () => {
+  const files = new MemoryFiles();
+  const dir = await ReplicaDir.create(files, "/data", MANIFEST);
+  await dir.prepareGeneration(9);
+  await dir.commitGeneration(9, { ballot: 3, durable: 100 });
+  const next = await dir.prepareGeneration(10);
+  await dir.dropOldGenerations("earlier");
+  assert.ok(files.exists(next.enginePath) && files.exists(next.logPath));
+  assert.deepEqual(files.list(dir.path), ["data.10", "data.9", "log.10", "log.9", "manifest"]);
+  // A restart before it was committed gives it up.
+  const again = ReplicaDir.open(files, "/data", PARTITION);
+  await again.dropOldGenerations();
+  assert.deepEqual(files.list(dir.path), ["data.9", "log.9", "manifest"]);
+});
+
 Deno.test("ReplicaDir keeps all values of overlapping updates", async () => {
   const files = new MemoryFiles();
   const dir = await ReplicaDir.create(files, "/data", MANIFEST);
