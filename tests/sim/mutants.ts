@@ -201,14 +201,6 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [["  if (s.list.committed < s.primary!.readableFrom) return;\n", ""]],
   },
   {
-    name: "M27 a round goes on with the acknowledgements of the one before",
-    file: "src/replication/teacher.ts",
-    edits: [[
-      "  learner.prepareStart = prepareStart;\n  learner.acked = prepareStart - 1;\n",
-      "  if (learner.prepareStart === 0) learner.acked = prepareStart - 1;\n  learner.prepareStart = prepareStart;\n",
-    ]],
-  },
-  {
     name: "M28 exactly-once results are not remembered",
     file: "src/replication/session_window.ts",
     edits: [[
@@ -224,11 +216,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "M34 a replica that is gone is made anew, and leads",
     file: "roles/replica/shard_host.ts",
-    whole: true,
     edits: [[
       "if (empty || config.ballot === 0 || this.shelf.isClosed(partition)) {",
       "if (empty || config.ballot >= 0 || this.shelf.isClosed(partition)) {",
     ]],
+    unitTest: "tests/unit/roles/replica_host_test.ts",
   },
   {
     name: "M29 an image comes without its exactly-once window",
