@@ -12,12 +12,13 @@ wait_seconds=${WAIT_SECONDS:-600}
 restart=${1:?"write the command that restarts a server, with @ for its name"}
 shift
 
-# 0 if no partition of any table lacks a member. The count stands behind the partitions that are whole.
+# Whether no partition of any table lacks a member.
 all_healthy() {
-  $pegasus shell --meta "$meta" -e "ls -d" < /dev/null | awk '
-    NR == 1 { for (i = 1; i <= NF; i++) if ($i == "unhealthy") fromEnd = NF - i }
-    NR > 1 { sum += $(NF - fromEnd) }
-    END { exit NR == 0 || sum > 0 }'
+  tables=$($pegasus shell --meta "$meta" --json -e "ls -d" < /dev/null) || return 1
+  case $tables in
+    *'"unhealthy":'[1-9]*) return 1 ;;
+    *) return 0 ;;
+  esac
 }
 
 until_healthy() {
