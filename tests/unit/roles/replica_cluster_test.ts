@@ -182,6 +182,12 @@ class Cluster {
     const { value } = await this.client.call(this.addresses[i]!, Get, request, 5000);
     return value === undefined ? undefined : new TextDecoder().decode(value);
   }
+  /** Waits out the pause between attempts to connect, in which calls are refused. */
+  async reconnect(i: number): Promise<void> {
+    const isRefused = (error: StoreError) => error.code === Err.CONNECT_FAILED;
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+    while (await this.get(i, "k").then(() => false, isRefused)) await pause();
+  }
   /** Primary on node 0. */
   async assign(): Promise<void> {
     const node = this.addresses[0]!;
@@ -251,7 +257,6 @@ Deno.test("Replica servers form a group, replicate, and fail over without losing
     for (let i = 0; i < 200; i++) assert.equal(await cluster.get(1, `k${i}`), `v${i}`);
     await cluster.put(1, "after", "failover");
     assert.equal(await cluster.get(1, "after"), "failover");
-
     await cluster.start(0);
     await cluster.add(0);
     await until(() => cluster.core(0)?.applied === cluster.core(1)?.committed, "caught up");
@@ -280,6 +285,7 @@ Deno.test("Replica server recovers its writes and exactly-once window after a re
     await cluster.stop(0);
     await cluster.start(0);
     await until(() => cluster.core(0)?.readable === true, "primary again");
+    await cluster.reconnect(0);
     assert.equal(await cluster.get(0, "k49"), "x".repeat(3000));
     const again = await cluster.client.call(cluster.addresses[0]!, Incr, incr, 5000);
     assert.equal(again.decree, first.decree);
