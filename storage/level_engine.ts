@@ -15,6 +15,7 @@ import {
   META_KEY_PREFIX,
   type RangeOptions,
 } from "./engine.ts";
+import { damagedTable } from "./level_tables.ts";
 
 type Db = ClassicLevel<Uint8Array, Uint8Array>;
 type DbIterator = ReturnType<typeof makeIterator>;
@@ -62,6 +63,10 @@ export async function openLevelEngine(dir: string, options: LevelOptions = {}): 
 }
 
 async function openDb(dir: string, options: LevelOptions): Promise<Db> {
+  const damage = damagedTable(dir);
+  if (damage !== undefined) {
+    throw new EngineError("corruption", `Cannot open the database in "${dir}": ${damage}`);
+  }
   const db: Db = new ClassicLevel<Uint8Array, Uint8Array>(dir, {
     ...VIEWS,
     writeBufferSize: options.writeBufferBytes ?? 4 * 1024 * 1024,

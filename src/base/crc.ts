@@ -52,3 +52,31 @@ function crc64Halves(bytes: Uint8Array): { high: number; low: number } {
   }
   return { high: ~high >>> 0, low: ~low >>> 0 };
 }
+
+// CRC-32C, sliced by four: TABLES_32C[k][b] is the checksum of byte b with k zero bytes behind it.
+const TABLES_32C = Array.from({ length: 4 }, () => new Int32Array(256));
+for (let i = 0; i < 256; i++) {
+  let crc = i;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  TABLES_32C[0]![i] = crc;
+}
+for (let k = 1; k < 4; k++) {
+  for (let i = 0; i < 256; i++) {
+    const before = TABLES_32C[k - 1]![i]!;
+    TABLES_32C[k]![i] = TABLES_32C[0]![before & 0xff]! ^ (before >>> 8);
+  }
+}
+
+/** CRC-32C (Castagnoli) of `bytes`, unsigned: what LevelDB's own files carry. */
+export function crc32c(bytes: Uint8Array): number {
+  const [t0, t1, t2, t3] = TABLES_32C as [Int32Array, Int32Array, Int32Array, Int32Array];
+  const sliced = bytes.length & ~3;
+  let crc = -1;
+  let i = 0;
+  for (; i < sliced; i += 4) {
+    crc ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    crc = t3[crc & 0xff]! ^ t2[(crc >>> 8) & 0xff]! ^ t1[(crc >>> 16) & 0xff]! ^ t0[crc >>> 24]!;
+  }
+  for (; i < bytes.length; i++) crc = t0[(crc ^ bytes[i]!) & 0xff]! ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
