@@ -218,7 +218,6 @@ export class Watch {
     const isJudged = this.#fsync && !isDamaged;
     const log = this.#log(node, partition);
     this.#lost.delete(`${node} ${partition}`);
-    if (log.generation === 0) log.generation = generation;
     if (condemned !== undefined) {
       // A learner may have cut its log below what its engine holds already; nobody counts on it yet.
       const config = this.ghost(partition).newestConfig;
@@ -226,6 +225,8 @@ export class Watch {
       throw new Violation("S12", `Durable state was lost: ${condemned}`, { node, partition });
     }
     if (isJudged) log.checkRecovered(node, state);
+    // An image may have been installed durably in the moment the process ended, unheard.
+    log.generation = generation;
     log.restore(state, this.#fsync);
   }
 
