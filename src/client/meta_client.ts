@@ -10,6 +10,10 @@ import type { ClientLog } from "./options.ts";
 
 /** One meta server gets this long, so that a dead one leaves time for the others. */
 const ATTEMPT_MS = 1500;
+/** Refusals that asking another meta server does not change; between replicas some of them mean an old route. */
+const FINAL: ReadonlySet<number> = new Set([
+  ...[Err.UNAUTHENTICATED, Err.OBJECT_NOT_FOUND, Err.INVALID_STATE],
+]);
 /** Pause after every meta server was asked in vain, ms. */
 const ROUND_PAUSE_MS = 50;
 
@@ -73,7 +77,7 @@ export class MetaClient {
       if (last.code === Err.OK) return last.response!;
       const advice = adviceOf(last.code);
       const isUnknown = advice === "unknownOutcome";
-      const isFinal = advice === "never" || last.code === Err.UNAUTHENTICATED;
+      const isFinal = advice === "never" || FINAL.has(last.code);
       if (isFinal || (isUnknown && options.isRead !== true)) {
         throw this.#failure(rpc.name, last, options);
       }
@@ -120,8 +124,8 @@ export class MetaClient {
     const code = last?.code ?? Err.CANCELLED;
     const detail = last === undefined || last.detail === "" ? errorMeaning(code) : last.detail;
     const metas = this.#addresses.join(", ");
-    const isNever = adviceOf(code) === "never";
-    const where = isNever ? "" : ` (${name}, meta servers ${metas}, ${options.timeoutMs} ms)`;
+    const isAnswer = adviceOf(code) === "never" || FINAL.has(code);
+    const where = isAnswer ? "" : ` (${name}, meta servers ${metas}, ${options.timeoutMs} ms)`;
     return new StoreError(code, `${detail}${where}`);
   }
 }

@@ -83,7 +83,7 @@ export class Resolver {
       this.#version++;
     } catch (error) {
       code = error instanceof StoreError ? error.code : Err.INTERNAL;
-      detail = error instanceof Error ? error.message : String(error);
+      detail = error instanceof StoreError ? error.detail : String(error);
       this.#log("warn", "Cannot get the routes of a table", { table: this.table, code, detail });
     }
     this.#askedAt = this.#clock.now().mono;

@@ -2,6 +2,7 @@
 
 import { utf8 } from "../../../src/base/bytes.ts";
 import { CHECK_TYPES, type CheckType } from "../../../src/schema/client_rpc.ts";
+import { errorMeaning } from "../../../src/base/errors.ts";
 import { type Check, type CheckOutcome, Err, StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Args, Command, Flag, Positional } from "../declare.ts";
@@ -45,8 +46,8 @@ async function explained<T>(answer: Promise<T>, reason: string): Promise<T> {
   try {
     return await answer;
   } catch (error) {
-    const isRefused = error instanceof StoreError && error.code === Err.INVALID_ARGUMENT;
-    throw isRefused ? new StoreError(error.code, `${reason}; ${error.detail}`) : error;
+    if (!(error instanceof StoreError) || error.code !== Err.INVALID_ARGUMENT) throw error;
+    throw new StoreError(error.code, error.detail.replace(errorMeaning(error.code), reason));
   }
 }
 

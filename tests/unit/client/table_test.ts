@@ -182,6 +182,8 @@ Deno.test("Table follows a re-created table and refuses a missing one", async ()
   fake.tables[0]!.status = "dropped";
   const error = await failure(table.get("h", "s"));
   assert.equal(error.code, Err.APP_NOT_EXIST);
+  const said = error.message.match(/APP_NOT_EXIST/g);
+  assert.equal(said?.length, 1, `the code is named once: ${error.message}`);
   fake.addTable("t", 16);
   assert.equal(await table.get("h", "s"), undefined);
   await table.set("h", "s", "v2");
@@ -227,6 +229,18 @@ Deno.test("Cluster admin does not repeat a change whose fate is unknown", async 
   const error = await failure(cluster.admin.renameTable("t", "u"));
   assert.equal(error.outcome, "unknown");
   assert.equal(fake.calls.filter((c) => c.name === "rename_table").length, 1);
+});
+
+Deno.test("Cluster admin does not ask again what a meta leader has refused", async () => {
+  const { fake, cluster } = open();
+  for (const code of [Err.OBJECT_NOT_FOUND, Err.INVALID_STATE]) {
+    fake.calls.length = 0;
+    fake.fault = ({ name }) =>
+      name === "drain" ? { before: code, detail: "No such server" } : undefined;
+    const error = await failure(cluster.admin.drain("x:1", true));
+    assert.deepEqual([error.code, error.detail], [code, "No such server"]);
+    assert.deepEqual(fake.takeNames(), ["drain"]);
+  }
 });
 
 Deno.test("Cluster admin creates a table and reports progress", async () => {
