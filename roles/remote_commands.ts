@@ -39,7 +39,17 @@ const SETTINGS_BY_OLD_NAME: Readonly<Record<string, string>> = {
 /** Commands that only ask; the others are kept in the audit. */
 export const ASKING_COMMANDS: ReadonlySet<string> = new Set([
   ...["help", "version", "server-info", "server-stat", "server-state", "config", "metrics"],
-  ...["compaction", "replicas", "app-envs", "sweeper", "proposals", "hotspots", "availability"],
+  ...[
+    "compaction",
+    "replicas",
+    "app-envs",
+    "sweeper",
+    "estimate-rows",
+    "data-version",
+    "proposals",
+    "hotspots",
+    "availability",
+  ],
   ...["replica.query-compact", "replica.query-progress", "replica.query-app-envs"],
 ]);
 

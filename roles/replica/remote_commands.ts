@@ -10,6 +10,7 @@ import { shardOf } from "../../storage/recover_shard.ts";
 import { commandList, type RemoteCommands, runRemote, wrong } from "../remote_commands.ts";
 import { Compactor } from "./compaction.ts";
 import type { DiskMoves } from "./disk_moves.ts";
+import { engineCommands } from "./engine_commands.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 import type { ServerDriver } from "./server_driver.ts";
 import type { ShardHost } from "./shard_host.ts";
@@ -79,6 +80,7 @@ export function shardCommands(
       brief: "disk-migrate PARTITION DISK: move a replica to another data directory",
       run: (words) => isOurs(words[0]) ? moves.start(words) : "",
     },
+    ...engineCommands((words) => chosen(host, words), host.clock),
     sweeper: {
       brief: "Rows examined and deleted in the search for expired ones",
       run: () => JSON.stringify(host.sweeper.counters),
@@ -94,6 +96,7 @@ const OLD_NAMES: Readonly<Record<string, string>> = {
   "replica.query-progress": "replicas",
   "replica.query-app-envs": "app-envs",
   "replica.kill_partition": "kill-partition",
+  "replica.trigger-checkpoint": "checkpoint",
 };
 
 function withOldNames(commands: RemoteCommands): RemoteCommands {

@@ -91,6 +91,8 @@ export type ReplicaEvent =
   | { readonly kind: "peerReconnected"; readonly node: NodeId }
   /** The disk has no room for writes any more, or has it again. */
   | { readonly kind: "disk"; readonly full: boolean }
+  /** An operator wants what is applied now to survive power loss soon: the next checkpoint is due. */
+  | { readonly kind: "checkpointDue" }
   /** Time passes. Every 20-100 ms. */
   | { readonly kind: "tick" }
   /** The server is stopping: hand the partition over if possible, refuse new writes. */

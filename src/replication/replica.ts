@@ -219,6 +219,9 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
       return onPeerReconnected(s, event.node);
     case "disk":
       return onDisk(s, event.full);
+    case "checkpointDue":
+      if (s.applied > s.durable || s.applying !== 0) s.checkpointAt = -Infinity;
+      return maybeCheckpoint(s);
     case "tick":
       return onTick(s);
     case "close":
