@@ -62,7 +62,7 @@ Deno.test("The shell imports, counts, scans and exports a real file", async () =
 
     const created = await shell(meta, "-e", `create packages -p 8; use packages; import ${file}`);
     assert.equal(created.code, 0, created.err + created.out);
-    const counted = await shell(meta, "-e", "use packages; count_data");
+    const counted = await shell(meta, "-e", "use packages; count_data -c");
     assert.match(counted.out, new RegExp(`\\b${rows.length}\\b`));
 
     const section = rows[0]!.hash_key;

@@ -7,6 +7,7 @@ import type { DiskInfo } from "../../../src/schema/types.ts";
 import type { Context } from "../context.ts";
 import { type Command, type Flag, UsageProblem } from "../declare.ts";
 import { counted, formatBytes, type Json } from "../render.ts";
+import { outputLines } from "./targets.ts";
 
 /** How often a move is looked at, ms, and for how long without any change. */
 const POLL_MS = 500;
@@ -102,9 +103,7 @@ function tableIdOf({ partition }: StoredReplica): number {
 /** What a server stores, by its own account. */
 async function replicasOf({ admin }: Context, node: string): Promise<StoredReplica[]> {
   const output = await admin.remoteCommand(node, "disk-replicas", []);
-  // Each of several shards marks its lines.
-  const lines = output.split("\n").map((line) => line.replace(/^shard \d+: /, ""));
-  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as StoredReplica);
+  return outputLines(output).map((line) => JSON.parse(line) as StoredReplica);
 }
 
 const diskMigrate: Command = {

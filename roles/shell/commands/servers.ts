@@ -56,19 +56,27 @@ function answerReplies(context: Context, replies: readonly Reply<string>[]): voi
   context.note(`${counted(replies.length - failed, "server")} succeeded, ${failed} failed`);
 }
 
-/** Runs a maintenance command on the chosen servers that are not known to be dead. */
+/** Runs a maintenance command on the chosen servers. */
 async function remote(
   context: Context,
   targets: readonly Target[],
   command: string,
   words: readonly string[],
-): Promise<void> {
+): Promise<Reply<string>[]> {
   if (targets.length === 0) throw new Error("There is no such server");
-  const replies = await askAll(
+  return await askAll(
     targets,
     ({ address }) => context.admin.remoteCommand(address, command, words),
   );
-  answerReplies(context, replies);
+}
+
+/** Meta and replica servers know different words: where nobody was chosen, those count that know this one. */
+function known(args: Args, replies: Reply<string>[], unknown: string): Reply<string>[] {
+  if (args.has("type") || args.has("list")) return replies;
+  const answers = replies.filter(({ value, error }) =>
+    value !== undefined || !error.includes(unknown)
+  );
+  return answers.length > 0 ? answers : replies;
 }
 
 const remoteCommand: Command = {
@@ -79,6 +87,7 @@ const remoteCommand: Command = {
   examples: [
     "remote_command -t replica-server help",
     "remote_command -l 10.0.0.1:34801 kill-partition 1.3  # close one replica of one server",
+    "remote_command checkpoint 2  # make all replicas of table 2 durable now",
   ],
   positionals: [
     { name: "command", type: "text", brief: "The command; help lists them" },
@@ -87,7 +96,9 @@ const remoteCommand: Command = {
   flags: TARGET_FLAGS,
   async run(context, args) {
     const words = args.all("arguments").map((word) => word.text);
-    await remote(context, await targetsOf(context, args), args.needText("command"), words);
+    const targets = await targetsOf(context, args);
+    const replies = await remote(context, targets, args.needText("command"), words);
+    answerReplies(context, known(args, replies, "Unknown command"));
   },
 };
 
@@ -104,7 +115,8 @@ const flushLog: Command = {
   flags: TARGET_FLAGS.filter(({ name }) => name === "list"),
   async run(context, args) {
     const targets = await targetsOf(context, args);
-    await remote(context, targets.filter(({ role }) => role !== "meta"), "flush-log", []);
+    const servers = targets.filter(({ role }) => role !== "meta");
+    answerReplies(context, await remote(context, servers, "flush-log", []));
   },
 };
 
@@ -141,10 +153,13 @@ const serverConfig: Command = {
       throw new UsageProblem(`Say "server_config NAME set VALUE"`);
     }
     const targets = await targetsOf(context, args);
-    if (name === undefined || name === "list") return await remote(context, targets, "config", []);
+    if (name === undefined || name === "list") {
+      return answerReplies(context, await remote(context, targets, "config", []));
+    }
     const found = await askSetting(context, targets, args, name);
     if (!isSet) return answerReplies(context, found);
-    await remote(context, found.map(({ target }) => target), "config-set", [name, value!]);
+    const servers = found.map(({ target }) => target);
+    answerReplies(context, await remote(context, servers, "config-set", [name, value!]));
   },
 };
 
@@ -160,11 +175,7 @@ async function askSetting(
     const mutable = found.mutable ? "can be changed" : "only at a start";
     return `${found.value} (default ${found.default}; ${found.allowed}; ${mutable})`;
   });
-  if (args.has("type") || args.has("list")) return replies;
-  const known = replies.filter(({ value, error }) =>
-    value !== undefined || !error.includes("Unknown setting")
-  );
-  return known.length > 0 ? known : replies;
+  return known(args, replies, "Unknown setting");
 }
 
 /** See the file comment. */

@@ -18,7 +18,7 @@ import type { Args, Command, Flag } from "../declare.ts";
 import { type NodeLoad, sampleLoad } from "../load_sample.ts";
 import { formatBytes, type Json } from "../render.ts";
 import { boundedInt } from "./scan_flags.ts";
-import { askAll, TARGET_FLAGS, targetsOf } from "./targets.ts";
+import { askAll, outputLines, type Target, TARGET_FLAGS, targetsOf } from "./targets.ts";
 
 /** Head of a column and the operations it counts; the names are the original's. */
 const COLUMNS: readonly (readonly [string, readonly string[]])[] = [
@@ -310,27 +310,24 @@ const dataVersion: Command = {
   name: "data_version",
   group: "stats",
   brief: "Print in which version the rows of a table are stored, by server",
-  details: ["Asked over HTTP: a server without --http does not tell."],
   examples: ["data_version users"],
   positionals: [{ name: "name", type: "table", brief: "Name of the table" }],
   flags: [],
   async run(context, args) {
     const { tableId } = await context.admin.tableConfig(args.needText("name"));
-    const nodes = (await context.admin.listNodes()).filter(({ alive }) => alive);
-    const rows = await Promise.all(nodes.map(async ({ node, httpPort }): Promise<Json[]> => {
-      if (httpPort === 0) return [node, null, "It has no HTTP"];
-      const host = node.slice(0, node.lastIndexOf(":"));
-      const url = `http://${host}:${httpPort}/replica/data_version?app_id=${tableId}`;
-      try {
-        const told: Record<string, { data_version: string }> | { error: string } =
-          await (await fetch(url, { signal: AbortSignal.timeout(context.state.timeoutMs) })).json();
-        if ("error" in told) return [node, null, String(told.error)];
-        const versions = new Set(Object.values(told).map((row) => row.data_version));
-        return [node, [...versions].sort().join(","), ""];
-      } catch (error) {
-        return [node, null, error instanceof Error ? error.message : String(error)];
-      }
-    }));
+    const nodes = (await context.admin.listNodes()).filter(({ alive }) => alive)
+      .toSorted((a, b) => a.node < b.node ? -1 : 1);
+    const targets = nodes.map((node): Target => ({ address: node.node, role: "replica", node }));
+    const replies = await askAll(
+      targets,
+      ({ address }) => context.admin.remoteCommand(address, "data-version", [String(tableId)]),
+    );
+    const rows = replies.map(({ target: { address }, value, error }): Json[] => {
+      if (value === undefined) return [address, null, error];
+      // A server need not have a replica of the table.
+      const versions = new Set(outputLines(value).map((line) => line.split(" ")[1]!));
+      return [address, [...versions].sort().join(",") || "-", ""];
+    });
     context.isNegative = rows.some((row) => row[1] === null);
     context.answerTable(["address", "data_version", "error"], rows);
   },

@@ -75,3 +75,9 @@ export function askAll<T>(
     }
   }));
 }
+
+/** Lines of a server's output; each of several shards marks its own. */
+export function outputLines(output: string): string[] {
+  return output.split("\n").map((line) => line.replace(/^shard \d+: /, ""))
+    .filter((line) => line !== "");
+}

@@ -1,11 +1,17 @@
 // The meta half of the fake cluster.
 
 import { Err } from "../../../src/base/errors.ts";
-import { partitionId } from "../../../src/base/ids.ts";
+import { parsePartition, partitionId } from "../../../src/base/ids.ts";
 import { type FakeCluster, type FakeTable, Refusal, type SeenCall } from "./fake_cluster.ts";
 
 /** Answers one request to meta. */
 export function answerMeta(cluster: FakeCluster, { address, name, request }: SeenCall): unknown {
+  if (name === "remote_command" && request.command === "estimate-rows") {
+    const [partition] = request.args;
+    const rows = cluster.partition(parsePartition(partition)!)!.sorted().length;
+    // Fakes of many rows are unsure, so that both answers are seen.
+    return { output: `shard 0: ${JSON.stringify({ partition, rows, exact: rows < 100 })}` };
+  }
   if (address !== cluster.leader) throw new Refusal(Err.FORWARD_TO_OTHERS, cluster.leader);
   const need = (table: FakeTable | undefined): FakeTable => {
     if (table === undefined) throw new Refusal(Err.APP_NOT_EXIST, "No such table");

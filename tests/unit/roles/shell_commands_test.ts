@@ -98,7 +98,7 @@ Deno.test("shell works on several rows and ranges", async () => {
   assert.equal((await shell.exec("full_scan"))[1], '"h" : "d" => "4"\n');
   assert.equal((await shell.exec("full_scan -o out.txt"))[1], "");
   assert.equal(shell.files.get("out.txt"), '"h" : "d" => "4"\n');
-  assert.equal((await shell.exec("count_data"))[1], "1 row\n");
+  assert.equal((await shell.exec("count_data -c"))[1], "1 row\n");
   assert.equal((await shell.exec("count_data -d -h exact -x nope"))[1], "0 rows, 0 hash keys\n");
 });
 

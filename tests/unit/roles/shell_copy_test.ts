@@ -43,3 +43,16 @@ Deno.test("clear_data removes what passes the filters, and only with -f", async 
   assert.deepEqual(await run("count_data"), [0, "1 row\n"]);
   assert.deepEqual(await run("clear_data -f; count_data"), [0, "OK, 1 row removed\n0 rows\n"]);
 });
+
+Deno.test("count_data estimates, and says so; any option counts", async () => {
+  const run = openShell();
+  await run(FILL);
+  assert.deepEqual(await run("count_data"), [0, "3 rows\n"]);
+  const many = Array.from({ length: 1234 }, (_, i) => `set h${i} s v`).join(";");
+  await run(many);
+  const about = "about 1240 rows (estimated; count_data -c counts them)\n";
+  assert.deepEqual(await run("count_data"), [0, about]);
+  assert.deepEqual(await run("count_data -j"), [0, '{"rows":1237,"exact":false}\n']);
+  assert.deepEqual(await run("count_data -c"), [0, "1237 rows\n"]);
+  assert.deepEqual(await run("count_data -x h1 -h exact -j"), [0, '{"rows":3,"exact":true}\n']);
+});

@@ -64,6 +64,7 @@ class LoadedCluster extends FakeCluster {
       if (args[0] !== "a") throw new Error("Not asked here");
       return '{"value":"1","default":"2","allowed":"1 to 3","mutable":true}';
     }
+    if (command === "data-version") return `shard 0: ${args[0]}.0 1\nshard 1: ${args[0]}.1 1`;
     return `${command}(${args.join(" ")})`;
   }
 }
@@ -130,6 +131,13 @@ Deno.test("hotspots, availability and detect_hotkey tell what is watched", async
   assert.deepEqual(JSON.parse(state), { state: "stopped", captured: 10 });
   assert.equal((await run("-e", "detect_hotkey t 2"))[0], 2);
   assert.match((await run("-e", "detect_hotkey x 0"))[2], /There is no table "x"/);
+});
+
+Deno.test("data_version tells each server's, over the connection of everything else", async () => {
+  assert.deepEqual(await rows("data_version t"), [
+    { address: "n1:1", data_version: "1", error: "" },
+    { address: "n2:1", data_version: "1", error: "" },
+  ]);
 });
 
 Deno.test("remote_command and server_config ask every server and tell each answer", async () => {
