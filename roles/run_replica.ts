@@ -38,6 +38,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     logs: settings.logs,
     engine: settings.engine,
     ...settings.expiry,
+    scrub: settings.scrub,
     rpc: settings.rpc,
     security,
     audit,

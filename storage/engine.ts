@@ -73,6 +73,10 @@ export interface Engine {
   compact(start: Uint8Array, end: Uint8Array): Promise<void>;
   /** Approximate bytes on disk of [start, end). */
   approximateSize(start: Uint8Array, end: Uint8Array): Promise<number>;
+  /** What a read found to be damaged; once there is something, it stays. Absent: the engine proves nothing. */
+  readonly damage?: string | undefined;
+  /** Paths of the table files in use now, for somebody who checks them. Absent: there are none. */
+  tableFiles?(): string[];
   /** Waits for running operations, then releases everything. Idempotent. */
   close(): Promise<void>;
 }

@@ -15,6 +15,8 @@ const MAGIC = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
 /** Behind each block: how it is compressed, and the masked CRC-32C of block and that byte. */
 const TRAILER_BYTES = 5;
 const SNAPPY = 1;
+/** Bytes of rows read at a time before a database is opened. */
+const BLOCK_READ_BYTES = 256 * 1024;
 
 /** Where a block stands in its table. */
 interface Handle {
@@ -25,6 +27,11 @@ interface Handle {
 /** A block that is not what was written. */
 class Damage extends Error {
   override readonly name = "Damage";
+}
+
+/** Whether a check failed because of what is in the table, and not because it could not be read. */
+export function isTableDamage(error: unknown): error is Error {
+  return error instanceof Damage || error instanceof RangeError;
 }
 
 /**
@@ -45,10 +52,8 @@ export function damagedTable(dir: string, rowBytesMax = ROW_BYTES_MAX): string |
     try {
       left -= checkTable(`${dir}/${name}`, left);
     } catch (error) {
-      if (error instanceof Damage || error instanceof RangeError) {
-        return `Table ${name} is damaged: ${error.message}`;
-      }
-      throw error;
+      if (!isTableDamage(error)) throw error;
+      return `Table ${name} is damaged: ${error.message}`;
     }
   }
   return undefined;
@@ -56,51 +61,106 @@ export function damagedTable(dir: string, rowBytesMax = ROW_BYTES_MAX): string |
 
 /** @returns Bytes of rows checked. @throws {Damage | RangeError} */
 function checkTable(path: string, rowBytesMax: number): number {
-  const size = statSync(path).size;
-  if (size < FOOTER_BYTES) throw new Damage(`${size} bytes are too few`);
   const descriptor = openSync(path, "r");
-  const read = (offset: number, length: number): Uint8Array => {
-    if (offset < 0 || length < 0 || offset + length > size) {
-      throw new Damage(`a block of ${length} bytes at ${offset}, in a file of ${size}`);
-    }
-    const bytes = new Uint8Array(length);
-    readSync(descriptor, bytes, 0, length, offset);
-    return bytes;
-  };
   try {
-    const footer = read(size - FOOTER_BYTES, FOOTER_BYTES);
-    if (MAGIC.some((byte, i) => footer[40 + i] !== byte)) throw new Damage("no magic number");
-    const cursor = { at: 0 };
-    // A damaged filter would hide rows.
-    for (const filter of handlesIn(blockAt(read, handleAt(footer, cursor)))) {
-      blockAt(read, filter, false);
+    const check = tableCheck(statSync(path).size, BLOCK_READ_BYTES, rowBytesMax);
+    let step = check.next();
+    while (!step.done) {
+      const { offset, length } = step.value;
+      const bytes = new Uint8Array(length);
+      step = check.next(bytes.subarray(0, readSync(descriptor, bytes, 0, length, offset)));
     }
-    const index = blockAt(read, handleAt(footer, cursor));
-    let checked = 0;
-    for (const handle of handlesIn(index)) {
-      if (checked + handle.size > rowBytesMax) break;
-      blockAt(read, handle, false);
-      checked += handle.size;
-    }
-    return checked;
+    return step.value;
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** Content of a block. @throws {Damage} If it is not what its checksum says. */
-function blockAt(
-  read: (offset: number, length: number) => Uint8Array,
-  { offset, size }: Handle,
-  wanted = true,
-): Uint8Array {
-  const bytes = read(offset, size + TRAILER_BYTES);
-  const crc = crc32c(bytes.subarray(0, size + 1));
+/** A piece of a table file that a check wants to see. */
+export interface TablePiece {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * A whole check of one table, for somebody who reads its pieces at a pace of his own: each piece that is yielded is
+ * answered with its bytes.
+ *
+ * @param size Bytes of the file.
+ * @param pieceBytes Blocks of rows are asked for in pieces of about so many bytes.
+ * @param rowBytesMax Bytes of rows to check.
+ * @returns Bytes of rows checked.
+ */
+export function* tableCheck(
+  size: number,
+  pieceBytes: number,
+  rowBytesMax = Infinity,
+): Generator<TablePiece, number, Uint8Array> {
+  function* read(offset: number, length: number): Generator<TablePiece, Uint8Array, Uint8Array> {
+    if (offset < 0 || length < 0 || offset + length > size) {
+      throw new Damage(`a block of ${length} bytes at ${offset}, in a file of ${size}`);
+    }
+    const bytes = yield { offset, length };
+    if (bytes.length !== length) throw new Damage(`the file ends at ${offset + bytes.length}`);
+    return bytes;
+  }
+  if (size < FOOTER_BYTES) throw new Damage(`${size} bytes are too few`);
+  const footer = yield* read(size - FOOTER_BYTES, FOOTER_BYTES);
+  if (MAGIC.some((byte, i) => footer[40 + i] !== byte)) throw new Damage("no magic number");
+  const cursor = { at: 0 };
+  const content = function* (handle: Handle) {
+    return contentOf(yield* read(handle.offset, handle.size + TRAILER_BYTES), handle.offset);
+  };
+  // A damaged filter would hide rows.
+  for (const filter of handlesIn(yield* content(handleAt(footer, cursor)))) yield* content(filter);
+  const index = yield* content(handleAt(footer, cursor));
+  let checked = 0;
+  for (const piece of piecesOf(handlesIn(index), pieceBytes)) {
+    const first = piece[0]!.offset;
+    const last = piece.at(-1)!;
+    if (checked + last.offset + last.size - first > rowBytesMax) break;
+    const bytes = yield* read(first, last.offset + last.size + TRAILER_BYTES - first);
+    for (const { offset, size } of piece) {
+      checkBlock(bytes.subarray(offset - first, offset - first + size + TRAILER_BYTES), offset);
+      checked += size;
+    }
+  }
+  return checked;
+}
+
+/** Blocks that follow each other, together about `pieceBytes` long. */
+function* piecesOf(handles: Iterable<Handle>, pieceBytes: number): Generator<Handle[], void> {
+  let piece: Handle[] = [];
+  let bytes = 0;
+  for (const handle of handles) {
+    const before = piece.at(-1);
+    const follows = before === undefined ||
+      before.offset + before.size + TRAILER_BYTES === handle.offset;
+    if (piece.length > 0 && (!follows || bytes + handle.size > pieceBytes)) {
+      yield piece;
+      piece = [];
+      bytes = 0;
+    }
+    piece.push(handle);
+    bytes += handle.size + TRAILER_BYTES;
+  }
+  if (piece.length > 0) yield piece;
+}
+
+/** @param block With its trailer. @throws {Damage} If it is not what its checksum says. */
+function checkBlock(block: Uint8Array, offset: number): void {
+  const size = block.length - TRAILER_BYTES;
+  const crc = crc32c(block.subarray(0, size + 1));
   const masked = (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
-  const stored = new DataView(bytes.buffer, bytes.byteOffset).getUint32(size + 1, true);
+  const stored = new DataView(block.buffer, block.byteOffset).getUint32(size + 1, true);
   if (masked !== stored) throw new Damage(`wrong checksum of the block at ${offset}`);
-  const content = bytes.subarray(0, size);
-  return wanted && bytes[size] === SNAPPY ? unsnappy(content) : content;
+}
+
+/** Content of a block. @throws {Damage} */
+function contentOf(block: Uint8Array, offset: number): Uint8Array {
+  checkBlock(block, offset);
+  const content = block.subarray(0, block.length - TRAILER_BYTES);
+  return block[content.length] === SNAPPY ? unsnappy(content) : content;
 }
 
 /** Handles of the blocks of rows, from the index block. */

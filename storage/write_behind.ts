@@ -151,6 +151,14 @@ export class WriteBehindEngine implements Engine {
     return this.#engine.approximateSize(start, end);
   }
 
+  get damage(): string | undefined {
+    return this.#engine.damage;
+  }
+
+  tableFiles(): string[] {
+    return this.#engine.tableFiles?.() ?? [];
+  }
+
   close(): Promise<void> {
     this.#closing ??= (async () => {
       // What waits for room is in the logs.

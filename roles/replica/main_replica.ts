@@ -27,6 +27,7 @@ import { describeDisks } from "./disk_report.ts";
 import { DiskWatch } from "./disk_watch.ts";
 import { serverCommands } from "./remote_commands.ts";
 import { collectControl, type ShardView } from "./replica_metrics.ts";
+import { NO_SCRUB, type ScrubSettings } from "./scrubber.ts";
 import { ServerDriver } from "./server_driver.ts";
 import { Shard, TICK_MS } from "./shard.ts";
 import type { ShardHost } from "./shard_host.ts";
@@ -63,6 +64,8 @@ export interface ReplicaOptions {
   readonly engine?: LevelOptions;
   /** Rows per second that are checked for expiry. @default 0: none */
   readonly sweepRowsPerSecond?: number;
+  /** For the whole server. @default never */
+  readonly scrub?: ScrubSettings;
   readonly rpc?: Partial<RpcSettings>;
   /** @default nobody is asked, nothing is encrypted */
   readonly security?: SecurityOptions;
@@ -212,7 +215,7 @@ class ReplicaServer implements RunningReplica {
   #planOf(shard: number): ShardPlan {
     const { listen, advertise = "", shardPort = 0, cluster, logs, clock } = this.#options;
     const { engine = {}, sweepRowsPerSecond = 0, rpc = {}, dialMap = new Map() } = this.#options;
-    const { httpPort = 0, version = "", security = OPEN } = this.#options;
+    const { httpPort = 0, version = "", security = OPEN, scrub = NO_SCRUB } = this.#options;
     const port = shardPort === 0 ? 0 : shardPort + shard - 1;
     return {
       shard,
@@ -225,6 +228,7 @@ class ReplicaServer implements RunningReplica {
       replication: this.#replication,
       // What is asked for is a total.
       sweepRowsPerSecond: Math.ceil(sweepRowsPerSecond / this.#shardCount),
+      scrub: { ...scrub, bytesPerSecond: Math.ceil(scrub.bytesPerSecond / this.#shardCount) },
       startedAt: Math.floor(clock.now().wall),
       ...{ cluster, logs, engine, rpc, dialMap, httpPort, version, security },
     };
@@ -239,8 +243,8 @@ class ReplicaServer implements RunningReplica {
 
   #startControl(): void {
     const { clock, logger, registry, rpc = {}, cluster, dialMap = new Map() } = this.#options;
-    const { metas, server, httpPort = 0, dataDirReserveBytes: reserveBytes = 0 } = this.#options;
-    const { security = OPEN } = this.#options;
+    const { metas, server, httpPort = 0, security = OPEN } = this.#options;
+    const { dataDirReserveBytes: reserveBytes = 0 } = this.#options;
     const dirs = this.#dirs;
     const describe = (reports: readonly ReplicaReport[]) =>
       describeDisks({ good: dirs.good, bad: dirs.bad, reserveBytes }, reports);
@@ -268,13 +272,8 @@ class ReplicaServer implements RunningReplica {
     this.#control = control;
     const remotes: RunRemote[] = this.#shards.map((shard) => (...words) => shard.remote(...words));
     this.#remote = serverCommands(remotes, control, this.#options.commands);
-    registry?.onScrape(() =>
-      collectControl(registry.live, {
-        contact: control.state,
-        lease: this.#lease,
-        disks: describe([]),
-      })
-    );
+    const view = () => ({ contact: control.state, lease: this.#lease, disks: describe([]) });
+    registry?.onScrape(() => collectControl(registry.live, view()));
     if (this.#shardCount > 1) registry?.addSource(() => this.#metricsOfShards());
     this.#startTicking(control);
   }

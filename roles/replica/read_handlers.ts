@@ -112,44 +112,76 @@ const BATCH_GET_MARKS: ReadSizeMarks = { bytes: 4 * 1024 * 1024, rows: 2000 };
 
 /** Registers the handlers of all client reads. @returns What watches them. */
 export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
-  const watch = new ReadWatch(host.logger);
-  const turns = new RangeTurns(() => host.clock.now().mono);
+  const desk = new ReadDesk(host);
+  const handle: Handle = (kind) =>
+    server.handle(kind.rpc, (request, call) => desk.serve(kind, request, call, false));
+  registerPoints(handle);
+  registerRanges(handle);
+  registerClear(server, host);
+  return desk.watch;
+}
 
-  function handle<Q extends ReadHead, A extends object>(kind: ReadKind<Q, A>): void {
-    const serve = (request: Q, call: IncomingCall<A>, waited: boolean): void => {
-      const now = host.clock.now();
-      const again = waited ? undefined : () => serve(request, call, true);
-      const replica = host.reader(request, refusable(call), now, again);
-      if (replica === undefined) return;
-      if (!kind.owns(replica.guard, request)) return call.fail(Err.PARENT_PARTITION_MISUSED);
-      if (kind.isRange?.(request) !== true) return void read(kind, request, call, replica, now);
-      const turn = turns.take(call.deadline, () => serve(request, call, true));
-      if (turn === "full") return call.fail(Err.BUSY, "Too many range reads wait for their turn");
-      if (turn === "run") turns.hold(() => read(kind, request, call, replica, now));
-    };
-    server.handle(kind.rpc, (request, call) => serve(request, call, false));
+/** Serves reads of all kinds. */
+class ReadDesk {
+  readonly watch: ReadWatch;
+  readonly #host: ReadHost;
+  readonly #turns: RangeTurns;
+
+  constructor(host: ReadHost) {
+    this.#host = host;
+    this.watch = new ReadWatch(host.logger);
+    this.#turns = new RangeTurns(() => host.clock.now().mono);
+  }
+
+  /** @param waited It was throttled, or waited for its turn, and is checked again. */
+  serve<Q extends ReadHead, A extends object>(
+    kind: ReadKind<Q, A>,
+    request: Q,
+    call: IncomingCall<A>,
+    waited: boolean,
+  ): void {
+    const now = this.#host.clock.now();
+    const again = () => this.serve(kind, request, call, true);
+    const replica = this.#host.reader(request, refusable(call), now, waited ? undefined : again);
+    if (replica === undefined) return;
+    if (!kind.owns(replica.guard, request)) return call.fail(Err.PARENT_PARTITION_MISUSED);
+    if (kind.isRange?.(request) !== true) return void this.#read(kind, request, call, replica, now);
+    const turn = this.#turns.take(call.deadline, again);
+    if (turn === "full") return call.fail(Err.BUSY, "Too many range reads wait for their turn");
+    if (turn === "run") this.#turns.hold(() => this.#read(kind, request, call, replica, now));
   }
 
   /** @returns A promise while the read goes on. */
-  function read<Q extends ReadHead, A extends object>(
+  #read<Q extends ReadHead, A extends object>(
     kind: ReadKind<Q, A>,
     request: Q,
     call: IncomingCall<A>,
     replica: Readable,
     now: Now,
   ): Promise<void> | undefined {
-    const result = kind.read(scopeOf(host.clock, replica, now), request, replica);
+    let result;
+    try {
+      result = kind.read(scopeOf(this.#host.clock, replica, now), request, replica);
+    } catch (error) {
+      return this.#fail(kind, call, error);
+    }
     if (!(result instanceof Promise)) {
-      finish(kind, request, call, replica, now, result);
+      this.#finish(kind, request, call, replica, now, result);
       return undefined;
     }
-    return result.then((answer) => finish(kind, request, call, replica, now, answer), (error) => {
-      host.logger.warn("Read failed", { rpc: kind.rpc.name, error: String(error) });
-      call.fail(Err.INVALID_STATE);
-    });
+    return result.then(
+      (answer) => this.#finish(kind, request, call, replica, now, answer),
+      (error) => this.#fail(kind, call, error),
+    );
   }
 
-  function finish<Q extends ReadHead, A extends object>(
+  /** The client asks again: a damaged replica is about to be replaced, and one that was closed already is. */
+  #fail<Q, A>({ rpc }: ReadKind<Q, A>, call: IncomingCall<A>, error: unknown): undefined {
+    this.#host.logger.warn("Read failed", { rpc: rpc.name, error: String(error) });
+    call.fail(Err.INVALID_STATE);
+  }
+
+  #finish<Q extends ReadHead, A extends object>(
     kind: ReadKind<Q, A>,
     request: Q,
     call: IncomingCall<A>,
@@ -165,20 +197,15 @@ export function registerReads(server: RpcServer, host: ReadHost): ReadWatch {
     guard.readBytes.charge(bytes);
     if (kind.watch === undefined) return;
     const rows = size.rows(answer);
-    const end = host.clock.now().mono;
+    const end = this.#host.clock.now().mono;
     const ms = end - start.mono;
     const { marks, key } = kind.watch;
     // Nothing is built for the reads nobody wants to hear of.
     if (ms < guard.slowReadMs && bytes < marks.bytes && rows < marks.rows) return;
     const { partition } = request;
     const facts = { rpc: kind.rpc.name, partition, ms, rows, bytes };
-    watch.note({ ...facts, key: key(request) }, guard.slowReadMs, marks, end);
+    this.watch.note({ ...facts, key: key(request) }, guard.slowReadMs, marks, end);
   }
-
-  registerPoints(handle);
-  registerRanges(handle);
-  registerClear(server, host);
-  return watch;
 }
 
 function registerClear(server: RpcServer, host: ReadHost): void {

@@ -12,6 +12,7 @@ import type { ContactState } from "../../src/replication/server_io.ts";
 import type { DiskInfo, ReplicaReport, ReplicaStatus } from "../../src/schema/types.ts";
 import type { GroupObserver } from "../../storage/shared_log.ts";
 import type { LeaseGate } from "./control_link.ts";
+import type { ScrubCounters } from "./scrubber.ts";
 import type { SweepCounters } from "./sweeper.ts";
 
 const STATUSES: readonly ReplicaStatus[] = ["inactive", "error", "primary", "secondary", "learner"];
@@ -107,7 +108,7 @@ export class ReplicaMetrics implements GroupObserver {
   }
 
   /** Measures what can be looked at. `connections`: of the shard's listener. */
-  collect(shard: ShardView, connections: number): void {
+  collect(shard: ShardView, connections: number, scrub: Readonly<ScrubCounters>): void {
     const { log, requests, engine } = this.#metrics;
     this.#collectReplicas(shard);
     log.sharedBytes.child().set(shard.sharedLog.bytes);
@@ -116,6 +117,9 @@ export class ReplicaMetrics implements GroupObserver {
     log.waiting.child().set(shard.waitingRecords);
     requests.throttledWaiting.child().set(shard.waitingThrottled);
     requests.abnormalReads.child().value = shard.abnormalReads;
+    engine.scrubbedBytes.child().value = scrub.bytes;
+    engine.scrubPasses.child().value = scrub.passes;
+    engine.damaged.child().set(scrub.damaged);
     engine.sweepExamined.child().value = shard.sweep.examined;
     engine.sweepDeleted.child().value = shard.sweep.deleted;
     requests.connections.child().set(connections);

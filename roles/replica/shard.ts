@@ -35,6 +35,7 @@ import { registerLoad } from "./load_handlers.ts";
 import { registerCommands, shardCommands } from "./remote_commands.ts";
 import { ReplicaMetrics, type ShardView } from "./replica_metrics.ts";
 import type { OpenedReplica } from "./replica_store.ts";
+import { Scrubber } from "./scrubber.ts";
 import { ShardHost } from "./shard_host.ts";
 import type { RunRemote, ShardLink, ShardPlan } from "./shard_link.ts";
 
@@ -183,8 +184,9 @@ export class Shard implements ShardLink {
     registerCommands(server, this.#around.remote);
     for (const replica of this.#opened) host.adopt(replica);
     this.#opened = [];
-    const stopLoad = this.#observe(host, server);
-    const stopTimers = this.#startTimers(host, moves);
+    const scrubber = this.#makeScrubber(host);
+    const stopLoad = this.#observe(host, server, scrubber);
+    const stopTimers = this.#startTimers(host, moves, scrubber);
     this.#running = { host, server, client, remote, stopTimers, stopLoad };
     return address;
   }
@@ -258,8 +260,14 @@ export class Shard implements ShardLink {
     });
   }
 
+  #makeScrubber({ drivers }: ShardHost): Scrubber {
+    const { clock, logger } = this.#around;
+    const chance = crypto.getRandomValues(new Uint32Array(1))[0]!;
+    return new Scrubber({ ...this.#plan.scrub, clock, logger, drivers, chance });
+  }
+
   /** @returns A function that ends what was started. */
-  #observe(host: ShardHost, server: TcpRpcServer): () => void {
+  #observe(host: ShardHost, server: TcpRpcServer, scrubber: Scrubber): () => void {
     const { registry, clock } = this.#around;
     const requests = this.#requests;
     if (registry === undefined || requests === undefined) return () => {};
@@ -268,7 +276,7 @@ export class Shard implements ShardLink {
     requests.tableName = tableName;
     registry.onScrape(() => {
       requests.tablesChanged();
-      this.#metrics!.collect(host.view(), server.connectionCount);
+      this.#metrics!.collect(host.view(), server.connectionCount, scrubber.counters);
     });
     return registerLoad(server, {
       ...{ clock, incarnation, shard, requests, tableName },
@@ -280,12 +288,13 @@ export class Shard implements ShardLink {
   }
 
   /** @returns A function that stops them and waits for what they started. */
-  #startTimers(host: ShardHost, moves: DiskMoves): () => Promise<void> {
+  #startTimers(host: ShardHost, moves: DiskMoves, scrubber: Scrubber): () => Promise<void> {
     const { logger, beat } = this.#around;
     const stopTicking = everyBeat(TICK_MS, () => {
       beat();
       host.tick();
       moves.tick();
+      scrubber.tick();
     });
     let syncing = Promise.resolve();
     let busy = false;
@@ -300,6 +309,7 @@ export class Shard implements ShardLink {
     return async () => {
       stopTicking();
       stopSyncing();
+      await scrubber.close();
       await syncing;
     };
   }

@@ -14,6 +14,7 @@ import type { LevelOptions } from "../../storage/level_engine.ts";
 import type { AuditEntry } from "../audit.ts";
 import type { ShardCommand, ShardReport } from "./control_link.ts";
 import type { ShardView } from "./replica_metrics.ts";
+import type { ScrubSettings } from "./scrubber.ts";
 
 /** Settings of both logs; names and bounds in src/config/replica_settings.ts. */
 export interface LogSettings {
@@ -44,6 +45,7 @@ export interface ShardPlan {
   readonly logs: LogSettings;
   readonly engine: LevelOptions;
   readonly sweepRowsPerSecond: number;
+  readonly scrub: ScrubSettings;
   readonly rpc: Partial<RpcSettings>;
   readonly security: SecurityOptions;
   readonly dialMap: ReadonlyMap<string, string>;

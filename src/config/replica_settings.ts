@@ -300,6 +300,22 @@ export const ASIDE = group("Directories moved aside", ["replica"], {
   }),
 });
 
+/** The search for damaged data. */
+export const SCRUB = group("Search for damage", ["replica"], {
+  bytesPerSecond: bytes({
+    default: "8MiB",
+    min: "0B",
+    max: "64GiB",
+    doc: "Tables are read so fast, over all replicas of the server; 0B = never",
+  }),
+  intervalMs: duration({
+    default: "1d",
+    min: "100ms",
+    max: "365d",
+    doc: "From the start of one pass over all tables to the start of the next",
+  }),
+}, "scrub");
+
 /** Deletion of expired rows. */
 export const EXPIRY = group("Expired rows", ["replica"], {
   sweepRowsPerSecond: int({

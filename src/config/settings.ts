@@ -16,6 +16,7 @@ import {
   LOGS,
   REPLICA_SERVER,
   REPLICATION,
+  SCRUB,
 } from "./replica_settings.ts";
 import { SECURITY, securityProblems } from "./security_settings.ts";
 
@@ -33,6 +34,7 @@ export const GROUPS = {
   logs: LOGS,
   engine: ENGINE,
   expiry: EXPIRY,
+  scrub: SCRUB,
   aside: ASIDE,
   rpc: RPC,
 } as const;

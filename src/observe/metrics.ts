@@ -153,6 +153,18 @@ const ENGINE = {
     labels: ["table"],
     doc: "Approximate bytes of the engines, as of their last checkpoints",
   }),
+  scrubbedBytes: counter({
+    name: "pegasus_scrub_bytes_total",
+    doc: "Bytes of tables read in the search for damage",
+  }),
+  scrubPasses: counter({
+    name: "pegasus_scrub_passes_total",
+    doc: "Passes over all tables in the search for damage",
+  }),
+  damaged: gauge({
+    name: "pegasus_engine_damaged",
+    doc: "Replicas known to be damaged that serve on, because they are the last copy",
+  }),
   sweepExamined: counter({
     name: "pegasus_sweep_examined_rows_total",
     doc: "Rows looked at in the search for expired ones",

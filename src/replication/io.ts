@@ -47,6 +47,8 @@ export type ReplicaEvent =
   /** Answer to the checkpoint effect: the state up to `decree` survives power loss. */
   | { readonly kind: "checkpointed"; readonly decree: Decree }
   | { readonly kind: "checkpointFailed"; readonly reason: string }
+  /** Something that is stored here is not what was written. Repeated as long as the replica goes on. */
+  | { readonly kind: "damaged"; readonly reason: string }
   /** The image asked for by fetchImage is installed, durable, and has replaced engine and log generation. */
   | {
     readonly kind: "imageInstalled";

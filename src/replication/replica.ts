@@ -198,6 +198,8 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
       return onCheckpointed(s, event.decree);
     case "checkpointFailed":
       return condemn(s, `Checkpoint failed: ${event.reason}`);
+    case "damaged":
+      return onDamaged(s, event.reason);
     case "imageInstalled":
       return onImageInstalled(s, event.decree, event.sessions);
     case "logFetched":
@@ -228,6 +230,14 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
       s.closing = true;
       return failQueue(s, Err.INVALID_STATE);
   }
+}
+
+/** A damaged copy gives way to the others. The last one goes on: each of its rows is checked when it is read. */
+function onDamaged(s: ReplicaState, reason: string): void {
+  const hasOthers = s.status === "primary"
+    ? s.config.secondaries.length > 0
+    : s.status === "secondary";
+  if (hasOthers) condemn(s, `Damaged: ${reason}`);
 }
 
 function onMessage(s: ReplicaState, message: PeerMessage): void {

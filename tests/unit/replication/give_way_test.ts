@@ -1,4 +1,5 @@
-// Stories of a group whose primary gives way: to another member, and to disks without room.
+// Stories of a group whose members give way: a primary to another one, to disks without room, and damaged copies to
+// whole ones.
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
@@ -75,4 +76,25 @@ Deno.test("ReplicaCore refuses what is queued when its disk gets full", () => {
   group.step("A", { kind: "disk", full: true });
   group.run();
   assert.equal(group.reply("w1")?.error, Err.DISK_INSUFFICIENT);
+});
+
+Deno.test("ReplicaCore gives a damaged copy up, but not the last one", () => {
+  const group = formed();
+  const damaged = { kind: "damaged", reason: "a test" } as const;
+  group.step("C", damaged);
+  assert.equal(group.core("C").status, "error", "a secondary");
+  group.step("A", damaged);
+  assert.equal(group.core("A").status, "error", "a primary with a secondary");
+  group.failOver("A", "B");
+  group.run();
+  for (const name of ["A", "C"]) {
+    if (group.config.secondaries.includes(name)) {
+      group.propose("B", "DOWNGRADE_TO_INACTIVE", name);
+      group.run();
+    }
+  }
+  assert.deepEqual(group.config.secondaries, []);
+  group.step("B", damaged);
+  assert.equal(group.core("B").status, "primary", "the last one");
+  assert.equal(group.core("B").readable, true);
 });

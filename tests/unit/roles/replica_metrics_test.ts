@@ -50,7 +50,7 @@ function open() {
   const lease = new LeaseGate(clock);
   lease.set(3500, 52_000);
   const collect = async (view: ShardView) => {
-    metrics.collect(view, 4);
+    metrics.collect(view, 4, { bytes: 5000, passes: 3, damaged: 1 });
     const disks = [{
       ...{ tag: "ssd1", path: "/a", state: "low" as const, totalBytes: 100, freeBytes: 7 },
       ...{ replicas: 1, primaries: 1, reason: "" },
@@ -88,6 +88,8 @@ Deno.test("ReplicaMetrics sums lag and bytes by table and counts replicas by sta
       "pegasus_throttled_waiting_requests 2",
       "pegasus_abnormal_reads_total 5",
       "pegasus_sweep_deleted_rows_total 7",
+      "pegasus_scrub_bytes_total 5000",
+      "pegasus_engine_damaged 1",
       "pegasus_connections 4",
       "pegasus_lease_remaining_seconds 2",
       'pegasus_meta_contact{state="connecting"} 1',

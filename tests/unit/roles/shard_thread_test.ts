@@ -7,6 +7,7 @@ import type { ShardCommand } from "../../../roles/replica/control_link.ts";
 import { LeaseGate } from "../../../roles/replica/control_link.ts";
 import type { ShardPlan } from "../../../roles/replica/shard_link.ts";
 import { OPEN } from "../../../src/rpc/security.ts";
+import { NO_SCRUB } from "../../../roles/replica/scrubber.ts";
 import { ShardThread } from "../../../roles/replica/shard_thread.ts";
 import { beat, makeMemory, Watch } from "../../../roles/replica/shared_memory.ts";
 
@@ -38,6 +39,7 @@ function planIn(dataDir: string): ShardPlan {
     },
     engine: {},
     sweepRowsPerSecond: 0,
+    scrub: NO_SCRUB,
     rpc: {},
     security: OPEN,
     dialMap: new Map(),
