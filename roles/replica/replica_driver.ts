@@ -121,6 +121,12 @@ export class ReplicaDriver {
     }
   }
 
+  /** Looks how large the engine is; checkpoints do so by themselves. */
+  measure(): void {
+    // What cannot be measured cannot be written or read either, and that is told where it matters.
+    this.#run(this.store.measure().then((bytes) => void (this.bytes = bytes), () => {}));
+  }
+
   /** Every record appended with a token up to this one is durable. */
   onDurable(token: number): void {
     this.deliver({ kind: "appended", token });
@@ -328,7 +334,7 @@ export class ReplicaDriver {
       await staged.commit(this.core.ballot, image.decree);
       staged.activate(this.#releaseEngine());
       this.scans = new ScanContexts(this.#host.chance());
-      this.bytes = 0;
+      this.measure();
       this.#queue.unshift({ kind: "imageInstalled", signature, ...image });
     } finally {
       this.#paused = false;

@@ -167,6 +167,7 @@ export class ShardHost implements ReplicaDriverHost {
       ...(partitionCount === undefined ? {} : { partitionCount }),
     });
     this.tables.describe(driver);
+    driver.measure();
     return driver;
   }
 
