@@ -38,7 +38,16 @@ const SETTINGS_BY_OLD_NAME: Readonly<Record<string, string>> = {
 
 /** Commands that only ask; the others are kept in the audit. */
 export const ASKING_COMMANDS: ReadonlySet<string> = new Set([
-  ...["help", "version", "server-info", "server-stat", "server-state", "config", "metrics"],
+  ...[
+    "help",
+    "version",
+    "server-info",
+    "server-stat",
+    "server-state",
+    "config",
+    "config-dump",
+    "metrics",
+  ],
   ...[
     "compaction",
     "replicas",
@@ -109,6 +118,10 @@ function settingCommands(live: LiveSettings): RemoteCommands {
         if (typeof found === "string") throw wrong(found);
         return JSON.stringify(found);
       },
+    },
+    "config-dump": {
+      brief: "As config without a name",
+      run: () => live.list().map((setting) => `${setting.name} = ${setting.value}`).join("\n"),
     },
     "config-set": {
       args: "NAME VALUE",

@@ -226,6 +226,17 @@ export function parseArgs(command: Command, words: readonly Word[]): Args {
   return args;
 }
 
+/** A value that is an argument, or a flag as in the original. @throws {UsageProblem} Without either, or with both */
+export function eitherText(args: Args, positional: string, flag: string): string {
+  const [value, other] = [args.text(positional), args.text(flag)];
+  if (value !== undefined && other !== undefined) {
+    throw new UsageProblem(`Choose one of <${positional}> and --${flag}`);
+  }
+  const given = value ?? other;
+  if (given === undefined) throw new UsageProblem(`<${positional}>, or --${flag}, is missing`);
+  return given;
+}
+
 /** Negative numbers and a lone "-" are values. */
 function looksLikeFlag(word: Word): boolean {
   return !word.quoted && /^-[^\d]/.test(word.text);

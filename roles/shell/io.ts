@@ -2,6 +2,8 @@
 // `terminalIo` is the real one. The only file of the shell that touches process and disk, but for
 // line_editor.ts and offline.ts.
 
+import dns from "node:dns/promises";
+import { isIP } from "node:net";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 
 /** Receives the text of an output file. */
@@ -29,6 +31,8 @@ export interface ShellIo {
   ask?(question: string): Promise<string | undefined>;
   /** Asks for something that is not shown while it is typed; absent: there is nobody. */
   askSecret?(question: string): Promise<string>;
+  /** The name behind an IP address; `undefined` if nobody knows one. Absent: nobody can be asked. */
+  hostNameOf?(ip: string): Promise<string | undefined>;
   /** Everything on standard input. */
   readInput(): Promise<string>;
   openFile(path: string): Promise<ByteSource>;
@@ -48,18 +52,35 @@ export function terminalIo(): ShellIo {
     useColour: errIsTerminal && Deno.stdout.isTerminal() && !isPlain,
     ask: async (question) => inputIsTerminal ? prompt(question) ?? "" : undefined,
     ...(inputIsTerminal ? { askSecret: readHidden } : {}),
+    hostNameOf,
     readInput: async () => await new Response(Deno.stdin.readable).text(),
     async openFile(path) {
-      const { size } = await Deno.stat(path);
-      const file = await Deno.open(path);
-      return { size, chunks: file.readable };
+      try {
+        const { size } = await Deno.stat(path);
+        const file = await Deno.open(path);
+        return { size, chunks: file.readable };
+      } catch (error) {
+        throw fileProblem("read", path, error);
+      }
     },
     async createFile(path) {
-      const file = await Deno.open(path, { write: true, create: true, truncate: true });
-      const writer = file.writable.getWriter();
-      return { write: (text) => writer.write(utf8(text)), close: () => writer.close() };
+      try {
+        const file = await Deno.open(path, { write: true, create: true, truncate: true });
+        const writer = file.writable.getWriter();
+        return { write: (text) => writer.write(utf8(text)), close: () => writer.close() };
+      } catch (error) {
+        throw fileProblem("write", path, error);
+      }
     },
   };
+}
+
+/** What the system said about a file, for people. */
+export function fileProblem(what: "read" | "write", path: string, error: unknown): Error {
+  const said = error instanceof Error ? error.message : String(error);
+  // "No such file or directory (os error 2): stat '/x'": the number and the call are of no use here.
+  const reason = said.replace(/ \(os error \d+\).*$/s, "");
+  return new Error(`Cannot ${what} "${path}": ${reason}`, { cause: error });
 }
 
 /** Reads a line from the terminal without showing it. @throws {Error} After Ctrl-C or Ctrl-D */
@@ -83,6 +104,18 @@ async function readHidden(question: string): Promise<string> {
   } finally {
     Deno.stdin.setRaw(false);
     writeAll(Deno.stderr, "\n");
+  }
+}
+
+/** As the system's own resolver knows it: hosts file, DNS. */
+async function hostNameOf(ip: string): Promise<string | undefined> {
+  if (isIP(ip) === 0) return undefined;
+  try {
+    // The port is of no interest, but must be one.
+    const { hostname } = await dns.lookupService(ip, 80);
+    return hostname === ip ? undefined : hostname;
+  } catch {
+    return undefined;
   }
 }
 

@@ -16,6 +16,7 @@ import { RANGE_COMMANDS } from "./ranges.ts";
 import { RECOVERY_COMMANDS } from "./recovery.ts";
 import { SESSION_COMMANDS } from "./session.ts";
 import { STATS_COMMANDS } from "./stats.ts";
+import { ABSENT } from "./absent.ts";
 import { TABLE_COMMANDS } from "./tables.ts";
 import { USER_COMMANDS } from "./users.ts";
 
@@ -59,6 +60,8 @@ export function needCommand(name: string): Command {
   const plain = name.replaceAll("-", "_");
   const found = COMMANDS.find((c) => c.name === plain || c.aliases?.includes(plain) === true);
   if (found !== undefined) return found;
+  const absent = ABSENT.get(plain);
+  if (absent !== undefined) throw new UsageProblem(`There is no "${name}" here: ${absent}`);
   const names = COMMANDS.flatMap((command) => [command.name, ...(command.aliases ?? [])]);
   const hint = nearest(name, names) === undefined ? '; "help" lists them' : suggestion(name, names);
   throw new UsageProblem(`Unknown command "${name}"${hint}`);

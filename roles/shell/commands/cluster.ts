@@ -3,8 +3,10 @@
 import { formatPartition, parsePartition } from "../../../src/base/ids.ts";
 import type { FunctionLevel } from "../../../src/client/mod.ts";
 import type { ConfigChange } from "../../../src/schema/types.ts";
-import { type Command, UsageProblem } from "../declare.ts";
+import type { Context } from "../context.ts";
+import { type Command, eitherText, UsageProblem } from "../declare.ts";
 import type { Json } from "../render.ts";
+import { namesOf, RESOLVE } from "./host_names.ts";
 import { NODES_COMMAND } from "./nodes.ts";
 import { SERVER_COMMANDS } from "./servers.ts";
 
@@ -24,20 +26,48 @@ const clusterInfo: Command = {
   brief: "Describe the cluster",
   examples: ["cluster_info -j"],
   positionals: [],
-  flags: [],
-  async run(context) {
+  flags: [RESOLVE],
+  async run(context, args) {
     const info = await context.admin.clusterInfo();
+    const named = await namesOf(context, args, [...info.metaServers, info.primaryMeta]);
     const pairs: [string, Json][] = [
       ["cluster_name", info.cluster],
-      ["meta_servers", info.metaServers.join(",")],
-      ["primary_meta_server", info.primaryMeta],
+      ["meta_servers", info.metaServers.map(named).join(",")],
+      ["primary_meta_server", named(info.primaryMeta)],
       ["coordinator", info.coordinator],
       ["meta_function_level", info.level],
+      ...await balanceOf(context),
       ...[...info.details].sort(([a], [b]) => a < b ? -1 : 1),
     ];
     context.answerPairs(pairs);
   },
 };
+
+/** How far from equal shares the servers are: moves the balancer would make, and how replicas scatter. */
+async function balanceOf({ admin }: Context): Promise<[string, Json][]> {
+  const [{ next, isMore }, nodes] = await Promise.all([admin.balance("plan"), admin.listNodes()]);
+  const alive = nodes.filter((node) => node.alive);
+  const count = (...kinds: string[]) => next.filter(({ kind }) => kinds.includes(kind)).length;
+  const counts = [
+    `move_pri=${count("movePrimary")}`,
+    `copy_pri=${count("copyPrimary")}`,
+    `copy_sec=${count("copySecondary")}`,
+    `total=${next.length}${isMore ? "+" : ""}`,
+  ];
+  return [
+    ["balance_operation_count", counts.join(",")],
+    ["primary_replica_count_stddev", deviation(alive.map(({ primaries }) => primaries))],
+    ["total_replica_count_stddev", deviation(alive.map(({ replicas }) => replicas))],
+  ];
+}
+
+/** Standard deviation, to two digits. */
+function deviation(counts: readonly number[]): number {
+  if (counts.length === 0) return 0;
+  const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+  const squares = counts.reduce((sum, count) => sum + (count - mean) ** 2, 0);
+  return Math.round(100 * Math.sqrt(squares / counts.length)) / 100;
+}
 
 const getMetaLevel: Command = {
   name: "get_meta_level",
@@ -77,21 +107,26 @@ const propose: Command = {
   changes: true,
   group: "cluster",
   brief: "Ask for one change of a partition's configuration",
+  details: ["Partition, change and server are arguments, or the flags -g, -p and -n."],
   examples: [
     "propose 1.3 ADD_SECONDARY 10.0.0.3:34801",
     "propose 1.3 DOWNGRADE_TO_INACTIVE 10.0.0.2:34801 -f",
+    "propose -g 1.3 -p ADD_SECONDARY -t 10.0.0.1:34801 -n 10.0.0.3:34801",
     "propose 1.3 ASSIGN_PRIMARY 10.0.0.3:34801 --empty --yes",
   ],
   positionals: [
-    { name: "gpid", type: "text", brief: "The partition, as in 1.3" },
-    { name: "change", type: "text", brief: "What to change", choices: CHANGES },
-    { name: "node", type: "text", brief: "The server the change is about" },
+    { name: "partition", type: "text", brief: "The partition, as in 1.3", optional: true },
+    { name: "change", type: "text", brief: "What to change", choices: CHANGES, optional: true },
+    { name: "server", type: "node", brief: "The server the change is about", optional: true },
   ],
   flags: [
+    { name: "gpid", short: "g", type: "text", brief: "The partition" },
+    { name: "type", short: "p", type: "text", brief: "The change", choices: CHANGES },
+    { name: "node", short: "n", type: "node", brief: "The server the change is about" },
     {
       name: "target",
       short: "t",
-      type: "text",
+      type: "node",
       brief: "The server that carries it out",
       default: "the current primary",
     },
@@ -104,15 +139,16 @@ const propose: Command = {
   ],
   confirm(args) {
     if (!args.has("empty")) return undefined;
-    return `Give all rows of partition ${args.needText("gpid")} up for good?`;
+    return `Give all rows of partition ${eitherText(args, "partition", "gpid")} up for good?`;
   },
   async run(context, args) {
-    const partition = parsePartition(args.needText("gpid"));
+    const gpid = eitherText(args, "partition", "gpid");
+    const partition = parsePartition(gpid);
     if (partition === undefined) {
-      throw new UsageProblem("<gpid> is no partition, expected e.g. 1.3");
+      throw new UsageProblem(`"${gpid}" is no partition, expected e.g. 1.3`);
     }
-    await context.admin.propose(partition, args.needText("change") as ConfigChange, {
-      node: args.needText("node"),
+    await context.admin.propose(partition, eitherText(args, "change", "type") as ConfigChange, {
+      node: eitherText(args, "server", "node"),
       target: args.text("target") ?? "",
       force: args.has("force"),
       empty: args.has("empty"),
@@ -121,12 +157,27 @@ const propose: Command = {
   },
 };
 
+/** Both of the above in one, as admin-cli has it. */
+const metaLevel: Command = {
+  name: "meta_level",
+  changes: true,
+  group: "cluster",
+  brief: "Print or set the level: get_meta_level and set_meta_level in one",
+  examples: ["meta_level", "meta_level steady"],
+  positionals: [
+    { name: "level", type: "text", brief: "The level", choices: LEVELS, optional: true },
+  ],
+  flags: [],
+  run: (context, args) => (args.has("level") ? setMetaLevel : getMetaLevel).run(context, args),
+};
+
 /** See the file comment. */
 export const CLUSTER_COMMANDS: readonly Command[] = [
   clusterInfo,
   NODES_COMMAND,
   getMetaLevel,
   setMetaLevel,
+  metaLevel,
   propose,
   ...SERVER_COMMANDS,
 ];

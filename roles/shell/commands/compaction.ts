@@ -3,7 +3,8 @@
 import { parsePartition, tableOf } from "../../../src/base/ids.ts";
 import { StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
-import type { Command } from "../declare.ts";
+import { utf8 } from "../../../src/base/bytes.ts";
+import { Args, type Command, eitherText } from "../declare.ts";
 import { counted, type Json } from "../render.ts";
 
 const POLL_MS = 500;
@@ -34,7 +35,6 @@ const HEAD = ["node", "gpid", "state", "detail"];
 
 const manualCompact: Command = {
   name: "manual_compact",
-  aliases: ["manual_compaction"],
   changes: true,
   group: "tables",
   brief: "Rewrite a table's files on every server to give back the space of deleted rows",
@@ -115,5 +115,26 @@ async function watch(
   }
 }
 
+/** The same, as admin-cli has it. */
+const manualCompaction: Command = {
+  name: "manual_compaction",
+  changes: true,
+  group: "tables",
+  brief: "manual_compact in two steps: start, query",
+  examples: ["manual_compaction start -a users", "manual_compaction query -a users"],
+  positionals: [
+    { name: "action", type: "text", brief: "What to do", choices: ["start", "query"] },
+    { name: "table", type: "table", brief: "The table", optional: true },
+  ],
+  flags: [{ name: "app_name", short: "a", type: "table", brief: "As the argument" }],
+  run(context, args) {
+    const given = new Args();
+    const text = eitherText(args, "table", "app_name");
+    given.add("table", { bytes: utf8(text), text, quoted: true });
+    given.set(args.text("action") === "query" ? "query" : "no_wait");
+    return manualCompact.run(context, given);
+  },
+};
+
 /** See the file comment. */
-export const COMPACTION_COMMANDS: readonly Command[] = [manualCompact];
+export const COMPACTION_COMMANDS: readonly Command[] = [manualCompact, manualCompaction];

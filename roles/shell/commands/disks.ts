@@ -5,7 +5,7 @@ import { formatPartition, parsePartition, tableOf } from "../../../src/base/ids.
 import { pause } from "../../../src/client/meta_client.ts";
 import type { DiskInfo } from "../../../src/schema/types.ts";
 import type { Context } from "../context.ts";
-import { type Command, type Flag, UsageProblem } from "../declare.ts";
+import { type Command, eitherText, type Flag, UsageProblem } from "../declare.ts";
 import { counted, formatBytes, type Json } from "../render.ts";
 import { outputLines } from "./targets.ts";
 
@@ -116,19 +116,40 @@ const diskMigrate: Command = {
     "one member short meanwhile. A primary does not move; pass the leadership on first, for example",
     "with propose GPID DOWNGRADE_TO_SECONDARY NODE.",
   ],
-  examples: ["disk_migrate 1.3 127.0.0.1:34801 data2"],
-  positionals: [
-    { name: "gpid", type: "text", brief: "The partition, as in 1.3" },
-    { name: "node", type: "node", brief: "host:port of the server" },
-    { name: "to", type: "text", brief: "The disk it shall be on, as disk_capacity names it" },
+  examples: [
+    "disk_migrate 1.3 127.0.0.1:34801 data2",
+    "disk_migrate -g 1.3 -n 127.0.0.1:34801 -t data2",
   ],
-  flags: [],
+  positionals: [
+    { name: "partition", type: "text", brief: "The partition, as in 1.3", optional: true },
+    { name: "server", type: "node", brief: "host:port of the server", optional: true },
+    {
+      name: "disk",
+      type: "text",
+      brief: "The disk it shall be on, as disk_capacity names it",
+      optional: true,
+    },
+  ],
+  flags: [
+    { name: "gpid", short: "g", type: "text", brief: "As the argument" },
+    { name: "node", short: "n", type: "node", brief: "As the argument" },
+    { name: "from", short: "f", type: "text", brief: "Refuse if it is on another disk than this" },
+    { name: "to", short: "t", type: "text", brief: "As the argument" },
+  ],
   async run(context, args) {
-    const partition = parsePartition(args.needText("gpid"));
+    const gpid = eitherText(args, "partition", "gpid");
+    const partition = parsePartition(gpid);
     if (partition === undefined) {
-      throw new UsageProblem("<gpid> is no partition, expected e.g. 1.3");
+      throw new UsageProblem(`"${gpid}" is no partition, expected e.g. 1.3`);
     }
-    const [node, to] = [args.needText("node"), args.needText("to")];
+    const [node, to] = [eitherText(args, "server", "node"), eitherText(args, "disk", "to")];
+    const from = args.text("from");
+    const held = from === undefined
+      ? undefined
+      : (await replicasOf(context, node)).find((r) => r.partition === formatPartition(partition));
+    if (held?.disk !== from) {
+      throw new Error(`${gpid} is on ${held?.disk ?? `no disk of ${node}`}, not on ${from}`);
+    }
     const hasMoved = await migrate(context, partition, node, to);
     context.isNegative = !hasMoved;
     const name = formatPartition(partition);

@@ -119,7 +119,11 @@ const tableEnv: Command = {
     const words = args.all("words");
     const given = new Args();
     const take = (name: string) => words.forEach((word) => given.add(name, word));
-    switch (args.needText("action")) {
+    const action = args.needText("action");
+    if (words.length === 0 && (action === "set" || action === "delete")) {
+      throw new UsageProblem(`Say "table_env ${action} KEY${action === "set" ? " VALUE" : ""}"`);
+    }
+    switch (action) {
       case "set":
         take("keys_and_values");
         return await setAppEnvs.run(context, given);

@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import type { Args, Command } from "../declare.ts";
 import { type NodeLoad, sampleLoad } from "../load_sample.ts";
 import { counted, formatBytes, type Json } from "../render.ts";
+import { namesOf, RESOLVE } from "./host_names.ts";
 import { INTERVAL, intervalOf, serverCells } from "./stats.ts";
 
 /** A group of columns: its head, and the cells of a server. */
@@ -93,6 +94,7 @@ export const NODES_COMMAND: Command = {
       default: "all",
     },
     INTERVAL,
+    RESOLVE,
   ],
   async run(context, args) {
     const all = await context.admin.listNodes();
@@ -104,11 +106,12 @@ export const NODES_COMMAND: Command = {
     if (args.has("resource_usage")) columns.push(USAGE);
     if (args.has("qps")) columns.push(RATES);
     const loads = await loadsOf(context, args);
-    const rows = shown.map((node) =>
-      columns.flatMap(({ cells }) =>
-        cells(node, loads.find((load) => load.node.node === node.node))
-      )
-    );
+    const named = await namesOf(context, args, shown.map(({ node }) => node));
+    const rows = shown.map((node) => {
+      const load = loads.find((load) => load.node.node === node.node);
+      const [address, ...cells] = columns.flatMap(({ cells }) => cells(node, load));
+      return [named(String(address)), ...cells];
+    });
     context.answerTable(columns.flatMap(({ head }) => head), rows);
     const alive = all.filter((node) => node.alive).length;
     context.note(`${counted(all.length, "node")}, ${alive} alive, ${all.length - alive} unalive`);

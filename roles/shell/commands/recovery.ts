@@ -3,17 +3,29 @@
 
 import { formatPartition } from "../../../src/base/ids.ts";
 import type { LostPartition } from "../../../src/schema/operator_rpc.ts";
+import type { RecoveryState } from "../../../src/client/admin.ts";
+import type { Context } from "../context.ts";
 import { type Command, UsageProblem } from "../declare.ts";
+import { fileProblem } from "../io.ts";
 import type { Json } from "../render.ts";
+import { boundedInt } from "./scan_flags.ts";
 
 /** Servers named by -s or -f. */
 function namedNodes(list: string | undefined, file: string | undefined): string[] {
   if (list !== undefined && file !== undefined) throw new UsageProblem("Choose one of -s and -f");
-  const text = file === undefined ? list ?? "" : Deno.readTextFileSync(file);
+  const text = file === undefined ? list ?? "" : readText(file);
   const nodes = text.split(/[\s,]+/).filter((word) => word !== "");
   const wrong = nodes.find((node) => !/^\S+:\d+$/.test(node));
   if (wrong === undefined) return nodes;
   throw new UsageProblem(`"${wrong}" is no server: expected host:port`);
+}
+
+function readText(file: string): string {
+  try {
+    return Deno.readTextFileSync(file);
+  } catch (error) {
+    throw fileProblem("read", file, error);
+  }
 }
 
 const recover: Command = {
@@ -43,6 +55,13 @@ const recover: Command = {
       type: "bool",
       brief: "Partitions that no server holds become empty",
     },
+    {
+      name: "wait_seconds",
+      short: "w",
+      type: "int",
+      brief: "Wait so long for the end; it goes on without a listener",
+      default: "until the end",
+    },
     { name: "status", type: "bool", brief: "Only tell how it goes" },
   ],
   confirm(args) {
@@ -50,19 +69,38 @@ const recover: Command = {
     return "The tables are rebuilt from the replica servers that answer now. Go on?";
   },
   async run(context, args) {
-    const state = args.has("status")
-      ? await context.admin.recoveryState()
-      : await context.admin.recover({
+    const seconds = boundedInt(args, "wait_seconds", 1, 1e6);
+    const state = args.has("status") ? await context.admin.recoveryState() : await endOrState(
+      context,
+      context.admin.recover({
         nodes: namedNodes(args.text("servers"), args.text("file")),
         skipBadNodes: args.has("skip_bad_nodes"),
         skipLostPartitions: args.has("skip_lost_partitions"),
         onProgress: ({ state, detail }) => context.note(`${state}: ${detail}`),
-      });
-    context.isNegative = state.state === "failed";
+      }),
+      seconds,
+    );
+    context.isNegative = state.state !== "done" && !args.has("status");
     const head = state.detail === "" ? state.state : `${state.state}: ${state.detail}`;
     context.answer(state, [...state.lines, head].join("\n"));
   },
 };
+
+/** The end, or how it goes when the time is over. */
+async function endOrState(
+  context: Context,
+  end: Promise<RecoveryState>,
+  seconds: number | undefined,
+): Promise<RecoveryState> {
+  if (seconds === undefined) return await end;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const isOver = new Promise<void>((resolve) => timer = setTimeout(resolve, seconds * 1000));
+  const ended = await Promise.race([end, isOver]).finally(() => clearTimeout(timer));
+  if (ended !== undefined) return ended;
+  end.catch(() => {});
+  context.note("It goes on; recover --status tells how");
+  return await context.admin.recoveryState();
+}
 
 const dddDiagnose: Command = {
   name: "ddd_diagnose",
@@ -78,13 +116,18 @@ const dddDiagnose: Command = {
   positionals: [],
   flags: [
     { name: "gpid", short: "g", type: "text", brief: "Only this table or partition: 2 or 2.3" },
+    { name: "diagnose", short: "d", type: "bool", brief: "Only explain, as without options" },
     { name: "assign", short: "a", type: "bool", brief: "Propose the least loss" },
+    { name: "skip_prompt", short: "s", type: "bool", brief: "As --yes" },
   ],
   confirm(args) {
-    if (!args.has("assign")) return undefined;
+    if (!args.has("assign") || args.has("skip_prompt")) return undefined;
     return "Give lost partitions to whoever has most of them? What that server lacks is lost.";
   },
   async run(context, args) {
+    if (args.has("diagnose") && args.has("assign")) {
+      throw new UsageProblem("Choose one of --diagnose and --assign");
+    }
     const id = args.text("gpid") ?? "";
     if (!/^([1-9]\d*(\.\d+)?)?$/.test(id)) {
       throw new UsageProblem(`--gpid has "${id}", expected a table or a partition: 2 or 2.3`);
@@ -190,7 +233,11 @@ const metaExport: Command = {
     const file = args.needText("file");
     const text = await context.admin.exportState();
     // It holds the verifiers of users' passwords.
-    Deno.writeTextFileSync(file, text, { mode: 0o600, createNew: true });
+    try {
+      Deno.writeTextFileSync(file, text, { mode: 0o600, createNew: true });
+    } catch (error) {
+      throw fileProblem("write", file, error);
+    }
     const nodes = (JSON.parse(text) as { nodes: unknown[] }).nodes.length;
     context.answer({ file, nodes }, `OK, ${nodes} nodes`);
   },

@@ -1,7 +1,8 @@
 // Questions and orders to every server of the cluster at once, or to some.
 
 import type { Context } from "../context.ts";
-import { type Args, type Command, UsageProblem } from "../declare.ts";
+import { utf8 } from "../../../src/base/bytes.ts";
+import { Args, type Command, UsageProblem } from "../declare.ts";
 import { counted, type Json } from "../render.ts";
 import { askAll, type Reply, type Target, TARGET_FLAGS, targetsOf } from "./targets.ts";
 
@@ -70,6 +71,24 @@ async function remote(
   );
 }
 
+/** Kinds of servers as admin-cli names them, in front of everything else. */
+const KINDS: Readonly<Record<string, string>> = { meta: "meta-server", replica: "replica-server" };
+
+/**
+ * Words of the arguments without a kind of servers at their beginning, and the arguments with it as --type:
+ * `remote_command meta version`, `server_config replica NAME get`.
+ */
+function kindFirst(args: Args, names: readonly string[]): [words: string[], args: Args] {
+  const words = names.flatMap((name) => args.all(name)).map(({ text }) => text);
+  const kind = KINDS[words[0] ?? ""];
+  if (kind === undefined) return [words, args];
+  if (args.has("type")) throw new UsageProblem(`Choose one of "${words[0]}" and --type`);
+  const own = new Args();
+  for (const word of args.all("list")) own.add("list", word);
+  own.add("type", { bytes: utf8(kind), text: kind, quoted: false });
+  return [words.slice(1), own];
+}
+
 /** Meta and replica servers know different words: where nobody was chosen, those count that know this one. */
 function known(args: Args, replies: Reply<string>[], unknown: string): Reply<string>[] {
   if (args.has("type") || args.has("list")) return replies;
@@ -95,10 +114,10 @@ const remoteCommand: Command = {
   ],
   flags: TARGET_FLAGS,
   async run(context, args) {
-    const words = args.all("arguments").map((word) => word.text);
-    const targets = await targetsOf(context, args);
-    const replies = await remote(context, targets, args.needText("command"), words);
-    answerReplies(context, known(args, replies, "Unknown command"));
+    const [[command, ...words], own] = kindFirst(args, ["command", "arguments"]);
+    if (command === undefined) throw new UsageProblem("<command> is missing");
+    const replies = await remote(context, await targetsOf(context, own), command, words);
+    answerReplies(context, known(own, replies, "Unknown command"));
   },
 };
 
@@ -112,10 +131,11 @@ const flushLog: Command = {
   ],
   examples: ["flush_log", "flush_log -l 10.0.0.1:34801"],
   positionals: [],
-  flags: TARGET_FLAGS.filter(({ name }) => name === "list"),
+  flags: TARGET_FLAGS,
   async run(context, args) {
     const targets = await targetsOf(context, args);
     const servers = targets.filter(({ role }) => role !== "meta");
+    if (servers.length === 0) throw new UsageProblem("Meta servers have no private logs");
     answerReplies(context, await remote(context, servers, "flush-log", []));
   },
 };
@@ -130,34 +150,35 @@ const serverConfig: Command = {
   ],
   examples: [
     "server_config -t meta-server  # all settings of meta servers",
+    "server_config replica list",
     "server_config cure-interval",
     "server_config cure-interval set 2s",
   ],
   positionals: [
-    { name: "name", type: "text", brief: "The setting, as in docs/config.md", optional: true },
     {
-      name: "action",
+      name: "words",
       type: "text",
-      brief: "What to do with it",
-      choices: ["get", "set"],
+      brief: "[meta|replica] [list | NAME [get | set VALUE]]; NAME as in docs/config.md",
+      rest: true,
       optional: true,
     },
-    { name: "value", type: "text", brief: "Its new value, as in a flag", optional: true },
   ],
   flags: TARGET_FLAGS,
   async run(context, args) {
-    const name = args.text("name");
-    const value = args.text("value");
-    const isSet = args.text("action") === "set";
-    if (isSet !== (value !== undefined)) {
-      throw new UsageProblem(`Say "server_config NAME set VALUE"`);
+    const [words, own] = kindFirst(args, ["words"]);
+    const [name = "list", action = "get", value, ...more] = words;
+    if (
+      !["get", "set"].includes(action) || more.length > 0 ||
+      (action === "set") !== (value !== undefined)
+    ) {
+      throw new UsageProblem(`Say "server_config NAME", or "server_config NAME set VALUE"`);
     }
-    const targets = await targetsOf(context, args);
-    if (name === undefined || name === "list") {
+    const targets = await targetsOf(context, own);
+    if (name === "list") {
       return answerReplies(context, await remote(context, targets, "config", []));
     }
-    const found = await askSetting(context, targets, args, name);
-    if (!isSet) return answerReplies(context, found);
+    const found = await askSetting(context, targets, own, name);
+    if (action === "get") return answerReplies(context, found);
     const servers = found.map(({ target }) => target);
     answerReplies(context, await remote(context, servers, "config-set", [name, value!]));
   },

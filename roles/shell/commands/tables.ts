@@ -1,9 +1,15 @@
 // Commands on tables: list, describe, create, drop, recall, rename.
 
 import { formatPartition } from "../../../src/base/ids.ts";
-import type { PartitionConfig, TableStatus } from "../../../src/client/mod.ts";
+import {
+  Err,
+  type PartitionConfig,
+  StoreError,
+  type TableStatus,
+} from "../../../src/client/mod.ts";
 import { type Args, type Command, type Flag, type Positional, UsageProblem } from "../declare.ts";
 import { counted, formatTime, type Json, renderPairs, rowObjects } from "../render.ts";
+import { namesOf, RESOLVE } from "./host_names.ts";
 
 const NAME: Positional = { name: "name", type: "table", brief: "Name of the table" };
 const DETAILED: Flag = { name: "detailed", short: "d", type: "bool", brief: "Print more" };
@@ -31,6 +37,7 @@ function matches(name: string, args: Args): boolean {
 
 const ls: Command = {
   name: "ls",
+  aliases: ["list_tables"],
   group: "tables",
   brief: "List the tables",
   examples: ["ls -d", "ls -s dropped", "ls -p user -m prefix"],
@@ -110,7 +117,7 @@ const app: Command = {
   brief: "Describe a table; with -d every partition",
   examples: ["app users -d"],
   positionals: [NAME],
-  flags: [DETAILED],
+  flags: [DETAILED, RESOLVE],
   async run(context, args) {
     const name = args.needText("name");
     const config = await context.admin.tableConfig(name);
@@ -127,30 +134,45 @@ const app: Command = {
       ["read_unhealthy_partition_count", count("dead")],
     ];
     if (!args.has("detailed")) return context.answerPairs(pairs);
+    const nodes = nodeCounts(config.partitions);
+    const named = await namesOf(context, args, nodes.map(([node]) => node));
     const head = ["pidx", "gpid", "ballot", "replica_count", "primary", "secondaries"];
     const rows = config.partitions.map((p, index): Json[] => [
       index,
       formatPartition(p.partition),
       p.ballot,
       `${(p.primary === "" ? 0 : 1) + p.secondaries.length}/${p.maxReplicaCount}`,
-      p.primary === "" ? "-" : p.primary,
-      p.secondaries.join(",") || "-",
+      p.primary === "" ? "-" : named(p.primary),
+      p.secondaries.map(named).join(",") || "-",
     ]);
-    const nodes = nodeCounts(config.partitions);
     const value = {
       ...Object.fromEntries(pairs),
       partitions: rowObjects(head, rows),
-      nodes: nodes.map(([node, primary, secondary]) => ({ node, primary, secondary })),
+      nodes: nodes.map(([node, primary, secondary]) => ({ node: named(node), primary, secondary })),
     };
     const nodeRows = nodes.map((
       [node, primary, secondary],
-    ): Json[] => [node, primary, secondary, primary + secondary]);
+    ): Json[] => [named(node), primary, secondary, primary + secondary]);
     const text = [
       renderPairs(pairs),
       context.renderTable(head, rows),
       context.renderTable(["node", "primary", "secondary", "total"], nodeRows),
     ].join("\n\n");
     context.answer(value, text);
+  },
+};
+
+/** As admin-cli has it. */
+const tablePartitions: Command = {
+  name: "table_partitions",
+  group: "tables",
+  brief: "Describe every partition of a table: app -d",
+  examples: ["table_partitions users"],
+  positionals: [NAME],
+  flags: [RESOLVE],
+  run(context, args) {
+    args.set("detailed");
+    return app.run(context, args);
   },
 };
 
@@ -186,6 +208,12 @@ const create: Command = {
       brief: "Table environment variables: key=value,key=value",
     },
     { name: "fail_if_exist", short: "f", type: "bool", brief: "Fail if the table exists" },
+    {
+      name: "atomic_idempotent",
+      short: "i",
+      type: "bool",
+      brief: "Atomic operations are idempotent; they always are",
+    },
   ],
   async run(context, args) {
     const name = args.needText("name");
@@ -302,14 +330,43 @@ const setReplicaCount: Command = {
   },
 };
 
+/** Why there is no switch. */
+const ALWAYS_IDEMPOTENT =
+  "incr, check_and_set and check_and_mutate are turned into plain puts and deletes before they are replicated, and a " +
+  "repeated request is answered from what the partition remembers: always, for every table";
+
+function idempotent(action: "get" | "enable" | "disable", brief: string): Command {
+  const name = `${action}_atomic_idempotent`;
+  return {
+    ...{ name, group: "tables", brief, details: ["It always is: there is nothing to switch."] },
+    examples: [`${name} users`],
+    positionals: [NAME],
+    flags: [],
+    changes: action !== "get",
+    async run(context, args) {
+      const table = args.needText("name");
+      await context.admin.tableConfig(table);
+      if (action === "disable") {
+        throw new StoreError(Err.OPERATION_DISABLED, `It cannot be disabled: ${ALWAYS_IDEMPOTENT}`);
+      }
+      const value = { app_name: table, atomic_idempotent: true };
+      context.answer(value, action === "get" ? "true" : `OK, it was already: ${ALWAYS_IDEMPOTENT}`);
+    },
+  };
+}
+
 /** See the file comment. */
 export const TABLE_COMMANDS: readonly Command[] = [
   ls,
   app,
+  tablePartitions,
   create,
   drop,
   recall,
   rename,
   getReplicaCount,
   setReplicaCount,
+  idempotent("get", "Print whether atomic operations of a table are idempotent"),
+  idempotent("enable", "Make atomic operations of a table idempotent"),
+  idempotent("disable", "Make atomic operations of a table not idempotent"),
 ];

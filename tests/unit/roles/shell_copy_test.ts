@@ -1,6 +1,8 @@
 // The shell's commands over whole tables, against the fake cluster.
 
 import assert from "node:assert/strict";
+import { neighbours } from "../../../roles/shell/commands/copy.ts";
+import { utf8 } from "../../../src/base/bytes.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
 import { runOn } from "./fake_shell.ts";
 
@@ -55,4 +57,41 @@ Deno.test("count_data estimates, and says so; any option counts", async () => {
   assert.deepEqual(await run("count_data -j"), [0, '{"rows":1237,"exact":false}\n']);
   assert.deepEqual(await run("count_data -c"), [0, "1237 rows\n"]);
   assert.deepEqual(await run("count_data -x h1 -h exact -j"), [0, '{"rows":3,"exact":true}\n']);
+});
+
+Deno.test("copy_data -u stores the rows of a hash key together, each with its life", async () => {
+  const fake = new FakeCluster();
+  fake.addTable("t", 4);
+  fake.addTable("u", 2);
+  const run = async (text: string) => {
+    fake.closed = false;
+    const [status, out, err] = await runOn(fake, "--table", "t", "-e", text);
+    return [status, out + err];
+  };
+  await run("multi_set h a 1 b 2 c 3; multi_set h d 4 e 5 --ttl 1000; set '' x y; set other s v");
+  fake.calls.length = 0;
+  assert.deepEqual(await run("copy_data u -u"), [0, "7 rows copied\n"]);
+  const writes = fake.takeNames().filter((name) => name === "put" || name === "multi_put");
+  assert.deepEqual(writes.toSorted(), ["multi_put", "multi_put", "put", "put"]);
+  const [, found] = await run("count h --table u; ttl h a --table u; ttl h e --table u; get '' x");
+  assert.match(String(found), /^5\nInfinite\n(1000|999)\n"y"\n$/);
+  const [status, problem] = await run("copy_data u -u -n");
+  assert.equal(status, 2);
+  assert.match(String(problem), /cannot go with --no_overwrite/);
+});
+
+Deno.test("neighbours are of one hash key and one life, and fit into one write", () => {
+  const row = (hashKey: string, expireTs: number, bytes = 1) => ({
+    ...{ hashKey: utf8(hashKey), sortKey: utf8("s"), value: new Uint8Array(bytes), expireTs },
+  });
+  const sizes = (...rows: ReturnType<typeof row>[]) => neighbours(rows).map(({ length }) => length);
+  assert.deepEqual(sizes(), []);
+  assert.deepEqual(sizes(row("a", 0), row("a", 0), row("b", 0), row("b", 5), row("b", 5)), [
+    2,
+    1,
+    2,
+  ]);
+  assert.deepEqual(sizes(row("", 0), row("", 0)), [1, 1], "no hash key, no common partition");
+  const half = 300 * 1024;
+  assert.deepEqual(sizes(row("a", 0, half), row("a", 0, half), row("a", 0)), [1, 2]);
 });
