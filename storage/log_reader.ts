@@ -23,6 +23,8 @@ export interface LogVisitor {
   /** One valid block. */
   block(records: readonly LogRecord[], path: string, offset: number, end: number): void;
   damage?(damage: LogDamage): void;
+  /** The log ends in bytes that are no records; see {@link SegmentResult.torn}. */
+  torn?(): void;
 }
 
 export interface SegmentInput {
@@ -41,6 +43,11 @@ export interface SegmentResult {
   readonly end: number;
   /** Position of `end`; `undefined` if not known. */
   readonly endPosition: number | undefined;
+  /**
+   * Something is behind `end` that is no block, zeros apart: written and never confirmed, or confirmed and damaged
+   * since, which nothing behind it can tell apart.
+   */
+  readonly torn: boolean;
 }
 
 /**
@@ -64,12 +71,21 @@ export function readSegment(input: SegmentInput, visitor: LogVisitor): SegmentRe
     if (first !== undefined) base = first.position - offset;
     const proven = first !== undefined &&
       (input.headSyncedFirst || provenSynced(bytes, view, offset, base!));
-    if (last && !proven) return { head: undefined, end: 0, endPosition: undefined };
+    if (last && !proven) {
+      return { head: undefined, end: 0, endPosition: undefined, torn: !isZero(bytes, 0) };
+    }
     visitor.damage?.({ file: path, offset: 0, reason: "The segment's head is not valid" });
-    if (first === undefined) return { head: undefined, end: 0, endPosition: undefined };
+    if (first === undefined) {
+      return { head: undefined, end: 0, endPosition: undefined, torn: false };
+    }
   }
   const end = readBlocks(input, view, offset, base!, visitor);
-  return { head: decoded?.head, end, endPosition: base! + end };
+  const torn = last && !isZero(bytes, end);
+  return { head: decoded?.head, end, endPosition: base! + end, torn };
+}
+
+function isZero(bytes: Uint8Array, from: number): boolean {
+  return bytes.subarray(from).every((byte) => byte === 0);
 }
 
 function readBlocks(

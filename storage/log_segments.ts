@@ -107,6 +107,7 @@ export async function readLog(options: ReadLogOptions, visitor: LogVisitor): Pro
         },
       },
     );
+    if (result.torn) visitor.torn?.();
     if (last && repair) await repairTail(files, path, bytes.length, result.end);
     // A file that never became a segment changes nothing, above all not where the next one starts.
     if (last && result.end === 0) break;

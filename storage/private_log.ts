@@ -44,6 +44,8 @@ export interface OpenedPrivateLog {
    */
   readonly previousSequence: number;
   readonly previousDecree: Decree;
+  /** It ended in bytes that are no records. */
+  readonly torn: boolean;
 }
 
 /**
@@ -60,6 +62,7 @@ export async function openPrivateLog(
   const { files, dir } = options;
   await makeDirDurable(files, dir);
   const damage: LogDamage[] = [];
+  let torn = false;
   const state: ReadState = { indexes: new Map(), ballots: [], lastSequence: 0, maxDecree: 0 };
   const contents = await readLog({ files, dir, kind: SegmentKind.PRIVATE, repair: true }, {
     segment(head) {
@@ -79,6 +82,7 @@ export async function openPrivateLog(
       index.add(offset, end, range.min, range.max);
     },
     damage: (found) => damage.push(found),
+    torn: () => torn = true,
   });
   const first = contents.segments[0]?.head;
   return {
@@ -86,6 +90,7 @@ export async function openPrivateLog(
     damage,
     previousSequence: first?.previousSequence ?? 0,
     previousDecree: first?.previousDecree ?? 0,
+    torn,
   };
 }
 

@@ -211,7 +211,7 @@ async function readSharedLogs(
     const opening = openings.get(record.partition);
     if (opening?.recovery.sharedRecord(record)) opening.log.append(record);
   };
-  const observer: Pick<LogVisitor, "segment" | "damage"> = {
+  const observer: Pick<LogVisitor, "segment" | "damage" | "torn"> = {
     segment(head) {
       for (const { dir, recovery } of openings.values()) {
         recovery.sharedTable(sequenceIn(head.table, dir));
@@ -220,6 +220,9 @@ async function readSharedLogs(
     damage(found) {
       damage.push(found);
       for (const { recovery } of openings.values()) recovery.sharedDamage(found);
+    },
+    torn() {
+      for (const { recovery } of openings.values()) recovery.sharedTorn();
     },
   };
   const end = () => {

@@ -29,6 +29,8 @@ export interface RecoveryResult {
   readonly lastSequence: number;
   /** Largest ballot of a mutation in the logs; 0 = they hold none. */
   readonly mutationBallot: Ballot;
+  /** What the logs end in may have been confirmed and damaged since (R12.7). */
+  readonly tornTail: boolean;
   /** Why this replica must not be used; the other fields mean nothing then. */
   readonly condemned?: string;
 }
@@ -48,6 +50,8 @@ export class ReplicaRecovery {
   #lastSequence = 0;
   /** Damage in the shared log that may hide records of this replica. */
   #suspect: LogDamage | undefined;
+  #privateTorn = false;
+  #sharedTorn = false;
   #condemned: string | undefined;
 
   constructor(start: RecoveryStart) {
@@ -84,9 +88,11 @@ export class ReplicaRecovery {
       readonly previousSequence: number;
       readonly previousDecree: Decree;
       readonly damage: readonly LogDamage[];
+      readonly torn: boolean;
     },
   ): void {
     const { previousSequence, previousDecree } = log;
+    this.#privateTorn = log.torn;
     const damage = log.damage[0];
     if (damage !== undefined) {
       return this.#condemn(
@@ -130,6 +136,8 @@ export class ReplicaRecovery {
     }
     // A record behind the damage that fits: nothing before it is missing.
     this.#suspect = undefined;
+    // What the private log lost at its end would follow here.
+    if (record.sequence >= this.#lastSequence) this.#privateTorn = false;
     if (record.sequence <= this.#lastSequence) return false;
     this.#take(record);
     return true;
@@ -140,6 +148,11 @@ export class ReplicaRecovery {
    */
   sharedDamage(damage: LogDamage): void {
     this.#suspect = damage;
+  }
+
+  /** A shared log ends in bytes that are no records: they may have been some of this replica. */
+  sharedTorn(): void {
+    this.#sharedTorn = true;
   }
 
   /**
@@ -192,6 +205,7 @@ export class ReplicaRecovery {
       mutations,
       lastSequence: this.#lastSequence,
       mutationBallot: this.#mutationBallot,
+      tornTail: this.#privateTorn || this.#sharedTorn,
     };
     return this.#condemned === undefined ? result : { ...result, condemned: this.#condemned };
   }

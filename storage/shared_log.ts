@@ -39,8 +39,8 @@ export interface SharedLogOptions {
    * Shards of this process; recovery uses it to skip logs that cannot concern a shard. @default 1
    */
   readonly shardCount?: number;
-  /** Sees segments and damage too, in order with the records. */
-  readonly observer?: Pick<LogVisitor, "segment" | "damage">;
+  /** Sees segments, damage and a torn tail too, in order with the records. */
+  readonly observer?: Pick<LogVisitor, "segment" | "damage" | "torn">;
   /**
    * Sync on the event loop while the disk needs no longer than this on average, ms (group_sync.ts).
    * @default 0: never
@@ -89,6 +89,7 @@ export async function openSharedLog(
       damage.push(found);
       observer?.damage?.(found);
     },
+    torn: () => observer?.torn?.(),
   });
   const sync = new GroupSync(options.inlineSyncMsMax ?? 0);
   await sync.calibrate();

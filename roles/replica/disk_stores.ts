@@ -115,7 +115,8 @@ export class DiskStores implements ReplicaStores {
       const { info, partitionCount, durable } = dir.manifest;
       const mutationBallot = Math.max(recovery.mutationBallot, imageBallotOf(info));
       const replayed = await replay(engine, durable, recovery);
-      const recovered = { ...replayed, mutationBallot, mayLack: this.#mayLack(dir) };
+      const { tornTail } = recovery;
+      const recovered = { ...replayed, mutationBallot, tornTail, mayLack: this.#mayLack(dir) };
       const store = new DiskStore(this.#options, dir, engine, log);
       return { store, recovered, maxReplicaCount: maxReplicaCountOf(info), partitionCount };
     } catch (error) {

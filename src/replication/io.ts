@@ -175,6 +175,7 @@ export type NoteName =
   | "learnerForgotten"
   | "reconfigure"
   | "rejoin"
+  | "tail"
   | "gap"
   | "duplicate"
   /** The own disk, or that of a member, is full or has room again. */
@@ -199,6 +200,8 @@ export interface RecoveredState {
   readonly existed: boolean;
   /** Its log may lack what it has acknowledged: written without fsync, and power may have been lost (R12.6). */
   readonly mayLack?: boolean;
+  /** The log ended in bytes that are no records: torn, or damaged after they were confirmed (R12.7). */
+  readonly tornTail?: boolean;
 }
 
 /** Limits and intervals of the core; src/config/settings.ts declares their defaults and bounds. */

@@ -15,6 +15,7 @@ import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./ex
 import type { ReplicaEvent } from "./io.ts";
 import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
 import { append, head, NO_RECONCILE_END, note, type ReplicaState, send, vouched } from "./state.ts";
+import { leadWhole } from "./tail_check.ts";
 import { addLearner } from "./teacher.ts";
 
 /** Promises never to act on a smaller ballot again (I6). The promise is in the log before any ack that follows it. */
@@ -27,6 +28,7 @@ export function adoptBallot(s: ReplicaState, ballot: Ballot): void {
   s.primaryNode = NOBODY;
   s.ackEnd = s.list.committed;
   s.rejoinAt = 0;
+  s.tailCheck = undefined;
   append(s, { kind: "ballot", ballot, reconcileEnd: NO_RECONCILE_END });
 }
 
@@ -76,6 +78,7 @@ export function becomeInactive(s: ReplicaState, reason: string): void {
   s.primary = undefined;
   leaveLearning(s);
   s.reconfiguration = undefined;
+  s.tailCheck = undefined;
   s.learners.clear();
   s.out.push({ kind: "cancelFetch" });
 }
@@ -180,15 +183,8 @@ function enterPrimary(s: ReplicaState, sameReign: boolean): void {
   if (s.restarted) {
     // It may have sent prepares it never logged: never the same ballot again (§4.4, rDSN #522).
     becomeTransient(s);
-    if (s.mayLack && s.config.secondaries.length > 0) {
-      // What it lacks the others hold: one of them leads, and this one learns from it (R12.6).
-      const next = withoutMember(s.config, s.self);
-      return reconfigure(s, "DOWNGRADE_TO_INACTIVE", s.self, next);
-    }
-    return reconfigure(s, "PRIMARY_FORCE_UPDATE_BALLOT", s.self, {
-      ...s.config,
-      ballot: s.config.ballot + 1,
-    });
+    if (s.mayLack && s.config.secondaries.length > 0) return stepAside(s);
+    return leadWhole(s);
   }
   if (!sameReign && !s.transient && s.status !== "secondary") {
     // Meta names a replica that never asked to lead: do not serve, do not destroy, let meta look again.
@@ -204,6 +200,22 @@ function enterPrimary(s: ReplicaState, sameReign: boolean): void {
   }
   note(s, "status", { to: "primary", ballot: s.ballot });
   becomePrimary(s, !sameReign);
+}
+
+/** A new ballot for the same members, to lead again after a restart (§4.4). */
+export function forceBallot(s: ReplicaState): void {
+  const next = { ...s.config, ballot: s.config.ballot + 1 };
+  reconfigure(s, "PRIMARY_FORCE_UPDATE_BALLOT", s.self, next);
+}
+
+/** A member that meta chose asks for itself as primary (§10.1). */
+export function takeOver(s: ReplicaState): void {
+  reconfigure(s, "UPGRADE_TO_PRIMARY", s.self, withPrimary(s.config, s.self));
+}
+
+/** What it lacks the others hold: one of them leads, and this one learns from it (R12.6, R12.7). */
+export function stepAside(s: ReplicaState): void {
+  reconfigure(s, "DOWNGRADE_TO_INACTIVE", s.self, withoutMember(s.config, s.self));
 }
 
 function enterSecondary(s: ReplicaState): void {
@@ -297,7 +309,7 @@ export function onProposal(
       if (s.mayLack) {
         return note(s, "status", { to: "inactive", reason: "may lack acknowledged mutations" });
       }
-      return reconfigure(s, change, node, withPrimary(config, node));
+      return leadWhole(s);
     case "ADD_SECONDARY":
     case "ADD_SECONDARY_FOR_LB":
       return addLearner(s, node, change === "ADD_SECONDARY_FOR_LB");

@@ -57,6 +57,7 @@ import {
 import { advanceAck, flushAck, onGroupCheck, onPrepare } from "./secondary.ts";
 import { SessionWindow } from "./session_window.ts";
 import { NO_RECONCILE_END, type ReplicaState } from "./state.ts";
+import { onTailQuery, onTailReport, tickTailCheck } from "./tail_check.ts";
 import { onGroupCheckReply, onLearn, onLearnCompletion, tickTeacher } from "./teacher.ts";
 
 /** What a replica is made from. */
@@ -124,6 +125,10 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   /** It may lack what it acknowledged, and does not lead because of that (R12.6). */
   get mayLack(): boolean {
     return this.#s.mayLack;
+  }
+  /** Its log may have lost its end, and it has not compared itself yet (R12.7). */
+  get tailTorn(): boolean {
+    return this.#s.tailTorn;
   }
   /** Whether an apply is running: an image may only be opened when none is. */
   get applying(): boolean {
@@ -267,6 +272,10 @@ function onMessage(s: ReplicaState, message: PeerMessage): void {
       return onLearnCompletion(s, message.body);
     case "removeReplica":
       return onRemoveReplica(s, message.body);
+    case "tailQuery":
+      return onTailQuery(s, message.body);
+    case "tailReport":
+      return onTailReport(s, message.body);
   }
 }
 
@@ -306,6 +315,7 @@ function onTick(s: ReplicaState): void {
   continueHandOver(s);
   tickLearner(s);
   tickMembership(s);
+  tickTailCheck(s);
   maybeCheckpoint(s);
   followCommit(s, true);
 }
@@ -324,6 +334,8 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     restarted: recovered.existed,
     mayLack: recovered.existed && recovered.mayLack === true,
     vouchDue: false,
+    tailTorn: recovered.existed && recovered.tornTail === true,
+    tailCheck: undefined,
     connected: false,
     closing: false,
     ballot: recovered.ballot,

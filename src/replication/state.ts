@@ -17,6 +17,7 @@ import type {
 } from "./io.ts";
 import type { PendingReply, PrepareList } from "./prepare_list.ts";
 import type { SessionWindow } from "./session_window.ts";
+import type { TailCheck } from "./tail_check.ts";
 
 /** "No reconcile end known": a ballot record with it truncates nothing. */
 export const NO_RECONCILE_END = Number.MAX_SAFE_INTEGER;
@@ -107,6 +108,10 @@ export interface ReplicaState {
   mayLack: boolean;
   /** Somebody has vouched for it, and the next checkpoint says so. */
   vouchDue: boolean;
+  /** The log ended in bytes that are no records, and nobody has shown since that it lacks nothing (R12.7). */
+  tailTorn: boolean;
+  /** The question to other members that runs because of that. */
+  tailCheck: TailCheck | undefined;
   connected: boolean;
   closing: boolean;
   ballot: Ballot;
@@ -213,6 +218,8 @@ export function minMembers(s: ReplicaState): number {
 export function vouched(s: ReplicaState): void {
   s.vouchDue ||= s.mayLack;
   s.mayLack = false;
+  s.tailTorn = false;
+  s.tailCheck = undefined;
 }
 
 /** Whether the replica takes prepares from the current primary. */

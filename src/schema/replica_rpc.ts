@@ -128,6 +128,20 @@ export const RemoveReplica = defineMessage({
   body: { ...head },
 });
 
+/** Restarted member whose log may lack its end, to the others: how far do you hold it? (R12.7) */
+export const TailQuery = defineMessage({
+  code: 210,
+  name: "tail_query",
+  body: { ...head },
+});
+
+/** Answer: highest decree held, and the largest ballot of a mutation. */
+export const TailReport = defineMessage({
+  code: 211,
+  name: "tail_report",
+  body: { ...head, maxPrepared: u53, mutationBallot: u53 },
+});
+
 /** One chunk of an image (rows) or of the log (mutations), pulled by the learner's driver. */
 export const LearnFetch = defineRpc({
   code: 220,
@@ -167,6 +181,8 @@ export type LearnMessage = Of<typeof Learn.request>;
 export type LearnReplyMessage = Of<typeof LearnReply.request>;
 export type LearnCompletionMessage = Of<typeof LearnCompletion.request>;
 export type RemoveReplicaMessage = Of<typeof RemoveReplica.request>;
+export type TailQueryMessage = Of<typeof TailQuery.request>;
+export type TailReportMessage = Of<typeof TailReport.request>;
 
 /** Every one-way message between the replicas of a partition, tagged for the core. */
 export type PeerMessage =
@@ -179,7 +195,9 @@ export type PeerMessage =
   | { readonly kind: "learn"; readonly body: LearnMessage }
   | { readonly kind: "learnReply"; readonly body: LearnReplyMessage }
   | { readonly kind: "learnCompletion"; readonly body: LearnCompletionMessage }
-  | { readonly kind: "removeReplica"; readonly body: RemoveReplicaMessage };
+  | { readonly kind: "removeReplica"; readonly body: RemoveReplicaMessage }
+  | { readonly kind: "tailQuery"; readonly body: TailQueryMessage }
+  | { readonly kind: "tailReport"; readonly body: TailReportMessage };
 
 /** The declaration behind each kind of {@link PeerMessage}. */
 export const PEER_RPC = {
@@ -193,4 +211,6 @@ export const PEER_RPC = {
   learnReply: LearnReply,
   learnCompletion: LearnCompletion,
   removeReplica: RemoveReplica,
+  tailQuery: TailQuery,
+  tailReport: TailReport,
 } as const;

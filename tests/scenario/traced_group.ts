@@ -6,7 +6,7 @@ import { errorName } from "../../src/base/errors.ts";
 import type { ReplicaCore } from "../../src/replication/replica.ts";
 import type { ReplicaEffect, ReplicaEvent } from "../../src/replication/io.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
-import { Group } from "../unit/replication/group.ts";
+import { type Doubt, Group } from "../unit/replication/group.ts";
 import { Member } from "../unit/replication/member.ts";
 
 type UpdateConfig = Extract<ReplicaEffect, { kind: "updateConfig" }>;
@@ -47,9 +47,9 @@ export class TracedGroup extends Group {
     return this.#lines.splice(0);
   }
 
-  override open(name: string, existed: boolean, mayLack = false): void {
+  override open(name: string, existed: boolean, doubt: Doubt = {}): void {
     this.#seen.delete(name);
-    super.open(name, existed, mayLack);
+    super.open(name, existed, doubt);
   }
 
   override step(name: string, event: ReplicaEvent): void {
@@ -149,6 +149,11 @@ function noteText(event: Note["event"], d: Details): string | undefined {
       return d.remove === undefined ? undefined : `gives up ${d.remove}: ${d.reason}`;
     case "rejoin":
       return `${d.accepted ? "counts" : "does not count"} the restarted ${d.node}`;
+    case "tail":
+      if (d.ask !== undefined) return `asks ${(d.ask as string[]).join(" ")} how far their logs go`;
+      return d.node === undefined
+        ? "hears from nobody how far the logs go"
+        : `hears that ${d.node} holds ${d.lacks ? "more" : "no more"}`;
     case "gap":
       return d.node === undefined
         ? `lacks ${d.expected}`

@@ -62,7 +62,11 @@ export class World {
       ["heal", () => void (this.#rules = [])],
       ["crash", (args) => args.forEach((name) => this.#group.crash(name))],
       ["restart", (args) => args.forEach((name) => this.#group.restart(name))],
-      ["restart-unsure", ([name]) => this.#group.restart(name!, true)],
+      ["restart-unsure", ([name]) => this.#group.restart(name!, { mayLack: true })],
+      [
+        "restart-torn",
+        (args) => args.forEach((name) => this.#group.restart(name, { tornTail: true })),
+      ],
       ["peer-down", ([at, gone]) => this.#event(at!, { kind: "peerDown", node: gone! })],
       ["contact", ([name, how]) => this.#contact(name!, how!)],
       ["meta", ([how]) => this.#meta(how!)],

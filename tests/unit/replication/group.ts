@@ -6,7 +6,12 @@ import assert from "node:assert/strict";
 import { fromUtf8, toHex, utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
-import type { ReplicaEffect, ReplicaEvent, ReplicaSettings } from "../../../src/replication/io.ts";
+import type {
+  RecoveredState,
+  ReplicaEffect,
+  ReplicaEvent,
+  ReplicaSettings,
+} from "../../../src/replication/io.ts";
 import { ReplicaCore } from "../../../src/replication/replica.ts";
 import type { WriteOp } from "../../../src/replication/write_op.ts";
 import type { ConfigChange, PartitionConfig } from "../../../src/schema/types.ts";
@@ -41,6 +46,9 @@ export interface Reply {
   decree: number;
   result: string | undefined;
 }
+
+/** What a restart knows its log may lack. */
+export type Doubt = Pick<RecoveredState, "mayLack" | "tornTail">;
 
 /** See the file comment. */
 export class Group {
@@ -84,7 +92,7 @@ export class Group {
   }
 
   /** Starts a member's core from what survived. */
-  open(name: string, existed: boolean, mayLack = false): void {
+  open(name: string, existed: boolean, doubt: Doubt = {}): void {
     const member = this.member(name);
     member.core = new ReplicaCore({
       partition: PARTITION,
@@ -92,7 +100,7 @@ export class Group {
       incarnation: member.incarnation,
       settings: this.settings,
       translator: member,
-      recovered: existed ? { ...recover(member), mayLack } : {
+      recovered: existed ? { ...recover(member), ...doubt } : {
         ballot: 0,
         applied: 0,
         durable: 0,
@@ -115,10 +123,9 @@ export class Group {
     member.unsynced = [];
   }
 
-  /** @param mayLack Its log was written without fsync, and power was lost. */
-  restart(name: string, mayLack = false): void {
+  restart(name: string, doubt: Doubt = {}): void {
     this.member(name).incarnation++;
-    this.open(name, true, mayLack);
+    this.open(name, true, doubt);
     this.step(name, { kind: "config", config: this.config });
     this.run();
   }

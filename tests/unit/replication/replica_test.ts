@@ -247,7 +247,7 @@ Deno.test("ReplicaCore steps aside after a restart that may have cost it acknowl
   }
   group.crash("A");
   group.member("A").log.splice(-1);
-  group.restart("A", true);
+  group.restart("A", { mayLack: true });
   group.pass(200);
   assert.deepEqual([group.config.primary, group.config.secondaries], ["", ["B", "C"]]);
   group.failOver("A", "B");
@@ -265,7 +265,7 @@ Deno.test("ReplicaCore does not take over while it may lack acknowledged writes"
   group.run();
   group.crash("A");
   group.crash("B");
-  group.restart("B", true);
+  group.restart("B", { mayLack: true });
   const { ballot } = group.config;
   group.config = { ...group.config, ballot: ballot + 1, primary: "", secondaries: ["B", "C"] };
   group.step("B", { kind: "config", config: group.config });

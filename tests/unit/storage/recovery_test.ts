@@ -20,7 +20,7 @@ function recover(
 ) {
   const recovery = new ReplicaRecovery({ ...START, ...start });
   for (const record of records) recovery.privateRecord(record);
-  recovery.privateEnd({ ...log, damage: [] });
+  recovery.privateEnd({ ...log, damage: [], torn: false });
   return recovery;
 }
 
@@ -79,7 +79,7 @@ Deno.test("ReplicaRecovery condemns gaps, losses and strangers", () => {
   const short: LogRecord = { ...three[0]!, payload: new Uint8Array(3) };
   assert.match(condemned(recover([short]))!, /cannot be decoded/);
   const damaged = new ReplicaRecovery(START);
-  damaged.privateEnd({ ...NO_LOG, damage: [DAMAGE] });
+  damaged.privateEnd({ ...NO_LOG, damage: [DAMAGE], torn: false });
   assert.match(condemned(damaged)!, /private log is damaged/);
 });
 
@@ -124,4 +124,26 @@ Deno.test("ReplicaRecovery is cleared of damage only by proof", () => {
   unproven.sharedRecord(mutationRecord(5, { partition: 77 }));
   unproven.sharedEnd();
   assert.match(unproven.condemned!, /may be lost/);
+});
+
+Deno.test("ReplicaRecovery knows that the end of its logs may have been more", () => {
+  const NONE = { ...NO_LOG, torn: false };
+  const TORN = { ...NO_LOG, torn: true };
+  const records = [mutationRecord(1, { decree: 1 }), mutationRecord(2, { decree: 2 })];
+  const read = (log: typeof TORN, shared: readonly LogRecord[], sharedTorn = false) => {
+    const recovery = new ReplicaRecovery(START);
+    for (const record of records) recovery.privateRecord(record);
+    recovery.privateEnd(log);
+    for (const record of shared) recovery.sharedRecord(record);
+    if (sharedTorn) recovery.sharedTorn();
+    recovery.sharedEnd();
+    return recovery.result().tornTail;
+  };
+  assert.equal(read(NONE, []), false);
+  assert.equal(read(TORN, []), true);
+  // The shared log holds what follows, or would.
+  assert.equal(read(TORN, [mutationRecord(3, { decree: 3 })]), false);
+  assert.equal(read(TORN, [records[1]!]), false);
+  assert.equal(read(TORN, [records[0]!]), true);
+  assert.equal(read(NONE, [mutationRecord(3, { decree: 3 })], true), true);
 });
