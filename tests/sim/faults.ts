@@ -119,6 +119,7 @@ export class Faults {
     kind: CrashKind,
     downMs = logUniform(chance, 5, 20_000),
   ): void {
+    if (this.#isComparing(machine)) return;
     this.#resume(machine);
     const loses = kind === "power" && !this.#env.swarm.disk.fsync;
     const end = loses && !this.#mayLose(machine) ? "process" : kind;
@@ -220,6 +221,7 @@ export class Faults {
     const machine = chance.pick(this.#machines);
     const { process } = machine;
     if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
+    if (this.#isComparing(machine)) return;
     process.failDisk(chance.pick(DISK_FAULTS));
     this.#later(logUniform(chance, 50, 5000), () => {
       if (machine.process !== process || (chance.chance(0.7) && process.freeDisk())) return;
@@ -227,20 +229,28 @@ export class Faults {
     });
   }
 
-  /** Bits flip in a file of a server that is down; only servers with bytes have any. */
+  /**
+   * Bits flip in a file of a server that is down; only servers with bytes have any. Or it is a primary, in the newest
+   * records of its log, and it is back before anybody else leads: what it forgot, the others must not forget with it.
+   */
   #rot(chance: Prng): void {
-    const machine = chance.pick(this.#machines);
+    const newest = chance.chance(0.5);
+    const leader = newest ? this.#env.watch.anyConfig(chance)?.primary : undefined;
+    const machine = this.#machines.find(({ id }) => id === leader) ?? chance.pick(this.#machines);
     if (machine.process === undefined || !this.#mayLose(machine)) return;
-    this.#crash(chance, machine, chance.chance(0.5) ? "power" : "process");
-    if (!machine.disk.rot()) return;
+    if (this.#isComparing(machine)) return;
+    const downMs = newest ? logUniform(chance, 5, this.#env.swarm.graceMs / 2) : undefined;
+    this.#crash(chance, machine, newest || chance.chance(0.5) ? "power" : "process", downMs);
+    if (!machine.disk.rot(newest)) return;
     this.#doubtful.add(machine);
-    this.#env.coverage.hit("fault.rot");
+    this.#env.coverage.hit(`fault.rot.${machine.disk.rotten}`);
   }
 
   /** A directory disappears while its server is down. */
   #loseReplica(chance: Prng): void {
     const machine = chance.pick(this.#machines);
     if (machine.process === undefined || !this.#mayLose(machine)) return;
+    if (this.#isComparing(machine)) return;
     this.#crash(chance, machine, "process");
     const partition = machine.disk.loseReplica(chance);
     if (partition === undefined) return;
@@ -260,6 +270,18 @@ export class Faults {
           other.disk.holds(partition) && !this.#isDoubtful(other) &&
           (this.#env.swarm.disk.fsync || other.disk.isWhole(partition));
       });
+    });
+  }
+
+  /**
+   * Whether a server's newest records may have rotted and it is still finding out: another end now, and nothing
+   * would show it any more (limits.md, "Disks that lie").
+   */
+  #isComparing({ disk, process }: Machine): boolean {
+    if (disk.rotten !== "tail") return false;
+    return disk.isRotUnread || disk.partitions.some((partition) => {
+      const core = process?.replica(partition)?.core;
+      return core !== undefined && core.transient && core.tailTorn;
     });
   }
 

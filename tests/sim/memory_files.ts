@@ -150,11 +150,13 @@ export class MemoryFiles implements Files {
     loseEntries(this.#root, prng, new Set());
   }
 
-  /** Flips random bits in the durable and current bytes of a file. */
-  flipBits(path: string, prng: Prng, count: number): void {
+  /** Flips random bits in the durable and current bytes of a file, or of a part of it. */
+  flipBits(path: string, prng: Prng, count: number, part?: { from: number; to: number }): void {
     const file = this.#file(path);
-    for (let i = 0; i < count && file.current.size > 0; i++) {
-      const at = prng.below(file.current.size);
+    const from = part?.from ?? 0;
+    const to = Math.min(part?.to ?? Infinity, file.current.size);
+    for (let i = 0; i < count && to > from; i++) {
+      const at = from + prng.below(to - from);
       const mask = 1 << prng.below(8);
       for (const content of [file.current, file.durable]) {
         if (at < content.size) content.view()[at]! ^= mask;

@@ -87,6 +87,8 @@ export class ServerDisk implements SimDisk {
   durable = 0;
   writing = 0;
   poisoned = false;
+  /** The last crash took the end of what was being written: a restart finds bytes that are no records. */
+  isTorn = false;
   incarnation = 0;
   /** Identity of meta's store that the data belongs to. */
   store = "";
@@ -119,6 +121,8 @@ export class ServerDisk implements SimDisk {
   }
 
   /** Records have no bytes here. */
+  readonly rotten = undefined;
+  readonly isRotUnread = false;
   rot(): boolean {
     return false;
   }
@@ -186,6 +190,7 @@ export class ServerDisk implements SimDisk {
     this.poisoned = false;
     if (kind === "power") { for (const files of this.replicas.values()) files.isWhole = false; }
     for (const files of this.replicas.values()) files.crash(kind, this.#chance);
-    return kept < written;
+    this.isTorn = kept < written;
+    return this.isTorn;
   }
 }

@@ -140,7 +140,16 @@ export const MUTANTS: readonly Mutant[] = [
     name: "M17 damage inside a log is taken for its end",
     file: "storage/log_reader.ts",
     edits: [["    if (last && !proven) return offset;", "    if (last) return offset;"]],
-    unitTest: "tests/unit/storage/shared_log_test.ts",
+    whole: true,
+  },
+  {
+    name: "M35 a torn tail leads without having compared itself",
+    file: "src/replication/tail_check.ts",
+    whole: true,
+    edits: [[
+      "if (!s.tailTorn || members.length === 0) return lead(s);",
+      "if (!s.tailTorn || members.length > 0) return lead(s);",
+    ]],
   },
   {
     name: "M18 rows expire by the local clock",

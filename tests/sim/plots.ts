@@ -162,6 +162,5 @@ export function sleepingLeader(stage: Stage, chance: Prng): void {
 }
 
 function somePartition(env: Env, chance: Prng): PartitionConfig | undefined {
-  const ghosts = [...env.watch.ghosts.values()];
-  return ghosts.length === 0 ? undefined : chance.pick(ghosts).newestConfig;
+  return env.watch.anyConfig(chance);
 }

@@ -288,7 +288,7 @@ export class ServerProcess implements SimProcess {
       return undefined;
     }
     const mayLack = !files.isWhole && !this.#env.swarm.disk.fsync;
-    const recovered = { ...state, existed, mayLack };
+    const recovered = { ...state, existed, mayLack, tornTail: this.disk.isTorn };
     const replica = new SimReplica(this.#env, this, files, recovered, lastSequence);
     this.replicas.set(files.partition, replica);
     this.#closedReports.delete(files.partition);

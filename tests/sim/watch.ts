@@ -10,6 +10,7 @@ import type {
   ReplicaEvent,
   Translation,
 } from "../../src/replication/io.ts";
+import type { Prng } from "../../src/base/prng.ts";
 import type { WriteOp } from "../../src/replication/write_op.ts";
 import { decodeMutation } from "../../src/schema/mutation.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
@@ -50,6 +51,12 @@ export class Watch {
 
   get ghosts(): ReadonlyMap<PartitionId, PartitionGhost> {
     return this.#ghosts;
+  }
+
+  /** The newest configuration of some partition. */
+  anyConfig(chance: Prng): PartitionConfig | undefined {
+    const ghosts = [...this.#ghosts.values()];
+    return ghosts.length === 0 ? undefined : chance.pick(ghosts).newestConfig;
   }
 
   #log(node: NodeId, partition: PartitionId): HeldLog {
@@ -224,7 +231,11 @@ export class Watch {
       if (!isJudged || config === undefined || !membersOf(config).includes(node)) return;
       throw new Violation("S12", `Durable state was lost: ${condemned}`, { node, partition });
     }
-    if (isJudged) log.checkRecovered(node, state);
+    // Flipped bits cost the replica, or show. Only what nothing proves was ever there may be gone, and it knows.
+    const mayLack = server.rotten === "tail" && state.tornTail === true;
+    if (this.#fsync && (!isDamaged || (server.rotten !== undefined && !mayLack))) {
+      log.checkRecovered(node, state);
+    }
     // An image may have been installed durably in the moment the process ended, unheard.
     log.generation = generation;
     log.restore(state, this.#fsync);

@@ -4,6 +4,7 @@
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import type { ReplicaCore } from "../../src/replication/replica.ts";
+import type { RotPlace } from "./rot.ts";
 
 /** One open replica. */
 export interface WatchedReplica {
@@ -26,6 +27,8 @@ export interface WatchedServer {
   readonly incarnation: number;
   /** A fault of its disk was injected: replicas may condemn themselves. */
   readonly isDamaged: boolean;
+  /** Where bits had flipped when this life read its disk; undefined: nowhere. */
+  readonly rotten?: RotPlace | undefined;
   /** Whether a client request would be served now, as far as the lease goes. */
   readonly holdsLease: boolean;
 }
@@ -52,6 +55,10 @@ export type CrashKind = "process" | "power";
 export interface SimDisk {
   /** A fault was injected that this life may not survive; a new life begins without. */
   poisoned: boolean;
+  /** Where bits have flipped since the last life that read everything, or in what this life has read. */
+  readonly rotten: RotPlace | undefined;
+  /** No life has read everything since. */
+  readonly isRotUnread: boolean;
   /** Partitions that have files here. */
   readonly partitions: readonly PartitionId[];
   holds(partition: PartitionId): boolean;
@@ -61,6 +68,9 @@ export interface SimDisk {
   crash(kind: CrashKind, fsync: boolean): boolean;
   /** Files of one replica of a stopped server are gone. @returns Whose; undefined if there are none. */
   loseReplica(chance: Prng): PartitionId | undefined;
-  /** Flips bits in a file of a stopped server. @returns Whether there was one to flip. */
-  rot(): boolean;
+  /**
+   * Flips bits in a file of a stopped server. @returns Whether there was one to flip.
+   * @param newest In one of the newest blocks of the shared log.
+   */
+  rot(newest: boolean): boolean;
 }

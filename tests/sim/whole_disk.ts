@@ -9,6 +9,7 @@ import { BOOT_ID } from "../../storage/data_dir.ts";
 import { listReplicas, type Manifest, ReplicaDir, replicasDir } from "../../storage/replica_dir.ts";
 import { MemoryFiles } from "./memory_files.ts";
 import type { CrashKind, SimDisk } from "./watched.ts";
+import { type RotPlace, rotSomewhere } from "./rot.ts";
 import { EngineFiles } from "./whole_engine.ts";
 
 /** Where everything of a server is. */
@@ -19,6 +20,8 @@ export class WholeDisk implements SimDisk {
   readonly files = new MemoryFiles();
   readonly chance: Prng;
   poisoned = false;
+  rotten: RotPlace | undefined;
+  isRotUnread = false;
   /** Replicas whose directory is being moved aside as damaged (true) or useless: a crash may do it or not. */
   readonly leaving = new Map<PartitionId, boolean>();
   readonly #engines = new Map<string, EngineFiles>();
@@ -70,6 +73,7 @@ export class WholeDisk implements SimDisk {
     files.bytesFree = Infinity;
     for (const engine of this.#engines.values()) engine.crash(kind, chance);
     this.poisoned = false;
+    if (!this.isRotUnread) this.rotten = undefined;
     return isTorn;
   }
 
@@ -81,12 +85,17 @@ export class WholeDisk implements SimDisk {
     return partition;
   }
 
-  rot(): boolean {
-    const logs = this.files.paths().filter((path) => /\/log\.\d{10,}$|\/manifest$/.test(path));
-    if (logs.length === 0) return false;
-    this.files.flipBits(this.chance.pick(logs), this.chance, 1 + this.chance.below(3));
-    this.poisoned = true;
+  rot(newest: boolean): boolean {
+    const place = rotSomewhere(this.files, this.chance, newest);
+    if (place === undefined) return false;
+    this.rotten = this.rotten === "tail" ? "tail" : place;
+    this.isRotUnread = true;
     return true;
+  }
+
+  /** A life has read everything that is here. */
+  wasRead(): void {
+    this.isRotUnread = false;
   }
 }
 

@@ -26,6 +26,7 @@ import { type Env, Violation } from "./env.ts";
 import { HashedEngine } from "./hashed_engine.ts";
 import type { Machine } from "./machine.ts";
 import { keyText } from "./model_engine.ts";
+import type { RotPlace } from "./rot.ts";
 import { SimRpc } from "./rpc.ts";
 import { rpcClientOf, rpcServerOf } from "./rpc_adapters.ts";
 import { configsHeard } from "./watch_config.ts";
@@ -80,7 +81,10 @@ export class WholeProcess implements SimProcess, WholeHome {
     return this.#incarnation;
   }
   get isDamaged(): boolean {
-    return this.disk.poisoned;
+    return this.disk.poisoned || this.disk.rotten !== undefined;
+  }
+  get rotten(): RotPlace | undefined {
+    return this.disk.poisoned ? undefined : this.disk.rotten;
   }
   get isDead(): boolean {
     return this.#dead;
@@ -284,6 +288,7 @@ export class WholeProcess implements SimProcess, WholeHome {
     });
     this.#host = host;
     this.#control = control;
+    this.disk.wasRead();
     for (const replica of opened) host.adopt(replica);
     env.network.attach(node, this.#rpc);
     this.#tick();
