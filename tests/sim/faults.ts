@@ -275,7 +275,7 @@ export class Faults {
 
   /**
    * Whether a server's newest records may have rotted and it is still finding out: another end now, and nothing
-   * would show it any more (limits.md, "Disks that lie").
+   * would show it any more (limits.md, "Damaged data").
    */
   #isComparing({ disk, process }: Machine): boolean {
     if (disk.rotten !== "tail") return false;
