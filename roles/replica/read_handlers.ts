@@ -23,6 +23,7 @@ import type { Row } from "../../src/schema/types.ts";
 import { secondsSince2016 } from "../../src/schema/value_format.ts";
 import type { Engine } from "../../storage/engine.ts";
 import type { PartitionGuard } from "./partition_guard.ts";
+import { POINTS_AT_ONCE } from "./point_reads.ts";
 import { RangeTurns } from "./range_turns.ts";
 import { type ReadSizeMarks, ReadWatch } from "./read_watch.ts";
 import {
@@ -76,8 +77,8 @@ interface ReadKind<Q, A> {
   readonly rpc: Rpc<Q, A>;
   /** Whether its key belongs to the partition. */
   readonly owns: (guard: PartitionGuard, request: Q) => boolean;
-  /** Whether it goes over a range of rows, and so takes turns. @default never */
-  readonly isRange?: (request: Q) => boolean;
+  /** Whether it goes over many rows, and so takes turns. @default never */
+  readonly isLong?: (request: Q) => boolean;
   readonly read: (
     scope: ReadScope,
     request: Q,
@@ -145,7 +146,7 @@ class ReadDesk {
     const replica = this.#host.reader(request, refusable(call), now, waited ? undefined : again);
     if (replica === undefined) return;
     if (!kind.owns(replica.guard, request)) return call.fail(Err.PARENT_PARTITION_MISUSED);
-    if (kind.isRange?.(request) !== true) return void this.#read(kind, request, call, replica, now);
+    if (kind.isLong?.(request) !== true) return void this.#read(kind, request, call, replica, now);
     const turn = this.#turns.take(call.deadline, again);
     if (turn === "full") return call.fail(Err.BUSY, "Too many range reads wait for their turn");
     if (turn === "run") this.#turns.hold(() => this.#read(kind, request, call, replica, now));
@@ -236,6 +237,7 @@ function registerPoints(handle: Handle): void {
   handle({
     rpc: BatchGet,
     owns: (guard, { keys }) => keys.every((key) => guard.ownsKey(key)),
+    isLong: ({ keys }) => keys.length > POINTS_AT_ONCE,
     read: readBatchGet,
     size: LISTED,
     watch: { marks: BATCH_GET_MARKS, key: ({ keys }) => keys[0]! },
@@ -250,8 +252,8 @@ function registerRanges(handle: Handle): void {
       hashKey.length > 0
         ? guard.owns(hashKey, EMPTY)
         : sortKeys.every((sortKey) => guard.owns(hashKey, sortKey)),
-    // By sort keys it is a point read, by range it is not.
-    isRange: ({ sortKeys }) => sortKeys.length === 0,
+    // By few sort keys it is a point read, by range it is not.
+    isLong: ({ sortKeys }) => sortKeys.length === 0 || sortKeys.length > POINTS_AT_ONCE,
     read: (scope, request) =>
       request.sortKeys.length > 0
         ? readMultiGetKeys(scope, request)
@@ -261,21 +263,21 @@ function registerRanges(handle: Handle): void {
   });
   handle({
     rpc: SortKeyCount,
-    isRange: () => true,
+    isLong: () => true,
     owns: (guard, { hashKey }) => hashKey.length === 0 || guard.owns(hashKey, EMPTY),
     read: readSortKeyCount,
   });
   // A scan reads whatever rows the partition has: it names no single key.
   handle({
     rpc: GetScanner,
-    isRange: () => true,
+    isLong: () => true,
     owns: () => true,
     read: (scope, request, { scans }) => scans.open(scope, request),
     size: LISTED,
   });
   handle({
     rpc: Scan,
-    isRange: () => true,
+    isLong: () => true,
     owns: () => true,
     read: (scope, request, { scans }) => scans.next(scope, request),
     size: LISTED,

@@ -1,5 +1,5 @@
 // The reads a replica answers, as functions over its engine. The driver has checked lease and role before. Point
-// reads are synchronous, between two bytes of the socket; only ranges wait. Invariant: no answer exceeds the
+// reads are synchronous, between two bytes of the socket; ranges and long lists of keys wait. Invariant: no answer exceeds the
 // limits, whatever was asked for, and rows of the replica itself are never shown. docs/data_api.md, "Reads".
 
 import { compareBytes, EMPTY, equalBytes } from "../../src/base/bytes.ts";
@@ -25,6 +25,7 @@ import type { Filter, Row } from "../../src/schema/types.ts";
 import { expireTsOf, isExpired, userDataOf } from "../../src/schema/value_format.ts";
 import type { Engine, RangeOptions } from "../../storage/engine.ts";
 import { containsBytes, endsWithBytes, startsWithBytes } from "../../storage/match.ts";
+import { readPoints } from "./point_reads.ts";
 import { RangeReader } from "./range_reader.ts";
 
 /** Bounds of reads; a client's own limits can only be smaller. */
@@ -99,64 +100,56 @@ export function readTtl(scope: ReadScope, request: RequestOf<typeof Ttl>): Answe
 export function readBatchGet(
   scope: ReadScope,
   request: RequestOf<typeof BatchGet>,
-): Answer<typeof BatchGet> {
-  if (request.keys.length === 0 || !request.keys.every(isUserKey)) return Err.INVALID_ARGUMENT;
+): Answer<typeof BatchGet> | Promise<Answer<typeof BatchGet>> {
+  const { keys } = request;
+  if (keys.length === 0 || !keys.every(isUserKey)) return Err.INVALID_ARGUMENT;
   const rows: Row[] = [];
-  const complete = readPoints(
-    scope,
-    request.keys,
-    Infinity,
-    scope.limits.answerBytesMax,
-    (at, value) => {
-      const key = request.keys[at]!;
-      rows.push({ key, value, expireTs: undefined });
-      return key.length + value.length;
-    },
+  return withRows(
+    rows,
+    readPoints({
+      ...scope,
+      count: keys.length,
+      keyAt: (i) => keys[i]!,
+      rowsMax: Infinity,
+      bytesMax: scope.limits.answerBytesMax,
+      add: (i, value) => {
+        const key = keys[i]!;
+        rows.push({ key, value, expireTs: undefined });
+        return key.length + value.length;
+      },
+    }),
   );
-  return { rows, complete };
 }
 
-/** multi_get with sort keys: synchronous. The range fields of the request are ignored. */
+/** multi_get with sort keys. The range fields of the request are ignored. */
 export function readMultiGetKeys(
   scope: ReadScope,
   request: MultiGetRequest,
-): Answer<typeof MultiGet> {
+): Answer<typeof MultiGet> | Promise<Answer<typeof MultiGet>> {
   const { hashKey, sortKeys, noValue } = request;
   if (hashKey.length > HASH_KEY_BYTES_MAX) return Err.INVALID_ARGUMENT;
-  const { rowsMax, bytesMax } = multiGetBounds(scope.limits, request);
   const rows: Row[] = [];
-  const keys = sortKeys.map((sortKey) => encodeKey(hashKey, sortKey));
-  const complete = readPoints(scope, keys, rowsMax, bytesMax, (at, value) => {
-    const key = sortKeys[at]!;
-    rows.push({ key, value: noValue ? undefined : value, expireTs: undefined });
-    return key.length + (noValue ? 0 : value.length);
-  });
-  return { rows, complete };
+  return withRows(
+    rows,
+    readPoints({
+      ...scope,
+      ...multiGetBounds(scope.limits, request),
+      count: sortKeys.length,
+      keyAt: (i) => encodeKey(hashKey, sortKeys[i]!),
+      add: (i, value) => {
+        const key = sortKeys[i]!;
+        rows.push({ key, value: noValue ? undefined : value, expireTs: undefined });
+        return key.length + (noValue ? 0 : value.length);
+      },
+    }),
+  );
 }
 
-/**
- * Looks keys up until a bound is reached.
- *
- * @param add Takes a living row by the index of its key; returns its bytes.
- * @returns False if a living row was left out because of a bound.
- */
-function readPoints(
-  scope: ReadScope,
-  keys: readonly Uint8Array[],
-  rowsMax: number,
-  bytesMax: number,
-  add: (at: number, value: Uint8Array) => number,
-): boolean {
-  let count = 0;
-  let bytes = 0;
-  for (let i = 0; i < keys.length; i++) {
-    const stored = scope.engine.get(keys[i]!);
-    if (stored === undefined || isExpired(stored, scope.nowSeconds)) continue;
-    if (count >= rowsMax || bytes >= bytesMax) return false;
-    bytes += add(i, userDataOf(stored));
-    count++;
-  }
-  return true;
+type Rows = { readonly rows: Row[]; readonly complete: boolean };
+
+function withRows(rows: Row[], complete: boolean | Promise<boolean>): Rows | Promise<Rows> {
+  if (typeof complete === "boolean") return { rows, complete };
+  return complete.then((complete) => ({ rows, complete }));
 }
 
 /** multi_get of a range. Call {@link readMultiGetKeys} instead if the request names sort keys. */

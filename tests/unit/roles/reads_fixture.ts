@@ -82,8 +82,9 @@ export function scanRequest(changes: Partial<GetScannerRequest> = {}): GetScanne
   };
 }
 
-/** Fails on an error code. */
-export function ok<T extends object>(answer: T | number): T {
+/** Fails on an error code, and on an answer that is not there yet. */
+export function ok<T extends object>(answer: T | number | Promise<T | number>): T {
+  assert(!(answer instanceof Promise), "Not answered at once");
   if (typeof answer === "number") assert.fail(`Answered error ${answer}`);
   return answer;
 }
