@@ -71,7 +71,7 @@ export async function runServer(
     const security = loadSecurity(settings);
     const audit = openAudit(settings.security.auditFile, log.logger("audit"));
     warnOfExposure(role, settings, security, logger);
-    const http = openHttp(role, live, log, metrics, security);
+    const http = await openHttp(role, live, log, metrics, security);
     // Stops last: whoever waits for the end of the process can watch it.
     if (http !== undefined) lifecycle.onStop("HTTP", () => http.close());
     const shared = { settings, live, log, lifecycle, metrics };
@@ -106,13 +106,13 @@ function isExpected(error: unknown): error is Error {
   return error instanceof Error && error.message.startsWith("Cannot ");
 }
 
-function openHttp(
+async function openHttp(
   role: ServerRole,
   live: LiveSettings,
   log: Log,
   registry: MetricRegistry<typeof METRICS>,
   { tls }: SecurityOptions,
-): HttpSide | undefined {
+): Promise<HttpSide | undefined> {
   const { http: listen, adminTokenFile, cluster } = live.settings.process;
   if (listen === "none") return undefined;
   const adminToken = adminTokenFile === "" ? "" : Deno.readTextFileSync(adminTokenFile).trim();
@@ -120,7 +120,7 @@ function openHttp(
     throw new Error(`The admin token file "${adminTokenFile}" is empty`);
   }
   const logger = log.logger(`${role}.http`);
-  const http = startHttp({
+  const http = await startHttp({
     listen,
     adminToken,
     role,

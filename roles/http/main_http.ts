@@ -10,7 +10,7 @@ import { watchProcess } from "./process_metrics.ts";
 import { profileHandlers } from "./profile.ts";
 import { type Answer, type Ask, type Handlers, problem, Router, type Routes } from "./route.ts";
 import { COMMON_ROUTES } from "./routes.ts";
-import { serveHttp } from "./server.ts";
+import { type RunningHttp, serveHttp } from "./server.ts";
 
 /** What the HTTP side of a process is made from. */
 export interface HttpOptions {
@@ -53,7 +53,7 @@ const TOKEN_CHARACTERS_MIN = 16;
  *
  * @throws {Error} If the address cannot be listened on, or the token is too short.
  */
-export function startHttp(options: HttpOptions): HttpSide {
+export async function startHttp(options: HttpOptions): Promise<HttpSide> {
   const { adminToken, registry, role, cluster, version, logger } = options;
   if (adminToken !== "" && adminToken.length < TOKEN_CHARACTERS_MIN) {
     throw new Error(
@@ -65,9 +65,9 @@ export function startHttp(options: HttpOptions): HttpSide {
   let readiness: Readiness = () => "The server is starting";
   router.add(COMMON_ROUTES, commonHandlers(options, router, startedAt, () => readiness()));
   const unwatch = watchProcess(registry, { version, role, cluster, startedAt });
-  let server: ReturnType<typeof serveHttp>;
+  let server: RunningHttp;
   try {
-    server = serveHttp(options.listen, router, logger, options.tls);
+    server = await serveHttp(options.listen, router, logger, options.tls);
   } catch (error) {
     unwatch();
     throw error;

@@ -4,6 +4,7 @@
 
 import type { Logger } from "../../src/observe/logger.ts";
 import type { TlsMaterial } from "../../src/rpc/security.ts";
+import { type Front, type FrontLimits, openFront } from "./front.ts";
 import { type Answer, problem, type Router } from "./route.ts";
 
 /** A listening HTTP server. */
@@ -15,6 +16,8 @@ export interface RunningHttp {
   close(): Promise<void>;
 }
 
+/** Requests that run; each is an answer in memory. */
+const RUNNING_MAX = 64;
 /** Answers that run get so long to end. */
 const CLOSE_GRACE_MS = 500;
 
@@ -23,17 +26,19 @@ const CLOSE_GRACE_MS = 500;
  *
  * @throws {Error} If the address cannot be listened on.
  */
-export function serveHttp(
+export async function serveHttp(
   listen: string,
   router: Router,
   logger: Logger,
   tls?: TlsMaterial,
-): RunningHttp {
-  const colon = listen.lastIndexOf(":");
-  const hostname = listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  limits?: FrontLimits,
+): Promise<RunningHttp> {
   const stop = new AbortController();
+  let running = 0;
   const handle = async (request: Request): Promise<Response> => {
     const url = new URL(request.url);
+    if (running >= RUNNING_MAX) return respond(problem(503, "Too many requests are running"));
+    running++;
     try {
       const authorization = request.headers.get("authorization") ?? "";
       const accept = request.headers.get("accept") ?? "";
@@ -41,25 +46,38 @@ export function serveHttp(
     } catch (error) {
       logger.error("HTTP request failed", { path: url.pathname, error });
       return respond(problem(500, "The request failed; see the server's log"));
+    } finally {
+      running--;
     }
   };
   const server = Deno.serve({
-    hostname,
-    port: Number(listen.slice(colon + 1)),
+    hostname: "127.0.0.1",
+    port: 0,
     signal: stop.signal,
-    ...(tls === undefined ? {} : { cert: tls.cert, key: tls.key }),
     onListen: () => {},
     onError: () => respond(problem(500, "The request failed")),
   }, handle);
-  const { port } = server.addr;
-  const close = async () => {
+  const end = async () => {
     // Keep-alive connections would hold a polite shutdown open.
     const timer = setTimeout(() => stop.abort(), CLOSE_GRACE_MS);
     await server.shutdown();
     clearTimeout(timer);
   };
+  let front: Front;
+  try {
+    const options = { logger, tls, ...(limits === undefined ? {} : { limits }) };
+    front = await openFront(listen, `127.0.0.1:${server.addr.port}`, options);
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  const close = async () => {
+    await end();
+    await front.close();
+  };
   let closing: Promise<void> | undefined;
-  const address = `${listen.slice(0, colon)}:${port}`;
+  const { address } = front;
+  const port = Number(address.slice(address.lastIndexOf(":") + 1));
   return { address, port, close: () => closing ??= close() };
 }
 

@@ -96,7 +96,7 @@ Deno.test("dashboard page shows who learns, what is hot, what would move, and wh
       },
     }),
   );
-  const http = serveHttp("127.0.0.1:0", router, SILENT);
+  const http = await serveHttp("127.0.0.1:0", router, SILENT);
   try {
     const url = `http://${http.address}`;
     const page = await renderedPage(url);

@@ -21,7 +21,7 @@ async function withHttp(story: (parts: Parts) => Promise<void>, adminToken = TOK
   const lines: string[] = [];
   const logger: Logger = loggerOf((level, message) => lines.push(`${level} ${message}`));
   const live = new LiveSettings("meta", defaultSettings());
-  const http = startHttp({
+  const http = await startHttp({
     listen: "127.0.0.1:0",
     adminToken,
     role: "meta",
