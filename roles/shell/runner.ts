@@ -140,7 +140,10 @@ export class Runner {
     if (command.confirm === undefined || args.has("yes") || this.state.yes) return;
     const question = command.confirm(args, this.#contextOf(call, signal));
     if (question === undefined) return;
-    const answer = await unlessAborted(this.ask(`${question} [y/N] `), signal).catch(() => "");
+    const answer = await unlessAborted(this.ask(`${question} [y/N] `), signal).catch(() => {
+      this.#io.err("\n");
+      return "";
+    });
     if (answer === undefined) {
       throw new UsageProblem(`${question} Nobody can be asked here: add --yes`);
     }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Cluster } from "../../../src/client/cluster.ts";
 import { Connections, readClusters } from "../../../roles/shell/connections.ts";
-import { nextMatch } from "../../../roles/shell/history_search.ts";
+import { HistorySearch } from "../../../roles/shell/history_search.ts";
 import type { ShellIo } from "../../../roles/shell/io.ts";
 import { Runner } from "../../../roles/shell/runner.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
@@ -143,11 +143,23 @@ Deno.test("cc changes to a cluster by name or address", async () => {
   assert.throws(() => readClusters("x nothing"), /Line 1 .* expected NAME HOST:PORT/);
 });
 
-Deno.test("nextMatch walks back through the history", () => {
-  const lines = ["get a", "set a b", "ls", "get b"];
-  assert.equal(nextMatch(lines, "get", 0), 0);
-  assert.equal(nextMatch(lines, "get", 1), 3);
-  assert.equal(nextMatch(lines, "get", 4), -1);
+Deno.test("HistorySearch walks back through the history while its needle is typed", () => {
+  const lines = ["get a b", "use temp", "get a c", "ls"];
+  const search = new HistorySearch(lines, "");
+  search.type("g");
+  assert.deepEqual([search.found, search.isMatch], ["get a b", true]);
+  search.type("et a");
+  assert.equal(search.found, "get a b");
+  search.older();
+  assert.equal(search.found, "get a c");
+  search.older();
+  assert.deepEqual([search.found, search.isMatch], ["get a c", false], "there is no older one");
+  search.type("x");
+  assert.deepEqual([search.found, search.needle, search.isMatch], ["get a c", "get ax", false]);
+  search.erase();
+  assert.deepEqual([search.found, search.needle, search.isMatch], ["get a b", "get a", true]);
+  assert.equal(new HistorySearch(lines, "temp").found, "use temp", "what stood there begins it");
+  assert.equal(new HistorySearch([], "temp").found, "temp");
 });
 
 Deno.test("a misspelt table gets a suggestion", async () => {
