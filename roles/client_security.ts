@@ -4,6 +4,7 @@
 import { type AnySetting, text } from "../src/config/field.ts";
 import { CLUSTER_USER } from "../src/schema/access.ts";
 import type { ClientSecurityOptions } from "../src/client/mod.ts";
+import { fileProblem } from "./file_problem.ts";
 import { readSecret, readTls } from "./security.ts";
 
 /** Flags by their names in options. */
@@ -86,8 +87,7 @@ export function readPassword(path: string): string {
   try {
     password = Deno.readTextFileSync(path).replace(/\r?\n$/, "");
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`Cannot read the password file "${path}": ${reason}`);
+    throw fileProblem("read", `the password file "${path}"`, error);
   }
   if (password !== "") return password;
   throw new Error(`The password file "${path}" is empty`);

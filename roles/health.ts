@@ -4,6 +4,7 @@
 
 import { type AnySetting, bool, duration, text } from "../src/config/field.ts";
 import { readFlags } from "../src/config/flags.ts";
+import { fileProblem } from "./file_problem.ts";
 import { flagLines } from "../src/config/help.ts";
 
 const FLAGS = {
@@ -95,7 +96,7 @@ export async function runHealth(args: readonly string[]): Promise<number> {
   try {
     authority = file === "" ? "" : Deno.readTextFileSync(file);
   } catch (error) {
-    console.error(`Cannot read the file "${file}" of --tls-ca: ${(error as Error).message}`);
+    console.error(fileProblem("read", `the file "${file}" of --tls-ca`, error).message);
     return 2;
   }
   const timeoutMs = Number(values.get("timeout"));

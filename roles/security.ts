@@ -5,6 +5,7 @@
 import type { Settings } from "../src/config/settings.ts";
 import type { SecurityOptions, TlsMaterial } from "../src/rpc/security.ts";
 import { canAskForCertificates, tlsProblem } from "../src/rpc/tcp_transport.ts";
+import { fileProblem } from "./file_problem.ts";
 
 /** Secrets and tokens shorter than this can be guessed. */
 export const SECRET_CHARACTERS_MIN = 16;
@@ -21,8 +22,7 @@ function readNamed(path: string, setting: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`Cannot read the file "${path}" of --${setting}: ${reason}`);
+    throw fileProblem("read", `the file "${path}" of --${setting}`, error);
   }
 }
 

@@ -5,6 +5,7 @@
 import dns from "node:dns/promises";
 import { isIP } from "node:net";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { fileProblem } from "../file_problem.ts";
 
 /** Receives the text of an output file. */
 export interface TextSink {
@@ -60,7 +61,7 @@ export function terminalIo(): ShellIo {
         const file = await Deno.open(path);
         return { size, chunks: file.readable };
       } catch (error) {
-        throw fileProblem("read", path, error);
+        throw fileProblem("read", `"${path}"`, error);
       }
     },
     async createFile(path) {
@@ -69,18 +70,10 @@ export function terminalIo(): ShellIo {
         const writer = file.writable.getWriter();
         return { write: (text) => writer.write(utf8(text)), close: () => writer.close() };
       } catch (error) {
-        throw fileProblem("write", path, error);
+        throw fileProblem("write", `"${path}"`, error);
       }
     },
   };
-}
-
-/** What the system said about a file, for people. */
-export function fileProblem(what: "read" | "write", path: string, error: unknown): Error {
-  const said = error instanceof Error ? error.message : String(error);
-  // "No such file or directory (os error 2): stat '/x'": the number and the call are of no use here.
-  const reason = said.replace(/ \(os error \d+\).*$/s, "");
-  return new Error(`Cannot ${what} "${path}": ${reason}`, { cause: error });
 }
 
 /** Reads a line from the terminal without showing it. @throws {Error} After Ctrl-C or Ctrl-D */

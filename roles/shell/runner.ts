@@ -180,6 +180,9 @@ export class Runner {
   async #withHint(error: unknown, { command, args }: Call, context: Context): Promise<unknown> {
     if (!(error instanceof StoreError)) return error;
     if (error.code === Err.CONNECT_FAILED && error.detail.includes("meta servers")) {
+      if (error.detail.includes("speaks TLS")) {
+        return new StoreError(error.code, `${error.detail}; --tls-ca FILE connects by TLS`);
+      }
       const hint = "; is a meta server running there? --meta or cc names another";
       return new StoreError(error.code, error.detail + hint);
     }

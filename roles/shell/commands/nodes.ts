@@ -6,7 +6,7 @@ import type { Args, Command } from "../declare.ts";
 import { type NodeLoad, sampleLoad } from "../load_sample.ts";
 import { counted, formatBytes, type Json } from "../render.ts";
 import { namesOf, RESOLVE } from "./host_names.ts";
-import { INTERVAL, intervalOf, serverCells } from "./stats.ts";
+import { INTERVAL, intervalOf, serverCells, tellMissing } from "./stats.ts";
 
 /** A group of columns: its head, and the cells of a server. */
 interface Columns {
@@ -113,6 +113,7 @@ export const NODES_COMMAND: Command = {
       return [named(String(address)), ...cells];
     });
     context.answerTable(columns.flatMap(({ head }) => head), rows);
+    tellMissing(context, loads);
     const alive = all.filter((node) => node.alive).length;
     context.note(`${counted(all.length, "node")}, ${alive} alive, ${all.length - alive} unalive`);
   },

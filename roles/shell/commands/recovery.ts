@@ -6,7 +6,7 @@ import type { LostPartition } from "../../../src/schema/operator_rpc.ts";
 import type { RecoveryState } from "../../../src/client/admin.ts";
 import type { Context } from "../context.ts";
 import { type Command, UsageProblem } from "../declare.ts";
-import { fileProblem } from "../io.ts";
+import { fileProblem } from "../../file_problem.ts";
 import type { Json } from "../render.ts";
 import { boundedInt } from "./scan_flags.ts";
 
@@ -24,7 +24,7 @@ function readText(file: string): string {
   try {
     return Deno.readTextFileSync(file);
   } catch (error) {
-    throw fileProblem("read", file, error);
+    throw fileProblem("read", `"${file}"`, error);
   }
 }
 
@@ -236,7 +236,7 @@ const metaExport: Command = {
     try {
       Deno.writeTextFileSync(file, text, { mode: 0o600, createNew: true });
     } catch (error) {
-      throw fileProblem("write", file, error);
+      throw fileProblem("write", `"${file}"`, error);
     }
     const nodes = (JSON.parse(text) as { nodes: unknown[] }).nodes.length;
     context.answer({ file, nodes }, `OK, ${nodes} nodes`);

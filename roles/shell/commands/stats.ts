@@ -189,7 +189,7 @@ function stored(
 }
 
 /** Names the servers whose numbers are missing. */
-function tellMissing(context: Context, loads: readonly NodeLoad[]): void {
+export function tellMissing(context: Context, loads: readonly NodeLoad[]): void {
   for (const { node, error } of loads) {
     if (error !== "") context.note(`Without ${node.node}: ${error}`);
   }

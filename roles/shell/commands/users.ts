@@ -1,12 +1,11 @@
 // Commands on users and their rights. docs/SECURITY.md explains the rights.
 
-import { type RightName, StoreError } from "../../../src/client/mod.ts";
-import { Err } from "../../../src/base/errors.ts";
-import { RIGHT_BY_NAME } from "../../../src/schema/access.ts";
+import type { RightName } from "../../../src/client/mod.ts";
+import { RIGHT_BY_NAME, tableRights } from "../../../src/schema/access.ts";
 import { readPassword } from "../../client_security.ts";
 import type { Context } from "../context.ts";
 import { type Args, type Command, type Flag, type Positional, UsageProblem } from "../declare.ts";
-import { formatTime, type Json } from "../render.ts";
+import { counted, formatTime, type Json } from "../render.ts";
 
 const USER: Positional = { name: "user", type: "text", brief: "Name of the user" };
 const PASSWORD_FILE: Flag = {
@@ -94,18 +93,38 @@ const listUsers: Command = {
   positionals: [],
   flags: [],
   async run(context) {
-    const users = await context.admin.users.list();
-    const head = ["user", "admin", "password", "create_time"];
-    const rows = users.map((user): Json[] => [
-      user.name,
-      user.admin,
-      user.hasPassword,
-      formatTime(user.createdAt),
+    const [users, { tables }] = await Promise.all([
+      context.admin.users.list(),
+      context.admin.listTables("available"),
     ]);
+    const given = tables.map(({ name, envs }) => ({ name, rights: tableRights(envs) }));
+    const head = ["user", "admin", "password", "create_time", "rights"];
+    const rows = users.map((user): Json[] => {
+      const rights = given.map(({ name, rights }) =>
+        [name, namesOfBits(rights.users.get(user.name))] as const
+      )
+        .filter(([, names]) => names.length > 0);
+      return [
+        user.name,
+        user.admin,
+        user.hasPassword,
+        formatTime(user.createdAt),
+        context.json
+          ? Object.fromEntries(rights)
+          : rights.map(([table, names]) => `${table}: ${names.join(",")}`).join("; "),
+      ];
+    });
     context.answerTable(head, rows);
-    context.note(`${users.length} users`);
+    context.note(counted(users.length, "user"));
+    const open = given.filter(({ rights }) => !rights.restricted).map(({ name }) => name);
+    if (open.length > 0) context.note(`Open to every user: ${open.join(", ")}`);
   },
 };
+
+function namesOfBits(bits = 0): RightName[] {
+  const names = Object.keys(RIGHT_BY_NAME) as RightName[];
+  return names.filter((name) => (bits & RIGHT_BY_NAME[name]) !== 0);
+}
 
 const RIGHTS: Positional = {
   name: "rights",
@@ -163,12 +182,6 @@ const revoke: Command = {
     context.note(SOON);
   },
 };
-
-/** What to do after an error that has to do with who somebody is; "" if it has nothing to do with that. */
-export function securityAdvice(error: unknown): string {
-  if (!(error instanceof StoreError) || error.code !== Err.UNAUTHENTICATED) return "";
-  return "Log in with --user NAME, a certificate (--tls-cert, --tls-key), or --cluster-secret-file";
-}
 
 /** See the file comment. */
 export const USER_COMMANDS: readonly Command[] = [
