@@ -121,6 +121,9 @@ export function showCharts(history) {
     }
     heading.textContent = `${title}${newest(lines, history.at(-1), unit)}`;
     plot.setData([times, ...lines.map(({ key }) => history.map((point) => point[key]))]);
+    // While nobody points at the chart the legend tells the newest numbers.
+    const isPointed = typeof plot.cursor.idx === "number";
+    if (!isPointed && times.length > 0) plot.setLegend({ idx: times.length - 1 });
   }
 }
 

@@ -343,7 +343,10 @@ export function showChanges({ changes, tables }) {
     const cells = [new Date(at).toLocaleTimeString([], { hour12: false }), subject, text];
     return { cells, className: bad ? "warning" : "" };
   });
-  replace(find("#changes .scroll"), tableOf(["time", "where", "what"], rows));
+  const none = document.createElement("p");
+  none.textContent = "None since this meta server leads.";
+  const shown = rows.length === 0 ? none : tableOf(["time", "where", "what"], rows);
+  replace(find("#changes .scroll"), shown);
 }
 
 function changeWords(event, details, names) {
