@@ -75,6 +75,15 @@ export class Lifecycle {
     this.stop().then(() => this.#hooks.exit(1));
   }
 
+  /**
+   * Ends the process with code 1 at once: what it stands on has failed, and a stop in order would say that all is
+   * written. A process that is gone is replaced within a moment, one that waits for a dead disk is not.
+   */
+  abandon(error: Error): void {
+    this.#logger.error("Cannot go on, ending at once", { reason: error.message, error });
+    this.#hooks.exit(1);
+  }
+
   /** Stops everything. @returns False if something failed or the deadline passed. */
   async stop(): Promise<boolean> {
     this.#stopping = true;

@@ -48,6 +48,7 @@ async function assemble(process: ServerProcess): Promise<string> {
     commands: processCommands({ role: "replica", live, metricsText: () => registry.text() }),
     logger: log.logger("replica"),
     registry,
+    onFault: (error) => lifecycle.abandon(error),
   });
   live.onChange((next) => replica.configure(next.replication));
   const cleaner = new AsideCleaner({

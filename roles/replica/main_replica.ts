@@ -299,7 +299,9 @@ class ReplicaServer implements RunningReplica {
   #onDiskLost({ tag, path }: DataDir): void {
     if (`${this.#dirs.plan.logDir}/`.startsWith(`${path}/`)) {
       // No replica can go on without its shared log; the next start does without the directory.
-      return this.#onFault(new Error(`The data directory of the shared logs failed: ${path}`));
+      return this.#onFault(
+        new Error(`The data directory of the shared logs failed: ${path}. Start the server again`),
+      );
     }
     for (const shard of this.#shards) shard.command({ kind: "diskLost", tag });
   }

@@ -120,6 +120,7 @@ async function loseLog(story: Story): Promise<void> {
   await story.write("fourth");
   const hasEnded = await waitFor(() => !cluster.running().includes("r2"), WAIT_MS, 100);
   assert.ok(hasEnded, "it goes on without its shared log");
+  assert.match(cluster.outputOf("r2"), /Cannot go on, ending at once.*shared logs failed.*Start/);
   await cluster.start("r2");
   await cluster.waitForTable("t", 3);
   const disks = new Set((await story.replicasOf("r2")).map((r) => r.disk));

@@ -87,3 +87,15 @@ Deno.test("Lifecycle stops what it can and ends with 1 when a part cannot go on"
   assert.equal(await fake.exited, 1);
   assert.equal(stopped, 1);
 });
+
+Deno.test("Lifecycle stops nothing when what the process stands on has failed", async () => {
+  const fake = fakeProcess();
+  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  let stopped = 0;
+  lifecycle.onStop("engine", () => {
+    stopped++;
+  });
+  lifecycle.abandon(new Error("the disk is gone"));
+  assert.equal(await fake.exited, 1);
+  assert.equal(stopped, 0);
+});
