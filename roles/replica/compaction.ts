@@ -2,7 +2,7 @@
 // itself only where new rows arrive. Invariant: one engine of the shard at a time, so that reads of the others keep
 // their disk; a replica that is closed or replaced meanwhile is skipped.
 
-import { formatPartition, parsePartition, type PartitionId, tableOf } from "../../src/base/ids.ts";
+import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import { USER_KEYS_END, USER_KEYS_START } from "../../src/schema/key_format.ts";
 import type { Engine } from "../../storage/engine.ts";
@@ -33,24 +33,10 @@ export class Compactor {
     this.#logger = logger;
   }
 
-  /**
-   * Queues the replicas named by `words`: table ids ("2") or partitions ("2.5"); none = all.
-   *
-   * @returns How many were queued, or what is wrong with the words.
-   */
-  start(words: readonly string[]): number | string {
-    const chosen = new Set<PartitionId>();
-    for (const word of words) {
-      const partition = parsePartition(word);
-      if (partition === undefined && !/^[1-9]\d*$/.test(word)) {
-        return `"${word}" names nothing: expected a table id such as 2, or a partition such as 2.5`;
-      }
-      for (const own of this.#replicas.keys()) {
-        if (own === partition || String(tableOf(own)) === word) chosen.add(own);
-      }
-    }
+  /** Queues replicas, but for those that wait or run already. @returns How many */
+  start(partitions: Iterable<PartitionId>): number {
     let queued = 0;
-    for (const partition of words.length === 0 ? this.#replicas.keys() : chosen) {
+    for (const partition of partitions) {
       const state = this.#jobs.get(partition)?.state;
       if (state === "queued" || state === "running") continue;
       // At the end of the order again.

@@ -8,7 +8,7 @@ import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
 import type { ReplicaReport } from "../../src/schema/types.ts";
 import { shardOf } from "../../storage/recover_shard.ts";
 import { commandList, type RemoteCommands, runRemote, wrong } from "../remote_commands.ts";
-import { Compactor } from "./compaction.ts";
+import type { Compactor } from "./compaction.ts";
 import type { DiskMoves } from "./disk_moves.ts";
 import { engineCommands } from "./engine_commands.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
@@ -21,15 +21,15 @@ const WHICH = "[TABLE_ID|PARTITION ...]";
 /** A shard's part of the commands. */
 export function shardCommands(
   host: ShardHost,
-  { moves, shard, shardCount }: {
+  { moves, compactor, shard, shardCount }: {
     readonly moves: DiskMoves;
+    readonly compactor: Compactor;
     readonly shard: number;
     readonly shardCount: number;
   },
 ): RunRemote {
   // What is no partition is refused by the first shard.
   const isOurs = (word = "") => shardOf(parsePartition(word) ?? 0, shardCount) === shard;
-  const compactor = new Compactor(host.drivers, host.logger);
   const compaction = {
     brief: "How far every replica is that was asked to compact",
     run: () => compactor.report(),
@@ -59,9 +59,7 @@ export function shardCommands(
       args: WHICH,
       brief: "Rewrite engines to give back space",
       run(words) {
-        const queued = compactor.start(words);
-        if (typeof queued === "string") throw wrong(queued);
-        return `${queued} replicas queued`;
+        return `${compactor.start(compactable(host, words))} replicas queued`;
       },
     },
     compaction,
@@ -174,6 +172,20 @@ function chosen(host: ShardHost, words: readonly string[]): ReplicaDriver[] {
   const all = [...host.drivers.values()].toSorted((a, b) => a.partition - b.partition);
   if (words.length === 0) return all;
   return all.filter(({ partition }) => names.has(partition) || tables.has(tableOf(partition)));
+}
+
+/** Chosen partitions. @throws {StoreError} If a table that was named must not be compacted */
+function compactable(host: ShardHost, words: readonly string[]): PartitionId[] {
+  const all = chosen(host, words).map(({ partition }) => partition);
+  const forbidden = all.find((partition) => host.tables.forbidsCompaction(tableOf(partition)));
+  if (forbidden !== undefined && words.length > 0) {
+    const name = host.tables.of(forbidden)?.name;
+    throw new StoreError(
+      Err.OPERATION_DISABLED,
+      `Table "${name}" has manual_compact.disabled=true`,
+    );
+  }
+  return all.filter((partition) => !host.tables.forbidsCompaction(tableOf(partition)));
 }
 
 function lineOf({ core }: ReplicaDriver): string {

@@ -5,7 +5,7 @@
 
 import type { Clock } from "../../src/base/clock.ts";
 import type { Files } from "../../src/base/files.ts";
-import { formatPartition, type NodeId } from "../../src/base/ids.ts";
+import { formatPartition, type NodeId, tableOf } from "../../src/base/ids.ts";
 import { callbackOf, type Logger } from "../../src/observe/logger.ts";
 import type { FamilyDump, MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
@@ -27,6 +27,8 @@ import { type AuditSink, callAudit } from "../audit.ts";
 import { nodeName } from "../node_name.ts";
 import { RequestMetrics } from "../request_metrics.ts";
 import type { LeaseGate, ShardCommand, ShardReport } from "./control_link.ts";
+import { Compactor } from "./compaction.ts";
+import { CompactionTimer, wallTime } from "./compaction_timer.ts";
 import { DiskMoves } from "./disk_moves.ts";
 import { DiskRoom } from "./disk_room.ts";
 import { DiskSet } from "./disk_set.ts";
@@ -180,13 +182,18 @@ export class Shard implements ShardLink {
     const client = new TcpRpcClient({ ...rpc, identity: { ...identity, node }, dialMap, dial });
     const host = this.#makeHost(node, server, client);
     const moves = new DiskMoves(host.shelf, this.#around.clock);
-    const remote = shardCommands(host, { moves, ...this.#plan });
+    const compactor = new Compactor(host.drivers, this.#around.logger);
+    const remote = shardCommands(host, { moves, compactor, ...this.#plan });
     registerCommands(server, this.#around.remote);
     for (const replica of this.#opened) host.adopt(replica);
     this.#opened = [];
     const scrubber = this.#makeScrubber(host);
     const stopLoad = this.#observe(host, server, scrubber);
-    const stopTimers = this.#startTimers(host, moves, scrubber);
+    const compactions = new CompactionTimer(wallTime(this.#around.clock.now().wall));
+    const stopTimers = this.#startTimers(host, scrubber, () => {
+      moves.tick();
+      this.#compactDue(host, compactor, compactions);
+    });
     this.#running = { host, server, client, remote, stopTimers, stopLoad };
     return address;
   }
@@ -287,13 +294,24 @@ export class Shard implements ShardLink {
     });
   }
 
+  /** Compacts the tables whose variables say so. */
+  #compactDue({ tables, drivers }: ShardHost, compactor: Compactor, timer: CompactionTimer): void {
+    const { wall } = this.#around.clock.now();
+    if (!timer.isLookDue(wall)) return;
+    const due = new Set(timer.due(tables.compactionRules(), wallTime(wall)));
+    if (due.size === 0) return;
+    const chosen = [...drivers.keys()].filter((partition) => due.has(tableOf(partition)));
+    const queued = compactor.start(chosen);
+    this.#around.logger.info("Compaction by table variable", { tables: [...due].join(), queued });
+  }
+
   /** @returns A function that stops them and waits for what they started. */
-  #startTimers(host: ShardHost, moves: DiskMoves, scrubber: Scrubber): () => Promise<void> {
+  #startTimers(host: ShardHost, scrubber: Scrubber, tick: () => void): () => Promise<void> {
     const { logger, beat } = this.#around;
     const stopTicking = everyBeat(TICK_MS, () => {
       beat();
       host.tick();
-      moves.tick();
+      tick();
       scrubber.tick();
     });
     let syncing = Promise.resolve();

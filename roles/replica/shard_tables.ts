@@ -2,7 +2,11 @@
 // A table that nobody has told about yet is known only by what its replicas have stored with them.
 
 import { type PartitionId, type TableId, tableOf } from "../../src/base/ids.ts";
-import { parseTableEnvs, type TableEnvs } from "../../src/schema/table_envs.ts";
+import {
+  type CompactionRule,
+  parseTableEnvs,
+  type TableEnvs,
+} from "../../src/schema/table_envs.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 
@@ -20,6 +24,16 @@ export class ShardTables {
   /** The table of a partition. */
   of(partition: PartitionId): TableInfo | undefined {
     return this.#tables.get(tableOf(partition))?.info;
+  }
+
+  /** When tables are to be compacted. */
+  *compactionRules(): Generator<readonly [TableId, CompactionRule]> {
+    for (const [tableId, { envs }] of this.#tables) yield [tableId, envs.compaction];
+  }
+
+  /** Whether a table must not be compacted. */
+  forbidsCompaction(tableId: TableId): boolean {
+    return this.#tables.get(tableId)?.envs.compaction.disabled ?? false;
   }
 
   /** Name of a table. */

@@ -59,11 +59,6 @@ const KNOWN: Readonly<Record<string, { readonly pattern: RegExp; readonly expect
     expected: "milliseconds from 20",
   },
   ...Object.fromEntries(Object.keys(RIGHT_ENVS).map((env) => [env, USERS])),
-  "rocksdb.usage_scenario": {
-    pattern: /^(normal|prefer_write|bulk_load)$/,
-    expected: "normal, prefer_write or bulk_load",
-  },
-  "user_specified_compaction": TEXT,
 };
 
 const ROCKSDB = "it tunes RocksDB, and the engine here is LevelDB";
@@ -77,6 +72,9 @@ const NOT_HERE: Readonly<Record<string, string>> = {
   "rocksdb.checkpoint.reserve_min_count": ROCKSDB,
   "rocksdb.checkpoint.reserve_time_seconds": ROCKSDB,
   "rocksdb.num_levels": ROCKSDB,
+  "rocksdb.usage_scenario": ROCKSDB,
+  "user_specified_compaction":
+    "rows end by their own life or default_ttl, or are removed with clear_data of the shell",
   "rocksdb.write_buffer_size":
     `${ROCKSDB}; for all tables of a server: --engine-write-buffer-bytes`,
 };
@@ -138,6 +136,16 @@ export interface TableEnvs {
   readonly slowReadMs: number | undefined;
   /** Time one range read may take, ms; 0 = any, `undefined` = the server's default. */
   readonly rangeTimeMs: number | undefined;
+  readonly compaction: CompactionRule;
+}
+
+/** When the replicas of a table are compacted without being told so. */
+export interface CompactionRule {
+  readonly disabled: boolean;
+  /** Once, as soon as this time has come, Unix seconds; 0 = never. */
+  readonly onceAt: number;
+  /** Every day at these minutes after midnight, server's time. */
+  readonly minutes: readonly number[];
 }
 
 /** Nothing set. */
@@ -165,7 +173,19 @@ export function parseTableEnvs(envs: ReadonlyMap<string, string>): TableEnvs {
     readBytes: parseReadBytes(valid("replica.read_throttling_by_size")),
     slowReadMs: number("replica.slow_query_threshold"),
     rangeTimeMs: number("replica.rocksdb_iteration_threshold_time_ms"),
+    compaction: {
+      disabled: valid("manual_compact.disabled") === "true",
+      onceAt: number("manual_compact.once.trigger_time") ?? 0,
+      minutes: parseTimesOfDay(valid("manual_compact.periodic.trigger_time")),
+    },
   };
+}
+
+function parseTimesOfDay(value: string | undefined): number[] {
+  return (value ?? "").split(",").filter((time) => time !== "").map((time) => {
+    const [hours, minutes] = time.split(":");
+    return 60 * Number(hours) + Number(minutes);
+  });
 }
 
 function parseDeny(value: string | undefined): DenyRule | undefined {

@@ -54,6 +54,9 @@ Deno.test("parseTableEnvs reads every variable a replica acts on", () => {
       "replica.rocksdb_iteration_threshold_time_ms": "0",
       "replica_access_controller.allowed_users": "ada, bob",
       "replica_access_controller.admin_users": "bob",
+      "manual_compact.once.trigger_time": "1700000000",
+      "manual_compact.periodic.trigger_time": "3:00,21:30",
+      "manual_compact.disabled": "true",
       "business.info": "nothing to us",
     }),
     {
@@ -67,6 +70,7 @@ Deno.test("parseTableEnvs reads every variable a replica acts on", () => {
       readBytes: 10 * 1024,
       slowReadMs: 50,
       rangeTimeMs: 0,
+      compaction: { disabled: true, onceAt: 1_700_000_000, minutes: [180, 1290] },
     },
   );
 });
