@@ -6,6 +6,7 @@ import { formatPartition, indexOf } from "../../src/base/ids.ts";
 import type { MetaAnswer, MetaBody, MetaRequestName } from "../../src/placement/io.ts";
 import { knownTableEnvs } from "../../src/schema/table_envs.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
+import { balanceSummary } from "../balance_summary.ts";
 import type { WatchedLoad } from "../meta/watching.ts";
 import type { MetaAsk } from "../meta/meta_ask.ts";
 import { type Answer, type Ask, type Handler, type Handlers, problem } from "./route.ts";
@@ -49,7 +50,13 @@ export function metaHandlers(options: MetaPathOptions): Handlers<typeof META_ROU
   const watched = (render: (request: Ask) => Answer | Promise<Answer>) =>
     show("clusterInfo", () => ({}), (_answer, request) => render(request));
   return {
-    "/meta/cluster": show("clusterInfo", () => ({}), cluster),
+    "/meta/cluster": show("clusterInfo", () => ({}), async (answer) => {
+      const plan = await ask("balance", { action: "plan" });
+      const { answer: listed } = await ask("listNodes", {});
+      // Another server leads since the first question: the next one will be sent there.
+      if (plan.answer === undefined || listed === undefined) return cluster(answer, []);
+      return cluster(answer, balanceSummary(plan.answer, listed.nodes));
+    }),
     "/meta/nodes": show("listNodes", () => ({}), nodes),
     "/meta/apps": show("listTables", tables, apps),
     "/meta/app": show("listTables", tables, (answer, request) => {
@@ -94,7 +101,10 @@ export async function refused(
   return { status: 307, json: { location }, headers: { location } };
 }
 
-function cluster(answer: MetaAnswer<"clusterInfo">): Answer {
+function cluster(
+  answer: MetaAnswer<"clusterInfo">,
+  balance: ReturnType<typeof balanceSummary>,
+): Answer {
   const { metaServers, primaryMeta, coordinator, level, details } = answer;
   return {
     json: {
@@ -103,6 +113,7 @@ function cluster(answer: MetaAnswer<"clusterInfo">): Answer {
       primary_meta_server: primaryMeta,
       coordinator,
       meta_function_level: level,
+      ...Object.fromEntries(balance),
       ...Object.fromEntries(details),
     },
   };

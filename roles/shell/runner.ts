@@ -124,7 +124,10 @@ export class Runner {
     let command: Command | undefined;
     try {
       command = needCommand(words[0]!.text);
-      const call = { command, args: parseArgs(command, words.slice(1)) };
+      const call = wantsHelp(words) ? helpOn(command) : {
+        command,
+        args: parseArgs(command, words.slice(1)),
+      };
       const everyMs = watchMsOf(call.args);
       await this.#confirm(call, signal);
       if (everyMs === 0) return await this.#once(call, signal);
@@ -271,6 +274,18 @@ class ScreenRound {
 
 /** All commands, for whoever shows them. */
 export { COMMANDS };
+
+/** `set --help` is `help set`. */
+function wantsHelp(words: readonly Word[]): boolean {
+  const end = words.findIndex(({ text, quoted }) => !quoted && text === "--");
+  const options = end < 0 ? words : words.slice(0, end);
+  return options.some(({ text, quoted }) => !quoted && text === "--help");
+}
+
+function helpOn({ name }: Command): Call {
+  const help = needCommand("help");
+  return { command: help, args: parseArgs(help, parseLine(`help ${name}`)[0]!.slice(1)) };
+}
 
 /** Milliseconds of --watch, 0 without it. @throws {UsageProblem} */
 function watchMsOf(args: Args): number {

@@ -3,7 +3,7 @@
 import { formatPartition, parsePartition } from "../../../src/base/ids.ts";
 import type { FunctionLevel } from "../../../src/client/mod.ts";
 import type { ConfigChange } from "../../../src/schema/types.ts";
-import type { Context } from "../context.ts";
+import { balanceSummary } from "../../balance_summary.ts";
 import { type Command, eitherText, UsageProblem } from "../declare.ts";
 import type { Json } from "../render.ts";
 import { namesOf, RESOLVE } from "./host_names.ts";
@@ -28,7 +28,8 @@ const clusterInfo: Command = {
   positionals: [],
   flags: [RESOLVE],
   async run(context, args) {
-    const info = await context.admin.clusterInfo();
+    const { admin } = context;
+    const info = await admin.clusterInfo();
     const named = await namesOf(context, args, [...info.metaServers, info.primaryMeta]);
     const pairs: [string, Json][] = [
       ["cluster_name", info.cluster],
@@ -36,38 +37,12 @@ const clusterInfo: Command = {
       ["primary_meta_server", named(info.primaryMeta)],
       ["coordinator", info.coordinator],
       ["meta_function_level", info.level],
-      ...await balanceOf(context),
+      ...balanceSummary(await admin.balance("plan"), await admin.listNodes()),
       ...[...info.details].sort(([a], [b]) => a < b ? -1 : 1),
     ];
     context.answerPairs(pairs);
   },
 };
-
-/** How far from equal shares the servers are: moves the balancer would make, and how replicas scatter. */
-async function balanceOf({ admin }: Context): Promise<[string, Json][]> {
-  const [{ next, isMore }, nodes] = await Promise.all([admin.balance("plan"), admin.listNodes()]);
-  const alive = nodes.filter((node) => node.alive);
-  const count = (...kinds: string[]) => next.filter(({ kind }) => kinds.includes(kind)).length;
-  const counts = [
-    `move_pri=${count("movePrimary")}`,
-    `copy_pri=${count("copyPrimary")}`,
-    `copy_sec=${count("copySecondary")}`,
-    `total=${next.length}${isMore ? "+" : ""}`,
-  ];
-  return [
-    ["balance_operation_count", counts.join(",")],
-    ["primary_replica_count_stddev", deviation(alive.map(({ primaries }) => primaries))],
-    ["total_replica_count_stddev", deviation(alive.map(({ replicas }) => replicas))],
-  ];
-}
-
-/** Standard deviation, to two digits. */
-function deviation(counts: readonly number[]): number {
-  if (counts.length === 0) return 0;
-  const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
-  const squares = counts.reduce((sum, count) => sum + (count - mean) ** 2, 0);
-  return Math.round(100 * Math.sqrt(squares / counts.length)) / 100;
-}
 
 const getMetaLevel: Command = {
   name: "get_meta_level",

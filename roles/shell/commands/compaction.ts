@@ -91,7 +91,9 @@ async function look(
       })
     ),
   );
-  return all.flat();
+  return all.flat().toSorted((a, b) =>
+    a.node === b.node ? parsePartition(a.gpid)! - parsePartition(b.gpid)! : a.node < b.node ? -1 : 1
+  );
 }
 
 /** Until every replica is done, or Ctrl-C. */

@@ -148,7 +148,7 @@ function answerState(context: Context, { state, captured, hashKey, share }: Stat
     fine: `Searching, second step: ${counted(captured, "row")} seen`,
     finished: hashKey === undefined
       ? ""
-      : `${context.show(hashKey)}, ${Math.round(share * 100)} % of the partition's rows`,
+      : `${context.show(hashKey)}: ${Math.round(share * 100)} % of the rows asked for`,
     failed: "There is no hot key, or too few requests",
   };
   context.answer(value, texts[state]);

@@ -94,3 +94,14 @@ Deno.test("a command of the original that is not here says what to do instead", 
   assert.match(err, /There is no "add_dup" here: copy_data -c CLUSTER/);
   assert.match((await runOn(cluster(), "-e", "help nodes-migrator"))[2], /drain moves everything/);
 });
+
+Deno.test("--help behind a command is help, and a value behind -- is none", async () => {
+  const [status, out] = await runOn(cluster(), "-e", "set --help");
+  assert.equal(status, 0);
+  assert.match(out, /^set <hash_key> <sort_key> <value>/);
+  assert.deepEqual(await runOn(cluster(), "--table", "t", "-e", "set h -- --help v"), [
+    0,
+    "OK\n",
+    "",
+  ]);
+});

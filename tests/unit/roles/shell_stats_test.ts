@@ -124,7 +124,7 @@ Deno.test("hotspots, availability and detect_hotkey tell what is watched", async
   assert.equal(share, "minute : 50.0000 %\nhour   : no probes\nday    : no probes\n");
   assert.deepEqual(await run("-e", "detect_hotkey t 1"), [
     0,
-    '"hot", 50 % of the partition\'s rows\n',
+    '"hot": 50 % of the rows asked for\n',
     "",
   ]);
   const [, state] = await run("--json", "-e", "detect_hotkey -a 1 -p 0 -c query");
