@@ -57,8 +57,9 @@ Deno.test("ImageExport and ImageImport copy rows, decree and window", async () =
 });
 
 Deno.test("ImageExport copies between LevelDBs while the source is written", async () => {
-  const source = await openLevelEngine(Deno.makeTempDirSync());
-  const target = await openLevelEngine(Deno.makeTempDirSync());
+  const dirs = [Deno.makeTempDirSync(), Deno.makeTempDirSync()] as const;
+  const source = await openLevelEngine(dirs[0]);
+  const target = await openLevelEngine(dirs[1]);
   await fill(source, 300, 5, 1000);
   const before = await content(source);
   const image = new ImageExport(source, WINDOW, { chunkBytesMax: 50_000 });
@@ -71,6 +72,7 @@ Deno.test("ImageExport copies between LevelDBs while the source is written", asy
   await image.close();
   await source.close();
   await target.close();
+  for (const dir of dirs) Deno.removeSync(dir, { recursive: true });
 });
 
 Deno.test("ImageExport repeats its newest chunk and refuses all other positions", async () => {
