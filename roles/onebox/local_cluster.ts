@@ -20,6 +20,8 @@ export interface LocalClusterOptions {
   readonly flags?: { readonly meta?: readonly string[]; readonly replica?: readonly string[] };
   /** Further flags of one server. @default none */
   readonly flagsOf?: (name: string) => readonly string[];
+  /** Further environment variables of one server. @default none */
+  readonly envOf?: (name: string) => Readonly<Record<string, string>>;
   /** Further data directories of a server, of a replica server only. @default none */
   readonly moreDirs?: (name: string) => readonly string[];
 }
@@ -29,6 +31,7 @@ export class LocalCluster {
   readonly dir: string;
   readonly cluster: string;
   readonly #flagsOf: (name: string) => readonly string[];
+  readonly #envOf: (name: string) => Readonly<Record<string, string>>;
   readonly #moreDirs: (name: string) => readonly string[];
   readonly #flags: { readonly meta: readonly string[]; readonly replica: readonly string[] };
 
@@ -37,6 +40,7 @@ export class LocalCluster {
     this.dir = options.dir;
     this.cluster = options.cluster;
     this.#flagsOf = options.flagsOf ?? (() => []);
+    this.#envOf = options.envOf ?? (() => ({}));
     this.#moreDirs = options.moreDirs ?? (() => []);
     this.#flags = { meta: options.flags?.meta ?? [], replica: options.flags?.replica ?? [] };
   }
@@ -119,7 +123,7 @@ export class LocalCluster {
       ...this.#flags[entry.role],
       ...this.#flagsOf(name),
     ];
-    const { pid, outputStart } = await launch(paths, [entry.role, ...flags]);
+    const { pid, outputStart } = await launch(paths, [entry.role, ...flags], this.#envOf(name));
     this.#update(name, { pid });
     let address: string | undefined;
     let gone = false;

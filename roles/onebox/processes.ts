@@ -63,6 +63,7 @@ function selfCommand(): { command: string; args: string[] } {
 export async function launch(
   paths: ServerPaths,
   args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ pid: number; outputStart: number }> {
   Deno.mkdirSync(paths.dataDir, { recursive: true });
   Deno.mkdirSync(paths.outputFile.replace(/\/[^/]*$/, ""), { recursive: true });
@@ -75,7 +76,7 @@ export async function launch(
     const child = spawn(self.command, [...self.args, ...args], {
       detached: true,
       stdio: ["ignore", descriptor, descriptor],
-      env: { ...Deno.env.toObject(), NO_COLOR: "1" },
+      env: { ...Deno.env.toObject(), NO_COLOR: "1", ...env },
     });
     let hasExited = false;
     child.once("exit", () => hasExited = true);

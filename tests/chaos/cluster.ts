@@ -13,6 +13,7 @@ import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { QueryConfig } from "../../src/schema/meta_rpc.ts";
 import { diskFiles } from "../../storage/disk_files.ts";
 import { listAside } from "../../storage/replica_dir.ts";
+import { FakeClock, fakeClockMissing } from "../fake_clock.ts";
 import { SmallDisk, smallDiskMissing } from "../small_disk.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { Network } from "./network.ts";
@@ -43,6 +44,8 @@ export interface ChaosSize {
   /** More than one needs ZooKeeper. */
   readonly metas: number;
   readonly timing: Timing;
+  /** The wall clocks of servers can be moved. @default false */
+  readonly clocks?: boolean;
 }
 
 /** A running cluster: m1, m2, ..., r1, r2, ... */
@@ -53,6 +56,8 @@ export class ChaosCluster {
   readonly replicas: readonly string[];
   /** Disks of the replica servers' data; empty where none can be mounted. */
   readonly disks = new Map<string, SmallDisk>();
+  /** Wall clocks of the servers; empty unless they can be moved. */
+  readonly clocks = new Map<string, FakeClock>();
   /** Talks to servers past the proxies, for the driver's own questions. */
   readonly direct = new TcpRpcClient({ identity: { cluster: CLUSTER, node: "", role: "driver" } });
   readonly #local: LocalCluster;
@@ -72,6 +77,7 @@ export class ChaosCluster {
       dir,
       cluster: CLUSTER,
       flags: { meta: flags, replica: flags },
+      envOf: (name) => this.clocks.get(name)?.env ?? {},
       flagsOf: (name) => [`--dial-map=${dir}/${name}.dial.json`, ...this.#storeFlags(name)],
     });
     this.#local.plan(withPorts(planServers(size.metas, size.replicas, 0)));
@@ -90,6 +96,9 @@ export class ChaosCluster {
       Deno.writeTextFileSync(`${dir}/${name}.dial.json`, map);
     }
     this.#clientMap = mapOf(CLIENT);
+    if (size.clocks === true && fakeClockMissing() === undefined) {
+      for (const { name } of servers) this.clocks.set(name, new FakeClock(`${dir}/${name}.clock`));
+    }
     if (smallDiskMissing() !== undefined) return;
     for (const name of this.replicas) {
       this.disks.set(name, new SmallDisk(this.dataDirOf(name), DISK_MIB));

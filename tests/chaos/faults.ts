@@ -7,6 +7,7 @@ import { formatPartition } from "../../src/base/ids.ts";
 import { type ChaosCluster, CLIENT, PARTITIONS, STORE } from "./cluster.ts";
 import { cutMs, metaPauseMs, PAUSES, takeoverMs, type Timing } from "./timing.ts";
 import { askStalePrimary } from "./stale_primary.ts";
+import { moveClock } from "./move_clock.ts";
 import type { Workload } from "./workload.ts";
 
 /** What a fault works with. */
@@ -26,7 +27,7 @@ export interface Fault {
   /** 99 of 100 writes take no longer, and none fails: a planned change is not noticed. */
   readonly p99MsMax?: number;
   /** What it cannot be done without. */
-  readonly needs?: "disks" | "store";
+  readonly needs?: "disks" | "store" | "clocks";
 }
 
 const CRASH_MS = 1000;
@@ -86,6 +87,16 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     run: diskFull,
     writeMsMax: (timing) => cutMs(timing) + 4 * CRASH_MS,
     needs: "disks",
+  },
+  "clock-ahead": {
+    run: (context) => setDate(context, 1),
+    writeMsMax: takeoverMs,
+    needs: "clocks",
+  },
+  "clock-back": {
+    run: (context) => setDate(context, -1),
+    writeMsMax: takeoverMs,
+    needs: "clocks",
   },
   corrupt: { run: corrupt, writeMsMax: CRASH_MS },
   "lost-replica": { run: lostReplica, writeMsMax: CRASH_MS },
@@ -287,6 +298,15 @@ async function diskFull(context: FaultContext): Promise<string> {
     for (const name of names) cluster.disks.get(name)!.free();
   }
   return `${names.join(", ")} for ${ms} ms`;
+}
+
+/** Somebody sets a server's date, and puts it right again. */
+async function setDate(context: FaultContext, direction: 1 | -1): Promise<string> {
+  const { cluster, chance, timing } = context;
+  const name = chance.chance(0.3) ? await cluster.leader() : await victim(context);
+  const hours = direction * (1 + chance.below(24));
+  await moveClock(context, cluster.clocks.get(name)!, hours * 3600, timing.leaseMs);
+  return `${name} by ${hours} h and back`;
 }
 
 /** Flips bytes in one file of a killed server: a log, a table, a manifest. */

@@ -8,6 +8,7 @@
 //
 // Exit code 1: a violation, with the directory of the servers' logs. Page: docs/testing.md, "Chaos".
 
+import { fakeClockMissing } from "../fake_clock.ts";
 import { smallDiskMissing } from "../small_disk.ts";
 import { FAULTS } from "./faults.ts";
 import { resultTable, runChaos } from "./run.ts";
@@ -57,7 +58,8 @@ async function main(): Promise<void> {
   if (timing === undefined) fail(`Unknown timing: expected ${Object.keys(TIMINGS).join(" or ")}`);
   const histories = flags.get("histories");
   const disks = smallDiskMissing();
-  if (disks !== undefined) console.warn(disks);
+  const clocks = fakeClockMissing();
+  for (const missing of [disks, clocks]) if (missing !== undefined) console.warn(missing);
   const { results, violations, summary, dir } = await runChaos({
     seed,
     faults,

@@ -73,7 +73,8 @@ const STALL_FACTOR = 4;
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const dir = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "pegasus-chaos-" }));
   const { replicas, metas = 1, timing = TIMINGS.fast! } = options;
-  const cluster = await ChaosCluster.start(dir, { replicas, metas, timing });
+  const clocks = options.faults.some((fault) => FAULTS[fault]!.needs === "clocks");
+  const cluster = await ChaosCluster.start(dir, { replicas, metas, timing, clocks });
   const client = cluster.openClient(timing.clientMs);
   const workload = new Workload(client, options.seed);
   try {
@@ -176,6 +177,7 @@ async function runFault(
 function isPossible(fault: string, cluster: ChaosCluster): boolean {
   const { needs } = FAULTS[fault]!;
   if (needs === "disks") return cluster.disks.size > 0;
+  if (needs === "clocks") return cluster.clocks.size > 0;
   return needs !== "store" || cluster.hasStore;
 }
 
