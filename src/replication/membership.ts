@@ -14,7 +14,16 @@ import { withoutMember, withPrimary, withSecondary } from "./config_steps.ts";
 import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
 import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
-import { append, head, NO_RECONCILE_END, note, type ReplicaState, send, vouched } from "./state.ts";
+import {
+  append,
+  head,
+  isFollower,
+  NO_RECONCILE_END,
+  note,
+  type ReplicaState,
+  send,
+  vouched,
+} from "./state.ts";
 import { leadWhole } from "./tail_check.ts";
 import { addLearner } from "./teacher.ts";
 
@@ -223,10 +232,11 @@ function enterSecondary(s: ReplicaState): void {
     s.primaryNode = s.config.primary;
     return;
   }
-  // Cannot serve: the primary will notice and remove it.
-  if (s.status === "inactive" && !s.transient && !s.hasLearned) return;
-  if (s.status === "learner" && s.learner?.phase !== "learned" && s.learner?.phase !== "catching") {
-    return becomeInactive(s, "promoted before it had learned");
+  if (s.status === "learner" && !isFollower(s)) becomeInactive(s, "promoted before it had learned");
+  if (s.status === "inactive" && !s.transient && !s.hasLearned) {
+    // Cannot serve: its primary will notice and remove it. Without one it must say so itself.
+    if (s.config.primary === NOBODY) stepAside(s);
+    return;
   }
   if (s.restarted) {
     becomeTransient(s);

@@ -374,7 +374,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     incarnations: new Map(),
     signatureCounter: 0,
     learner: undefined,
-    hasLearned: false,
+    hasLearned: recovered.existed,
     abandonedSignature: 0,
     reconfiguration: undefined,
     attemptCounter: 0,

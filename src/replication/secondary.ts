@@ -13,6 +13,7 @@ import {
   adoptReconcileEnd,
   askToRejoin,
   becomeInactive,
+  becomeTransient,
   followAsSecondary,
 } from "./membership.ts";
 import { append, head, isFollower, note, type ReplicaState, send } from "./state.ts";
@@ -43,19 +44,20 @@ function admit(s: ReplicaState, message: PrepareMessage | GroupCheckMessage): nu
   const larger = message.ballot > s.ballot;
   if (!larger && s.status === "primary") return Err.INVALID_STATE;
   if (message.role === "learner") return admitLearner(s, message, larger);
-  if (s.status === "inactive" && !s.transient && !s.hasLearned) return Err.INVALID_STATE;
+  if (s.status === "inactive" && !s.transient && !s.hasLearned) return refuseMember(s, message);
   if (!larger && s.status === "learner") return Err.INVALID_STATE;
   if (!s.connected) return Err.INACTIVE_STATE;
   if (larger) {
     if (s.status === "learner" && !isFollower(s)) {
       becomeInactive(s, "promoted before it had learned");
-      return Err.INVALID_STATE;
+      return refuseMember(s, message);
     }
     const restarted = s.restarted;
     s.reconfiguration = undefined;
     adoptBallot(s, message.ballot);
     s.primaryNode = message.from;
     if (restarted) {
+      becomeTransient(s);
       askToRejoin(s);
       return Err.INACTIVE_STATE;
     }
@@ -66,6 +68,12 @@ function admit(s: ReplicaState, message: PrepareMessage | GroupCheckMessage): nu
   }
   s.primaryNode = message.from;
   return Err.OK;
+}
+
+/** Under the primary's own ballot: a refusal under a smaller one is void, and the primary would count on it. */
+function refuseMember(s: ReplicaState, message: PrepareMessage | GroupCheckMessage): number {
+  adoptBallot(s, message.ballot);
+  return Err.INVALID_STATE;
 }
 
 function admitLearner(

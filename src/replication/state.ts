@@ -161,8 +161,9 @@ export interface ReplicaState {
   signatureCounter: number;
   learner: LearnerState | undefined;
   /**
-   * This replica has told its primary that it holds everything and has dropped nothing since. It may have been
-   * made a member meanwhile, whatever it has become: if a configuration says so, it is one.
+   * This replica has told its primary that it holds everything, perhaps before its process ended, and has dropped
+   * nothing since. It may have been made a member meanwhile, whatever it has become: if a configuration says so, it
+   * is one.
    */
   hasLearned: boolean;
   /** Newest signature under which this process learned and gave up. */

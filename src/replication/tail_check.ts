@@ -8,6 +8,12 @@ import type { TailQueryMessage, TailReportMessage } from "../schema/replica_rpc.
 import { forceBallot, stepAside, takeOver } from "./membership.ts";
 import { head, isFollower, note, type ReplicaState, send } from "./state.ts";
 
+/**
+ * Nobody has answered for so many prepare timeouts: time enough for a member to restart and to read its logs, and
+ * longer than meta waits for one.
+ */
+const SILENT_TIMEOUTS = 5;
+
 /** A question to the other members that runs. */
 export interface TailCheck {
   readonly members: readonly NodeId[];
@@ -18,7 +24,7 @@ export interface TailCheck {
 
 /**
  * What a restarted primary, or a member that meta chose, does to lead: at once if its log is whole or nobody else
- * is a member, else with the first answer of another member, or when none has come for the prepare timeout.
+ * is a member, else with the first answer of another member, or when none has come for a while.
  */
 export function leadWhole(s: ReplicaState): void {
   if (s.tailCheck !== undefined) return;
@@ -68,7 +74,7 @@ export function onTailReport(s: ReplicaState, message: TailReportMessage): void 
 export function tickTailCheck(s: ReplicaState): void {
   const check = s.tailCheck;
   if (check === undefined) return;
-  if (s.now - check.since > s.settings.prepareTimeoutMs) {
+  if (s.now - check.since > SILENT_TIMEOUTS * s.settings.prepareTimeoutMs) {
     note(s, "tail", { silent: check.members });
     s.tailCheck = undefined;
     return lead(s);

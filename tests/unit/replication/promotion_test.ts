@@ -1,0 +1,86 @@
+// Stories of a learner whose promotion is stored late: it may have become something else meanwhile.
+// docs/protocol.md, "Learning" (§11.8).
+
+import assert from "node:assert/strict";
+import { Err } from "../../../src/base/errors.ts";
+import { Group } from "./group.ts";
+
+/** A leads B and C; D has learned, and its promotion is on its way to a meta that does not answer. */
+function promoting(): Group {
+  const group = new Group(["A", "B", "C", "D"]);
+  group.propose("A", "ASSIGN_PRIMARY", "A");
+  group.run();
+  for (const name of ["B", "C"]) {
+    group.propose("A", "ADD_SECONDARY", name);
+    group.pass(100);
+  }
+  group.config = { ...group.config, maxReplicaCount: 4 };
+  group.notify();
+  group.put("A", "w1", "k", "1");
+  group.run();
+  group.metaDown = true;
+  group.propose("A", "ADD_SECONDARY", "D");
+  group.pass(100);
+  assert.equal(group.core("D").status, "learner");
+  assert.equal(group.core("A").status, "inactive", "A waits for meta");
+  return group;
+}
+
+Deno.test("ReplicaCore that learned before its process ended is the member that the configuration names", () => {
+  const group = promoting();
+  group.crash("D");
+  group.restart("D");
+  assert.equal(group.core("D").transient, false, "not a member yet");
+  group.metaDown = false;
+  group.pass(1200);
+  assert.deepEqual(group.config.secondaries, ["B", "C", "D"]);
+  assert.equal(group.core("D").status, "secondary");
+  group.put("A", "w2", "k", "2");
+  group.pass(600);
+  assert.equal(group.reply("w2")?.error, Err.OK);
+  assert.equal(group.row("D", "k"), "2");
+});
+
+/** D begins to learn anew, with what it had dropped, just before its promotion is stored. */
+function tooLate(): Group {
+  const group = promoting();
+  const { partition, ballot } = group.config;
+  group.drop = (_to, message) => message.kind === "learnReply" || message.kind === "groupCheck";
+  group.crash("D");
+  group.restart("D");
+  // A group check of before, late.
+  group.step("D", {
+    kind: "message",
+    message: {
+      kind: "groupCheck",
+      body: {
+        ...{ partition, ballot, from: "A", incarnation: 1, role: "learner" },
+        ...{ signature: 1e9, reconcileEnd: 0, committed: 0 },
+      },
+    },
+  });
+  assert.equal(group.core("D").status, "learner");
+  group.metaDown = false;
+  group.pass(1200);
+  assert.deepEqual(group.config.secondaries, ["B", "C", "D"]);
+  return group;
+}
+
+Deno.test("ReplicaCore that cannot be the member it is named leaves an idle group", () => {
+  const group = tooLate();
+  group.drop = () => false;
+  group.pass(5000);
+  assert.deepEqual([group.config.primary, group.config.secondaries], ["A", ["B", "C"]]);
+});
+
+Deno.test("ReplicaCore that cannot be the member it is named leaves a group without a primary", () => {
+  const group = tooLate();
+  for (const name of ["A", "B", "C"]) group.crash(name);
+  const { ballot } = group.config;
+  group.config = { ...group.config, ballot: ballot + 1, primary: "", secondaries: ["D"] };
+  group.notify();
+  group.propose("D", "UPGRADE_TO_PRIMARY", "D");
+  group.run();
+  assert.deepEqual([group.config.primary, group.config.secondaries], ["", []]);
+  assert.equal(group.core("D").status, "inactive");
+});
