@@ -295,7 +295,8 @@ class Opening {
             `(--data-dir newtag:${dir.path})`,
         );
       }
-      await makeDirDurable(this.#files, dir.path);
+      // The directory above one that is there may be closed to this user.
+      if (!this.#files.exists(dir.path)) await makeDirDurable(this.#files, dir.path);
       dir.lock = this.#files.lockDir(dir.path);
     }
     try {

@@ -11,7 +11,8 @@ export function parentOf(path: string): string {
 }
 
 /**
- * Makes a directory and its parents, and syncs every directory that got a new entry.
+ * Makes a directory and its parents, and syncs every directory that got a new entry. Of one that is there the entry
+ * may be in the page cache only, if the process that made it ended just then.
  *
  * @throws {FilesError}
  */
@@ -21,7 +22,7 @@ export async function makeDirDurable(files: Files, path: string): Promise<void> 
   for (let at = path; at !== "/" && !files.exists(at); at = parentOf(at)) {
     changed.push(parentOf(at));
   }
-  if (changed.length === 0) return;
+  if (changed.length === 0) return await files.syncDir(parentOf(path));
   files.makeDir(path);
   for (const parent of changed.reverse()) await files.syncDir(parent);
 }

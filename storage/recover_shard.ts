@@ -134,6 +134,8 @@ async function findReplicas(
   const { files, storage, shard, shardCount, incarnation } = options;
   const found = new Map<PartitionId, ReplicaDir>();
   for (const { path: dataDir } of storage.dataDirs) {
+    // A process may have ended between a rename and its sync: what is found here must not go with the power.
+    if (files.exists(replicasDir(dataDir))) await files.syncDir(replicasDir(dataDir));
     for (const partition of listReplicas(files, dataDir)) {
       if (shardOf(partition, shardCount) !== shard) continue;
       const dir = openDir(files, dataDir, partition, condemned);

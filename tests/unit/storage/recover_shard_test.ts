@@ -293,6 +293,47 @@ Deno.test("recoverShard condemns rather than lose or invent after bit rot", asyn
   assert.ok(condemned > 20 && clean > 100 && torn > 20, counts);
 });
 
+Deno.test("recoverShard makes durable what a process that ended left in the page cache", async () => {
+  const manifest = {
+    ...{ partition: PARTITION, generation: 1, ballot: 0, durable: 0, syncedSequence: 0 },
+    ...{ tableName: "t", partitionCount: 1, info: null, copies: 0 },
+  };
+  const never = new Promise<void>(() => {});
+  // The process ends before it can sync the name of a replica, its manifest, or the directory of a log.
+  const REPLICA = "/data/replicas/1.0";
+  for (const cut of ["/data/replicas", REPLICA, "/logs"]) {
+    for (let seed = 0; seed < 30; seed++) {
+      const prng = new Prng(`cut ${cut} ${seed}`);
+      const files = new MemoryFiles();
+      files.makeDir("/logs");
+      files.makeDir("/data/replicas");
+      for (const path of ["/", "/data"]) await files.syncDir(path);
+      const life = async () => {
+        const dir = await ReplicaDir.create(files, "/data", manifest);
+        await dir.update({ ballot: 7 });
+        await openShard(files, 1, prng);
+      };
+      files.delay = (path) => path === cut && files.exists(REPLICA) ? never : Promise.resolve();
+      life();
+      for (let turn = 0; turn < 200; turn++) await null;
+      files.processCrash();
+      files.delay = () => Promise.resolve();
+      const [second] = await openShard(files, 2, prng);
+      const found = second!.replicas.map(({ dir }) => dir.manifest.ballot);
+      // It goes on, and what it writes is confirmed; then the power fails.
+      const record = mutationRecord(1, { decree: 1, bytes: 10 });
+      const durable = new Promise<number>((resolve) => second!.sharedLog.onDurable = resolve);
+      second!.sharedLog.append(record);
+      await durable;
+      files.powerLoss(prng);
+      const [third] = await openShard(files, 3, prng);
+      const label = `cut ${cut}, seed ${seed}`;
+      assert.deepEqual(third!.replicas.map(({ dir }) => dir.manifest.ballot), found, label);
+      assert.equal(third!.replicas[0]?.recovery.lastSequence, 1, label);
+    }
+  }
+});
+
 Deno.test("recoverShard condemns an unreadable manifest and removes the unborn", async () => {
   const files = new MemoryFiles();
   const prng = new Prng(1);
