@@ -48,6 +48,7 @@ export class Faults {
   readonly #meta: MetaSide;
   readonly #everybody: readonly NodeId[];
   readonly #cuts: [NodeId, NodeId][] = [];
+  #cutsHeld = 0;
   readonly #stopped = new Map<Machine, object>();
   /** Servers that lost a part of what they had confirmed: by their policy of fsync, or by flipped bits. */
   readonly #doubtful = new Set<Machine>();
@@ -98,6 +99,7 @@ export class Faults {
     const again = () => {
       this.#env.scheduler.after(mean * between(chance, 0.1, 1.9), kind, undefined, () => {
         if (this.#env.healed) return;
+        if (this.#machines.some((machine) => this.#isComparing(machine))) return again();
         this.#env.coverage.hit(`fault.${kind}`);
         this.#env.trace.add(this.#env.scheduler.now, "", `fault ${kind}`, undefined);
         act(chance);
@@ -119,7 +121,7 @@ export class Faults {
     kind: CrashKind,
     downMs = logUniform(chance, 5, 20_000),
   ): void {
-    if (this.#isComparing(machine)) return;
+    if (this.#machines.some((one) => this.#isComparing(one))) return;
     this.#resume(machine);
     const loses = kind === "power" && !this.#env.swarm.disk.fsync;
     const end = loses && !this.#mayLose(machine) ? "process" : kind;
@@ -181,11 +183,13 @@ export class Faults {
   }
 
   #cutPairs(pairs: readonly [NodeId, NodeId][], forMs: number): void {
+    this.#cutsHeld++;
     for (const pair of pairs) {
       this.#env.network.setCut(pair[0], pair[1], true);
       this.#cuts.push([pair[0], pair[1]]);
     }
     this.#later(forMs, () => {
+      this.#cutsHeld--;
       for (const [from, to] of pairs) this.#env.network.setCut(from, to, false);
     });
   }
@@ -221,7 +225,6 @@ export class Faults {
     const machine = chance.pick(this.#machines);
     const { process } = machine;
     if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
-    if (this.#isComparing(machine)) return;
     process.failDisk(chance.pick(DISK_FAULTS));
     this.#later(logUniform(chance, 50, 5000), () => {
       if (machine.process !== process || (chance.chance(0.7) && process.freeDisk())) return;
@@ -234,14 +237,15 @@ export class Faults {
    * records of its log, and it is back before anybody else leads: what it forgot, the others must not forget with it.
    */
   #rot(chance: Prng): void {
-    const newest = chance.chance(0.5);
+    // What nothing on one disk can show, another member must be there to say.
+    const isCalm = this.#isCalm();
+    const newest = isCalm && chance.chance(0.5);
     const leader = newest ? this.#env.watch.anyConfig(chance)?.primary : undefined;
     const machine = this.#machines.find(({ id }) => id === leader) ?? chance.pick(this.#machines);
     if (machine.process === undefined || !this.#mayLose(machine)) return;
-    if (this.#isComparing(machine)) return;
     const downMs = newest ? logUniform(chance, 5, this.#env.swarm.graceMs / 2) : undefined;
     this.#crash(chance, machine, newest || chance.chance(0.5) ? "power" : "process", downMs);
-    if (!machine.disk.rot(newest)) return;
+    if (!machine.disk.rot({ newest, tail: isCalm })) return;
     this.#doubtful.add(machine);
     this.#env.coverage.hit(`fault.rot.${machine.disk.rotten}`);
   }
@@ -250,7 +254,6 @@ export class Faults {
   #loseReplica(chance: Prng): void {
     const machine = chance.pick(this.#machines);
     if (machine.process === undefined || !this.#mayLose(machine)) return;
-    if (this.#isComparing(machine)) return;
     this.#crash(chance, machine, "process");
     const partition = machine.disk.loseReplica(chance);
     if (partition === undefined) return;
@@ -271,6 +274,12 @@ export class Faults {
           (this.#env.swarm.disk.fsync || other.disk.isWhole(partition));
       });
     });
+  }
+
+  /** Everybody runs, and hears everybody. */
+  #isCalm(): boolean {
+    return this.#stopped.size === 0 && this.#cutsHeld === 0 &&
+      this.#machines.every((one) => one.process !== undefined && !this.#isDoubtful(one));
   }
 
   /**

@@ -18,16 +18,24 @@ import type { MemoryFiles } from "./memory_files.ts";
  */
 export type RotPlace = "proven" | "tail";
 
+/** What may be hit. */
+export interface RotAim {
+  /** One of the newest blocks of the shared log; else anything in any log or manifest. */
+  readonly newest: boolean;
+  /** Also what nothing proves was ever there. */
+  readonly tail: boolean;
+}
+
 type Block = BlockHead & { readonly at: number };
 
 /** Blocks of a log that count as its newest ones. */
 const NEWEST = 3;
 
-/** Flips bits in a log or manifest, or in one of the newest blocks of the shared log. */
+/** Flips a few bits. @returns Where; undefined if there was nothing to hit. */
 export function rotSomewhere(
   files: MemoryFiles,
   chance: Prng,
-  newest: boolean,
+  { newest, tail }: RotAim,
 ): RotPlace | undefined {
   const candidates = files.paths().filter((path) => /\/log\.\d{10,}$|\/manifest$/.test(path));
   const shared = candidates.filter((path) => path.includes("/shared.")).sort().at(-1);
@@ -42,7 +50,10 @@ export function rotSomewhere(
   const dir = path.slice(0, path.lastIndexOf("/"));
   const isLast =
     candidates.filter((other) => other.startsWith(`${dir}/log.`)).sort().at(-1) === path;
-  return placeOf(before, files.readFile(path), blocks, isLast);
+  const place = placeOf(before, files.readFile(path), blocks, isLast);
+  if (place === "proven" || tail) return place;
+  files.overwrite(path, before);
+  return undefined;
 }
 
 function blocksOf(bytes: Uint8Array): Block[] {

@@ -241,6 +241,6 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     halfPreparedMs: rate(0.25, 1000, 10_000),
     sleepingLeaderMs: rate(0.4, 1500, 8000),
     lostReplicaMs: rate(0.15, 4000, 40_000),
-    rotMs: rate(0.25, 2000, 30_000),
+    rotMs: rate(0.3, 1000, 20_000),
   };
 }

@@ -4,7 +4,7 @@
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import type { ReplicaCore } from "../../src/replication/replica.ts";
-import type { RotPlace } from "./rot.ts";
+import type { RotAim, RotPlace } from "./rot.ts";
 
 /** One open replica. */
 export interface WatchedReplica {
@@ -70,7 +70,6 @@ export interface SimDisk {
   loseReplica(chance: Prng): PartitionId | undefined;
   /**
    * Flips bits in a file of a stopped server. @returns Whether there was one to flip.
-   * @param newest In one of the newest blocks of the shared log.
    */
-  rot(newest: boolean): boolean;
+  rot(aim: RotAim): boolean;
 }

@@ -9,7 +9,7 @@ import { BOOT_ID } from "../../storage/data_dir.ts";
 import { listReplicas, type Manifest, ReplicaDir, replicasDir } from "../../storage/replica_dir.ts";
 import { MemoryFiles } from "./memory_files.ts";
 import type { CrashKind, SimDisk } from "./watched.ts";
-import { type RotPlace, rotSomewhere } from "./rot.ts";
+import { type RotAim, type RotPlace, rotSomewhere } from "./rot.ts";
 import { EngineFiles } from "./whole_engine.ts";
 
 /** Where everything of a server is. */
@@ -85,8 +85,8 @@ export class WholeDisk implements SimDisk {
     return partition;
   }
 
-  rot(newest: boolean): boolean {
-    const place = rotSomewhere(this.files, this.chance, newest);
+  rot(aim: RotAim): boolean {
+    const place = rotSomewhere(this.files, this.chance, aim);
     if (place === undefined) return false;
     this.rotten = this.rotten === "tail" ? "tail" : place;
     this.isRotUnread = true;
