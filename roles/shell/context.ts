@@ -130,6 +130,17 @@ export class Context {
     else this.#forFile.push(text);
   }
 
+  /** The promise, or a failure as soon as Ctrl-C is pressed: for questions that change nothing. */
+  unlessInterrupted<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stop = () => reject(new Error("Interrupted"));
+      if (this.signal.aborted) stop();
+      this.signal.addEventListener("abort", stop, { once: true });
+      promise.then(resolve, reject)
+        .finally(() => this.signal.removeEventListener("abort", stop));
+    });
+  }
+
   /** Bytes in quotes. */
   show(bytes: Uint8Array): string {
     return quote(bytes, this.state.escapeAll);

@@ -67,6 +67,8 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Changes data or the cluster: after some failures nobody knows whether it did. */
   readonly changes?: boolean;
+  /** Looks at Ctrl-C itself and ends soon after, in good order. */
+  readonly isLong?: boolean;
   /** Works on the current table or on --table. */
   readonly needsTable?: boolean;
   /** What a person is asked before it runs; `undefined` = nothing. Scripts say --yes instead. */

@@ -13,8 +13,9 @@ import { usageLine } from "./help.ts";
 import type { ShellIo } from "./io.ts";
 import { parseLine, SyntaxProblem, type Word } from "./words.ts";
 
-/** How long a command may take to notice Ctrl-C, ms. */
+/** How long a command is waited for after Ctrl-C, ms: one that looks at it ends what it has begun. */
 const GRACE_MS = 300;
+const LONG_GRACE_MS = 5000;
 
 /** Exit statuses. */
 export const STATUS_OK = 0;
@@ -42,6 +43,8 @@ export class Runner {
   readonly #io: ShellIo;
   readonly #connections: Connections;
   #abort: AbortController | undefined;
+  /** Leaves the running command behind. */
+  #leave = (): void => {};
 
   constructor(io: ShellIo, connections: Connections, state: ShellState) {
     this.#io = io;
@@ -56,9 +59,10 @@ export class Runner {
     return this.#abort !== undefined;
   }
 
-  /** Stops the running command. */
+  /** Stops the running command; for the second time at once, whatever it does. */
   interrupt(): void {
-    this.#abort?.abort();
+    if (this.#abort?.signal.aborted === true) this.#leave();
+    else this.#abort?.abort();
   }
 
   /** Clusters known by name. */
@@ -143,7 +147,7 @@ export class Runner {
     if (command.confirm === undefined || args.has("yes") || this.state.yes) return;
     const question = command.confirm(args, this.#contextOf(call, signal));
     if (question === undefined) return;
-    const answer = await unlessAborted(this.ask(`${question} [y/N] `), signal).catch(() => {
+    const answer = await unlessAborted(this.ask(`${question} [y/N] `), signal, 0).catch(() => {
       this.#io.err("\n");
       return "";
     });
@@ -167,7 +171,10 @@ export class Runner {
     const file = args.text("output");
     try {
       if (file !== undefined) context.sink = await this.#io.createFile(file);
-      await unlessAborted(Promise.resolve(command.run(context, args)), signal);
+      const graceMs = command.isLong === true ? LONG_GRACE_MS : GRACE_MS;
+      const left = new Promise<never>((_, reject) => this.#leave = () => reject(new Interrupted()));
+      const running = Promise.resolve(command.run(context, args));
+      await unlessAborted(Promise.race([running, left]), signal, graceMs);
       if (!context.hasAnswered) context.answer(null, "");
       await context.finish();
       if (file !== undefined) this.#tellFile(context, file);
@@ -303,14 +310,18 @@ function isUnknown(error: unknown, command: Command | undefined): boolean {
 }
 
 /** The promise, or a failure as soon as Ctrl-C is pressed; the command's own end is then of no interest. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal, graceMs: number): Promise<T> {
   return new Promise((resolve, reject) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const stop = () => {
       // Long commands look at the signal and end properly; the others are left behind after a moment.
-      setTimeout(() => reject(new Interrupted()), GRACE_MS);
+      timer = setTimeout(() => reject(new Interrupted()), graceMs);
     };
     signal.addEventListener("abort", stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    promise.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+    });
   });
 }
 

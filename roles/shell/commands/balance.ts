@@ -37,6 +37,7 @@ const SHARE_HEAD = ["node", "primaries", "planned", "replicas", "planned_replica
 
 const balance: Command = {
   name: "balance",
+  isLong: true,
   changes: true,
   group: "cluster",
   brief: "Move replicas until all servers carry equal shares",
@@ -209,6 +210,7 @@ async function watchBalance(context: Context): Promise<number> {
 
 const drain: Command = {
   name: "drain",
+  isLong: true,
   changes: true,
   group: "cluster",
   brief: "Move everything away from a replica server, and give it nothing new",

@@ -45,6 +45,7 @@ class ImportState {
 
 const importCommand: Command = {
   name: "import",
+  isLong: true,
   group: "bulk",
   brief: "Store the rows of a file",
   details: [
@@ -127,6 +128,7 @@ function report(context: Context, state: ImportState, seconds: number): void {
 
 const exportCommand: Command = {
   name: "export",
+  isLong: true,
   group: "bulk",
   brief: "Write all rows of the table into a file",
   details: ["Rows written meanwhile may or may not be in it. The life left is kept with each row."],
@@ -144,7 +146,9 @@ const exportCommand: Command = {
     const format = (args.text("format") ?? formatOf(path)) as Format;
     const { table } = context;
     const sink = await context.io.createFile(path);
-    const total = context.io.errIsTerminal ? await table.fullScan().count() : 0;
+    const total = context.io.errIsTerminal
+      ? await context.unlessInterrupted(table.fullScan().count())
+      : 0;
     const progress = context.progress(total);
     let rows = 0;
     try {

@@ -35,6 +35,7 @@ const HEAD = ["node", "gpid", "state", "detail"];
 
 const manualCompact: Command = {
   name: "manual_compact",
+  isLong: true,
   changes: true,
   group: "tables",
   brief: "Rewrite a table's files on every server to give back the space of deleted rows",

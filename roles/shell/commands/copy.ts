@@ -13,6 +13,7 @@ import { boundedInt, filtersValues, tableScan, valueFilter, WALK_FLAGS } from ".
 
 const copyData: Command = {
   name: "copy_data",
+  isLong: true,
   group: "bulk",
   brief: "Copy the rows of the table, or those that pass filters, to another table",
   details: [
@@ -135,6 +136,7 @@ function singly(rows: readonly TableRow[]): TableRow[][] {
 
 const clearData: Command = {
   name: "clear_data",
+  isLong: true,
   group: "bulk",
   brief: "Remove the rows of the table, or those that pass filters",
   details: ["Without -f it only tells how many rows it would remove."],
@@ -187,14 +189,14 @@ async function forRows(
 ): Promise<number> {
   const passes = valueFilter(args);
   const total = context.io.errIsTerminal
-    ? await (await tableScan(context, args, { noValue: true })).count()
+    ? await context.unlessInterrupted((await tableScan(context, args, { noValue: true })).count())
     : 0;
   const progress = context.progress(total);
   let [rows, looked] = [0, 0];
   try {
     for await (const batch of (await tableScan(context, args, options)).batches()) {
       const groups = how.group(batch.filter(passes));
-      for (let from = 0; from < groups.length; from += how.most) {
+      for (let from = 0; from < groups.length && !context.signal.aborted; from += how.most) {
         const part = groups.slice(from, from + how.most);
         await Promise.all(part.map(work));
         for (const group of part) rows += group.length;

@@ -72,6 +72,7 @@ class Findings {
   /** Keeps the `most` largest rows, largest first. */
   rank(row: TableRow, bytes: number, most: number): void {
     const { top } = this;
+    if (most === 0) return;
     if (top.length >= most && bytes <= top.at(-1)!.bytes) return;
     const place = top.findIndex((other) => other.bytes < bytes);
     top.splice(place < 0 ? top.length : place, 0, { bytes, row });
@@ -81,6 +82,7 @@ class Findings {
 
 const countData: Command = {
   name: "count_data",
+  isLong: true,
   group: "bulk",
   brief: "Count the rows of the table, and say what they look like",
   details: [
@@ -115,7 +117,8 @@ const countData: Command = {
       ["diff_hash_key", "stat_size", "top_count", "run_seconds"].some((name) => args.has(name));
     if (walks) return await walk(context, args);
     if (countData.flags.every(({ name }) => !args.has(name))) return await estimate(context);
-    const rows = await (await tableScan(context, args, { noValue: true })).count();
+    const scan = await tableScan(context, args, { noValue: true });
+    const rows = await context.unlessInterrupted(scan.count());
     context.answer({ rows, exact: true }, counted(rows, "row"));
   },
 };

@@ -108,6 +108,7 @@ async function replicasOf({ admin }: Context, node: string): Promise<StoredRepli
 
 const diskMigrate: Command = {
   name: "disk_migrate",
+  isLong: true,
   changes: true,
   group: "cluster",
   brief: "Move a replica to another data directory of its server",
@@ -197,6 +198,7 @@ async function migrate(
 
 const diskBalance: Command = {
   name: "disk_balance",
+  isLong: true,
   changes: true,
   group: "cluster",
   brief: "Move replicas between the data directories of a server until all hold equally many",

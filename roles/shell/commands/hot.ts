@@ -59,6 +59,7 @@ const POLL_MS = 1000;
 
 const detectHotkey: Command = {
   name: "detect_hotkey",
+  isLong: true,
   changes: true,
   group: "stats",
   brief: "Search for the hash key that a partition is asked for most",

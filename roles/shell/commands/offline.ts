@@ -92,6 +92,7 @@ const localGet: Command = {
 const localScan: Command = {
   group,
   name: "local_scan",
+  isLong: true,
   brief: "Print the rows in the engine of a stopped server, expired ones too",
   examples: ["local_scan data/replica/replicas/1.3 -n 10"],
   positionals: [DIR],
@@ -138,6 +139,7 @@ const sstDump: Command = {
 const mlogDump: Command = {
   group,
   name: "mlog_dump",
+  isLong: true,
   brief: "Print the records of a log: mutations and ballots",
   details: [
     "mlog_dump data/r1/replicas/1.3 -d a replica's private log, with keys. The server may run.",

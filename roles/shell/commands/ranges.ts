@@ -130,6 +130,7 @@ const multiGetSortKeys: Command = {
 
 const multiDelRange: Command = {
   name: "multi_del_range",
+  isLong: true,
   changes: true,
   group: "data",
   brief: "Remove a range of the rows of a hash key, 100 at a time (not atomic)",
@@ -162,6 +163,7 @@ const multiDelRange: Command = {
 
 const hashScan: Command = {
   name: "hash_scan",
+  isLong: true,
   aliases: ["scan"],
   group: "data",
   brief: "Print a range of the rows of a hash key, however many there are",
@@ -180,6 +182,7 @@ const hashScan: Command = {
 
 const fullScan: Command = {
   name: "full_scan",
+  isLong: true,
   group: "data",
   brief: "Print all rows of the table, in no overall order",
   examples: [

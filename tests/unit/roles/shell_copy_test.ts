@@ -56,6 +56,7 @@ Deno.test("count_data estimates, and says so; any option counts", async () => {
   assert.deepEqual(await run("count_data"), [0, about]);
   assert.deepEqual(await run("count_data -j"), [0, '{"rows":1237,"exact":false}\n']);
   assert.deepEqual(await run("count_data -c"), [0, "1237 rows\n"]);
+  assert.match((await run("count_data -a -p 1"))[1], /^\d+ rows\nhash_key_bytes : average /);
   assert.deepEqual(await run("count_data -x h1 -h exact -j"), [0, '{"rows":3,"exact":true}\n']);
 });
 

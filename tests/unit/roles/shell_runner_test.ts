@@ -143,6 +143,27 @@ Deno.test("cc changes to a cluster by name or address", async () => {
   assert.throws(() => readClusters("x nothing"), /Line 1 .* expected NAME HOST:PORT/);
 });
 
+Deno.test("a long command ends what it has begun after Ctrl-C, and at once after the second", async () => {
+  const { runner, printed, fakes } = openPrompt(undefined);
+  const fake = fakes.get("m1:1")!;
+  await runner.run("set h s v; create copy -p 1", false);
+  fake.fault = ({ name }) => {
+    if (name === "put") runner.interrupt();
+    return undefined;
+  };
+  assert.equal(await runner.run("copy_data copy", false), 1);
+  assert.match(printed.err, /ERROR: Interrupted after 1 row\n/);
+  printed.err = "";
+  fake.fault = ({ name }) => {
+    if (name !== "put") return undefined;
+    runner.interrupt();
+    setTimeout(() => runner.interrupt(), 1);
+    return { silent: true };
+  };
+  assert.equal(await runner.run("copy_data copy", false), 1);
+  assert.match(printed.err, /^ERROR: Interrupted\nIt is not known whether it was done\n/);
+});
+
 Deno.test("HistorySearch walks back through the history while its needle is typed", () => {
   const lines = ["get a b", "use temp", "get a c", "ls"];
   const search = new HistorySearch(lines, "");
