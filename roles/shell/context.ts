@@ -36,6 +36,8 @@ export class Context {
   /** A JSON value was written. */
   hasAnswered = false;
   tableOverride: string | undefined;
+  /** Asks whoever is at the terminal; `undefined`: nobody can be asked. */
+  ask: (question: string) => Promise<string | undefined> = () => Promise.resolve(undefined);
   /** Asks for something that is not shown while it is typed; `undefined` = nobody can be asked. */
   askSecret: ((question: string) => Promise<string>) | undefined;
   /** This command answers in JSON. */

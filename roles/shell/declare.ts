@@ -67,6 +67,8 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Changes data or the cluster: after some failures nobody knows whether it did. */
   readonly changes?: boolean;
+  /** It makes no sense to run it again and again. */
+  readonly isOnce?: boolean;
   /** Looks at Ctrl-C itself and ends soon after, in good order. */
   readonly isLong?: boolean;
   /** Works on the current table or on --table. */
@@ -129,7 +131,8 @@ function besides(others: readonly Flag[], flag: Flag): Flag {
 /** Flags that commands share; a short name that the command uses itself is not theirs. */
 export function commonFlags(command: Command): readonly Flag[] {
   const own = ownFlags(command);
-  const isWatched = command.changes !== true && WATCHED.includes(command.group);
+  const isWatched = command.changes !== true && command.isOnce !== true &&
+    WATCHED.includes(command.group);
   const common = isWatched ? [...RESULT_FLAGS, WATCH_FLAG] : RESULT_FLAGS;
   return common.filter(({ name }) => own.every((flag) => flag.name !== name))
     .map((flag) => besides(own, flag));

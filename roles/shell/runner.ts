@@ -160,6 +160,7 @@ export class Runner {
   #contextOf({ command, args }: Call, signal: AbortSignal, io = this.#io): Context {
     const context = new Context(io, this.state, this.#connections, signal);
     context.json ||= args.has("json");
+    context.ask = this.ask;
     context.askSecret = this.askSecret;
     context.tableOverride = command.needsTable === true ? args.text("table") : undefined;
     return context;

@@ -5,6 +5,7 @@ import { type Command, UsageProblem } from "../declare.ts";
 import { commandHelp, overview } from "../help.ts";
 import { BALANCE_COMMANDS } from "./balance.ts";
 import { BULK_COMMANDS } from "./bulk.ts";
+import { CHECK_COMMANDS } from "./checks.ts";
 import { CLUSTER_COMMANDS } from "./cluster.ts";
 import { COMPACTION_COMMANDS } from "./compaction.ts";
 import { DATA_COMMANDS } from "./data.ts";
@@ -49,6 +50,7 @@ export const COMMANDS: readonly Command[] = [
   ...STATS_COMMANDS,
   ...HOT_COMMANDS,
   ...DATA_COMMANDS,
+  ...CHECK_COMMANDS,
   ...RANGE_COMMANDS,
   ...BULK_COMMANDS,
   ...OFFLINE_COMMANDS,

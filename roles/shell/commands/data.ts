@@ -1,13 +1,11 @@
 // Commands on single rows and on the rows of one hash key.
 
-import { utf8 } from "../../../src/base/bytes.ts";
-import { CHECK_TYPES, type CheckType } from "../../../src/schema/client_rpc.ts";
 import { errorMeaning } from "../../../src/base/errors.ts";
-import { type Check, type CheckOutcome, Err, StoreError } from "../../../src/client/mod.ts";
+import { Err, StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import type { Args, Command, Flag, Positional } from "../declare.ts";
 import { UsageProblem } from "../declare.ts";
-import { counted, type Json, jsonBytes } from "../render.ts";
+import { counted, jsonBytes } from "../render.ts";
 
 /** The first key of a row. */
 export const HASH_KEY: Positional = {
@@ -29,20 +27,22 @@ const TTL: Positional = {
   brief: "Life in seconds; 0 = for ever",
   optional: true,
 };
-const TTL_FLAG: Flag = {
+/** Life of what is stored. */
+export const TTL_FLAG: Flag = {
   name: "ttl",
   type: "int",
   brief: "Life in seconds; 0 = for ever",
   default: "0",
 };
 
-function ttlOf(args: Args): { ttl?: number } {
+/** The option of {@link TTL_FLAG}. */
+export function ttlOf(args: Args): { ttl?: number } {
   const ttl = args.int("ttl");
   return ttl === undefined ? {} : { ttl };
 }
 
 /** The answer; a refusal that the server does not explain is explained here. */
-async function explained<T>(answer: Promise<T>, reason: string): Promise<T> {
+export async function explained<T>(answer: Promise<T>, reason: string): Promise<T> {
   try {
     return await answer;
   } catch (error) {
@@ -51,13 +51,12 @@ async function explained<T>(answer: Promise<T>, reason: string): Promise<T> {
   }
 }
 
-const NOT_A_NUMBER = "The operand or the checked row is not a whole number as text";
-
 function done(context: Context): void {
   context.answer("OK", "OK");
 }
 
-const row = { group: "data", needsTable: true } as const;
+/** What the commands of this file have in common. */
+export const row = { group: "data", needsTable: true } as const;
 
 const set: Command = {
   ...row,
@@ -248,123 +247,6 @@ const count: Command = {
   },
 };
 
-const CHECK_FLAGS: readonly Flag[] = [
-  { name: "check_sort_key", short: "c", type: "bytes", brief: "Sort key of the checked row" },
-  {
-    name: "check_type",
-    short: "t",
-    type: "text",
-    brief: "What must hold",
-    choices: CHECK_TYPES,
-  },
-  {
-    name: "check_operand",
-    short: "o",
-    type: "bytes",
-    brief: "What to compare with",
-    default: "''",
-  },
-  { name: "return_check_value", short: "r", type: "bool", brief: "Print the checked row's value" },
-];
-
-function checkOf(args: Args): Check {
-  const sortKey = args.bytes("check_sort_key");
-  const type = args.text("check_type");
-  if (sortKey === undefined) throw new UsageProblem("--check_sort_key is missing");
-  if (type === undefined) throw new UsageProblem("--check_type is missing");
-  return {
-    sortKey,
-    type: type as CheckType,
-    operand: args.bytes("check_operand") ?? utf8(""),
-    returnValue: args.has("return_check_value"),
-  };
-}
-
-/** {@link explained}, where the check compares numbers. */
-function explainedCheck<T>(args: Args, answer: Promise<T>): Promise<T> {
-  return args.text("check_type")?.startsWith("int_") ? explained(answer, NOT_A_NUMBER) : answer;
-}
-
-function answerCheck(context: Context, args: Args, outcome: CheckOutcome): void {
-  context.isNegative = !outcome.passed;
-  const lines = [outcome.passed ? "OK" : "Not done: the check failed"];
-  const value: { [name: string]: Json } = { passed: outcome.passed };
-  if (args.has("return_check_value")) {
-    value["check_value"] = outcome.value === undefined ? null : jsonBytes(outcome.value);
-    lines.push(
-      outcome.value === undefined
-        ? "The checked row does not exist"
-        : `The checked value is ${context.show(outcome.value)}`,
-    );
-  }
-  context.answer(value, lines.join("\n"));
-}
-
-const checkAndSet: Command = {
-  ...row,
-  name: "check_and_set",
-  changes: true,
-  brief: "Store a row if a check on a row of the same hash key holds",
-  examples: ['check_and_set user:1 -c name -t bytes_equal -o Ada -v "Ada L."'],
-  positionals: [HASH_KEY],
-  flags: [
-    ...CHECK_FLAGS,
-    {
-      name: "set_sort_key",
-      short: "s",
-      type: "bytes",
-      brief: "Row to store",
-      default: "the checked row",
-    },
-    { name: "set_value", short: "v", type: "bytes", brief: "Value to store" },
-    { ...TTL_FLAG, short: "l" },
-  ],
-  async run(context, args) {
-    const value = args.bytes("set_value");
-    if (value === undefined) throw new UsageProblem("--set_value is missing");
-    const sortKey = args.bytes("set_sort_key");
-    const change = { value, ...ttlOf(args), ...(sortKey === undefined ? {} : { sortKey }) };
-    const hashKey = args.needBytes("hash_key");
-    const setting = context.table.checkAndSet(hashKey, checkOf(args), change);
-    answerCheck(context, args, await explainedCheck(args, setting));
-  },
-};
-
-const checkAndMutate: Command = {
-  ...row,
-  name: "check_and_mutate",
-  changes: true,
-  brief: "Store and remove rows if a check on a row of the same hash key holds",
-  details: [
-    "Mutations follow the options, in order: put SORT_KEY VALUE, or del SORT_KEY:",
-  ],
-  examples: ["check_and_mutate cart:7 -c state -t bytes_equal -o open put state closed del lock"],
-  positionals: [HASH_KEY, {
-    name: "mutations",
-    type: "bytes",
-    brief: "put SORT_KEY VALUE or del SORT_KEY, repeated",
-    rest: true,
-  }],
-  flags: [...CHECK_FLAGS, { ...TTL_FLAG, short: "l", brief: "Life of the rows put, in seconds" }],
-  async run(context, args) {
-    const words = [...args.all("mutations")];
-    const mutations = [];
-    while (words.length > 0) {
-      const kind = words.shift()!.text;
-      const size = kind === "put" || kind === "set" ? 2 : kind === "del" ? 1 : 0;
-      if (size === 0 || words.length < size) {
-        throw new UsageProblem(`Expected "put SORT_KEY VALUE" or "del SORT_KEY" at "${kind}"`);
-      }
-      const sortKey = words.shift()!.bytes;
-      if (size === 1) mutations.push({ remove: sortKey });
-      else mutations.push({ put: sortKey, value: words.shift()!.bytes, ...ttlOf(args) });
-    }
-    const hashKey = args.needBytes("hash_key");
-    const mutating = context.table.checkAndMutate(hashKey, checkOf(args), mutations);
-    answerCheck(context, args, await explainedCheck(args, mutating));
-  },
-};
-
 /** See the file comment. */
 export const DATA_COMMANDS: readonly Command[] = [
   set,
@@ -377,6 +259,4 @@ export const DATA_COMMANDS: readonly Command[] = [
   multiGet,
   multiDel,
   count,
-  checkAndSet,
-  checkAndMutate,
 ];

@@ -220,6 +220,7 @@ const blackList: Command = {
 
 const metaExport: Command = {
   name: "meta_export",
+  isOnce: true,
   group: "cluster",
   brief: "Write the state of meta to a file, for pegasus meta --import",
   details: [

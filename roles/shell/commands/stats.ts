@@ -78,8 +78,9 @@ const appStat: Command = {
   brief: "Print requests, capacity units and latencies per second by table, or by partition",
   details: [
     "app_stat prints a line for each table; app_stat users one for each partition of users.",
-    "Columns in which nothing happened are left out. RCU and WCU are capacity units of 4 KiB per second. Latencies are those of the interval, measured by the",
-    "servers; sizes are of all replicas together, as of their last checkpoints.",
+    "Columns in which nothing happened are left out. RCU and WCU are capacity units of 4 KiB per second.",
+    "Latencies are those of the interval, measured by the servers; sizes are of all replicas together, as",
+    "of their last checkpoints.",
   ],
   examples: ["app_stat", "app_stat users -q -i 5000"],
   positionals: [{ name: "table", type: "table", brief: "Its partitions", optional: true }],

@@ -164,6 +164,24 @@ Deno.test("a long command ends what it has begun after Ctrl-C, and at once after
   assert.match(printed.err, /^ERROR: Interrupted\nIt is not known whether it was done\n/);
 });
 
+Deno.test("check_and_mutate asks for changes line by line, as the original does", async () => {
+  const { runner, printed } = openPrompt(undefined);
+  const typed = (...lines: string[]) => runner.ask = () => Promise.resolve(lines.shift());
+  typed("set a 1", "nonsense", "set b 2 1000 x", "set b 'two words' 1000", "del c", "", "ok");
+  assert.equal(await runner.run("set h c 3; check_and_mutate h -c c -t exist; ttl h b", false), 0);
+  assert.match(printed.out, /OK\nOK\n(1000|999)\n$/);
+  assert.match(printed.err, /at "nonsense"; say a change on each line/);
+  printed.out = "";
+  await runner.run("multi_get h", false);
+  assert.equal(printed.out, '"h" : "a" => "1"\n"h" : "b" => "two words"\n');
+  typed("ok", "del a", "abort");
+  assert.equal(await runner.run("check_and_mutate h -c a -t exist; get h a", true), 1);
+  assert.match(printed.err, /There is no change yet\nERROR: Nothing was done\n$/);
+  assert.match(printed.out, /"1"\n$/);
+  typed();
+  assert.equal(await runner.run("check_and_mutate h -c a -t exist", false), 2);
+});
+
 Deno.test("HistorySearch walks back through the history while its needle is typed", () => {
   const lines = ["get a b", "use temp", "get a c", "ls"];
   const search = new HistorySearch(lines, "");
