@@ -73,7 +73,10 @@ export class WholeProcess implements SimProcess, WholeHome {
     disk.files.delay = () => this.#wait("sync", env.swarm.disk.syncTypicalMs, this.#syncMaxMs);
     disk.files.fault = () => {};
     this.#boot().catch((error) => {
-      if (!this.#dead) env.fatal ??= error;
+      if (this.#dead) return;
+      // A start that its disk does not allow ends; the process stays away until somebody starts it again.
+      if (this.disk.poisoned && error instanceof FilesError) env.coverage.hit("server.startFailed");
+      else env.fatal ??= error;
     });
   }
 
