@@ -1,26 +1,32 @@
 // deno task linearize FILE...: judges recorded histories (docs/testing.md, "Histories").
-//
-//   --json      one JSON object per file          --memo N   states to remember before "undecided"
-//
-// Exit codes: 0 all are linearizable, 1 a violation, 2 unreadable input, 3 undecided.
 
+import { exitUsage, flagsOrExit, type Usage } from "./flags.ts";
 import { HistoryError, parseHistory } from "./history.ts";
 import { type Finding, judge, type Judgement, MEMO_MAX } from "./judge.ts";
 import type { Operation } from "./linearizability.ts";
 
-function main(args: readonly string[]): number {
-  const paths: string[] = [];
-  let asJson = false;
-  let memoMax = MEMO_MAX;
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i]!;
-    if (arg === "--json") asJson = true;
-    else if (arg === "--memo") memoMax = Number(args[++i]);
-    else if (arg.startsWith("--")) return usage(`Unknown flag "${arg}"`);
-    else paths.push(arg);
-  }
-  if (!(memoMax > 0)) return usage("--memo takes a number above 0");
-  if (paths.length === 0) return usage("No file named");
+const USAGE: Usage = {
+  task: "linearize",
+  summary:
+    "Judges recorded client histories: is there an order of the operations that explains every answer?",
+  flags: {
+    "--json": { value: "", help: "one JSON object per file" },
+    "--memo": {
+      value: "N",
+      help: `states of one object to remember before "undecided" (${MEMO_MAX})`,
+    },
+  },
+  rest: "FILE|DIRECTORY...",
+  exitCodes:
+    "Exit codes: 0 all are linearizable; 1 a violation; 2 wrong flags or a file that is no history; " +
+    "3 undecided.",
+};
+
+function main(): number {
+  const { flags, rest: paths } = flagsOrExit(USAGE);
+  const asJson = flags.has("--json");
+  const memoMax = Number(flags.get("--memo") ?? MEMO_MAX);
+  if (paths.length === 0) exitUsage(USAGE, "No file named");
   let code = 0;
   for (const path of paths.flatMap(filesOf)) {
     let judgement: Judgement;
@@ -40,11 +46,6 @@ function main(args: readonly string[]): number {
     else if (verdicts.length > 0 && code === 0) code = 3;
   }
   return code;
-}
-
-function usage(problem: string): number {
-  console.error(`${problem}\nUsage: deno task linearize [--json] [--memo N] FILE|DIRECTORY...`);
-  return 2;
 }
 
 /** A directory stands for its .jsonl files. */
@@ -84,4 +85,4 @@ function describeOperation({ client, op, invoke, return: end, result }: Operatio
   return `[${span}] client ${client} ${kind} ${JSON.stringify(args)} -> ${result ?? "unknown"}`;
 }
 
-if (import.meta.main) Deno.exit(main(Deno.args));
+if (import.meta.main) Deno.exit(main());

@@ -1,18 +1,40 @@
-// deno task sim: runs seeds and prints what they reached; on a violation what replays it.
-//
-//   --seeds N    how many seeds (default 50)     --first N   number of the first one (default 1)
-//   --seed S     one seed, by name               --trace     with --seed: every event
-//   --minutes M  until the time is over instead of a number of seeds
-//   --jobs N     threads (default: one per core; one with less than 100 seeds)
-//   --whole      whole servers in every seed     --keep-going   also after a violation
-//   --histories DIR   what the clients of every seed saw, as a file for deno task linearize
+// deno task sim: runs seeds and prints what they reached; on a violation what replays it, made as small as a bounded
+// time allows.
 
 import process from "node:process";
+import { suggestion } from "../../src/config/suggest.ts";
+import { Chance } from "./chance.ts";
 import { Coverage, REQUIRED_SEEDS, unreached } from "./coverage.ts";
+import { exitUsage, flagsOrExit, type Usage } from "./flags.ts";
 import { runOrder, type SeedOrder, type SeedReport } from "./seed_report.ts";
+import { type Bend, bendable, bendFlags, shrink } from "./shrink.ts";
+import { drawSwarm } from "./swarm.ts";
 import { formatEntry } from "./trace.ts";
 
-interface Flags {
+const USAGE: Usage = {
+  task: "sim",
+  summary: "Runs production code under a seeded scheduler with a failing network, disk and clock.",
+  flags: {
+    "--seeds": { value: "N", help: "how many seeds (50)" },
+    "--minutes": { value: "M", help: "until the time is over, instead of a number of seeds" },
+    "--first": { value: "N", help: "number of the first seed (1)" },
+    "--jobs": { value: "N", help: "threads (one per core; one with less than 100 seeds)" },
+    "--keep-going": { value: "", help: "also after a violation" },
+    "--seed": { value: "S", help: "one seed, by name" },
+    "--trace": { value: "", help: "with --seed: every event, its effects and every fault" },
+    "--whole": { value: "", help: "whole servers in every seed" },
+    "--histories": { value: "DIR", help: "what clients saw, one file per seed (task linearize)" },
+    "--without": { value: "A,B", help: "kinds of faults that are switched off, or network" },
+    "--clients": { value: "N", help: "at most so many clients" },
+    "--events": { value: "N", help: "at most so many events before faults end" },
+    "--shrink": { value: "SECONDS", help: "time to make a failing seed smaller (20); 0: do not" },
+  },
+  exitCodes:
+    "Exit codes: 0 all is well; 1 a rule was broken, or 500 seeds did not reach what they " +
+    "must; 2 wrong flags.",
+};
+
+interface Flags extends Bend {
   seeds: number;
   first: number;
   seed: string | undefined;
@@ -22,39 +44,48 @@ interface Flags {
   whole: boolean;
   histories: string;
   keepGoing: boolean;
+  shrinkMs: number;
 }
 
-function parseFlags(args: readonly string[]): Flags {
-  const flags: Flags = {
-    ...{ seeds: 50, first: 1, seed: undefined, minutes: undefined, jobs: 0 },
-    ...{ trace: false, whole: false, histories: "", keepGoing: false },
+function readFlags(): Flags {
+  const { flags } = flagsOrExit(USAGE);
+  const number = (flag: string, otherwise: number) => Number(flags.get(flag) ?? otherwise);
+  const seed = flags.get("--seed");
+  const minutes = flags.get("--minutes");
+  const clash = (flag: string, others: readonly string[]) => {
+    const other = flags.has(flag) ? others.find((name) => flags.has(name)) : undefined;
+    if (other !== undefined) exitUsage(USAGE, `${flag} and ${other} exclude each other`);
   };
-  const rest = [...args];
-  const text = (flag: string) => rest.shift() ?? usage(`${flag} needs a value`);
-  const number = (flag: string) => {
-    const value = Number(text(flag));
-    return value > 0 ? value : usage(`${flag} takes a number above 0`);
+  clash("--seed", ["--seeds", "--minutes", "--first", "--keep-going", "--jobs"]);
+  clash("--minutes", ["--seeds"]);
+  if (flags.has("--trace") && seed === undefined) exitUsage(USAGE, "--trace needs --seed");
+  const shrinkMs = 1000 * number("--shrink", 20);
+  if (!(shrinkMs >= 0)) exitUsage(USAGE, "--shrink takes seconds, or 0");
+  const seeds = number("--seeds", 50);
+  const isShort = minutes === undefined && seeds < 100;
+  return {
+    ...{ seeds, seed, shrinkMs, first: number("--first", 1) },
+    minutes: minutes === undefined ? undefined : Number(minutes),
+    jobs: number("--jobs", isShort ? 1 : navigator.hardwareConcurrency),
+    trace: flags.has("--trace"),
+    whole: flags.has("--whole"),
+    histories: flags.get("--histories") ?? "",
+    keepGoing: flags.has("--keep-going"),
+    without: kinds(flags.get("--without") ?? ""),
+    clients: number("--clients", 0),
+    events: number("--events", 0),
   };
-  for (let flag = rest.shift(); flag !== undefined; flag = rest.shift()) {
-    if (flag === "--seeds") flags.seeds = number(flag);
-    else if (flag === "--first") flags.first = number(flag);
-    else if (flag === "--seed") flags.seed = text(flag);
-    else if (flag === "--minutes") flags.minutes = number(flag);
-    else if (flag === "--jobs") flags.jobs = number(flag);
-    else if (flag === "--histories") flags.histories = text(flag);
-    else if (flag === "--trace") flags.trace = true;
-    else if (flag === "--whole") flags.whole = true;
-    else if (flag === "--keep-going") flags.keepGoing = true;
-    else usage(`Unknown flag "${flag}"`);
+}
+
+function kinds(text: string): string[] {
+  const known = bendable(drawSwarm(new Chance("any")));
+  const named = text.split(",").filter((name) => name !== "");
+  for (const name of named) {
+    if (known.includes(name)) continue;
+    const hint = suggestion(name, known) || `: ${known.join(", ")}`;
+    exitUsage(USAGE, `--without knows no "${name}"${hint}`);
   }
-  const isShort = flags.minutes === undefined && flags.seeds < 100;
-  if (flags.jobs === 0) flags.jobs = isShort ? 1 : navigator.hardwareConcurrency;
-  return flags;
-}
-
-function usage(problem: string): never {
-  console.error(`${problem}; the head of tests/sim/main.ts lists the flags`);
-  Deno.exit(2);
+  return named;
 }
 
 /** Runs one order after the other in another thread. */
@@ -102,13 +133,12 @@ async function runMany(flags: Flags): Promise<Totals> {
   };
   const work = async (run: (order: SeedOrder) => Promise<SeedReport>) => {
     while (!isOver()) {
-      const { whole, histories } = flags;
-      const report = await run({ seed: String(next++), whole, histories });
+      const report = await run(orderOf(flags, String(next++)));
       totals.add(report);
       if (report.failure === undefined) continue;
       if (flags.keepGoing) {
         console.log(`seed ${report.seed}: ${report.failure.message.slice(0, 300)}`);
-      } else if (totals.failed.length === 1) tell(report);
+      } else if (totals.failed.length === 1) await tell(report, flags);
     }
   };
   if (flags.jobs === 1) await work(runOrder);
@@ -120,15 +150,18 @@ async function runMany(flags: Flags): Promise<Totals> {
   return totals;
 }
 
+function orderOf({ whole, histories, without, clients, events }: Flags, seed: string): SeedOrder {
+  return { seed, whole, histories, bend: { without, clients, events } };
+}
+
 async function main(): Promise<void> {
-  const flags = parseFlags(Deno.args);
+  const flags = readFlags();
   if (flags.seed !== undefined) {
-    const { seed, whole, histories } = flags;
     const onTrace = flags.trace
       ? (entry: Parameters<typeof formatEntry>[0]) => console.log(formatEntry(entry))
       : undefined;
-    const report = await runOrder({ seed, whole, histories }, onTrace);
-    tell(report);
+    const report = await runOrder(orderOf(flags, flags.seed), onTrace);
+    await tell(report, flags);
     Deno.exit(report.failure === undefined ? 0 : 1);
   }
   const startedAt = performance.now();
@@ -168,7 +201,8 @@ function commit(): string {
   }
 }
 
-function tell({ seed, hash, events, failure, swarm, tail }: SeedReport): void {
+async function tell(report: SeedReport, flags: Flags): Promise<void> {
+  const { seed, hash, events, failure, swarm, tail } = report;
   if (failure === undefined) {
     console.log(`seed ${seed}: ok, hash ${hash}, ${events} events`);
     return;
@@ -177,7 +211,35 @@ function tell({ seed, hash, events, failure, swarm, tail }: SeedReport): void {
   console.log(JSON.stringify(swarm));
   console.log(failure.stack);
   console.log(`seed ${seed}: ${failure.rule} at event ${events}, commit ${commit()}`);
-  console.log(`Replay: npx -y deno@2.9.6 task sim --seed ${seed} --trace`);
+  const order = orderOf(flags, seed);
+  console.log(`Replay: ${replay(order)}`);
+  if (flags.trace || flags.shrinkMs === 0) return;
+  const smaller = await shrunk(report, order, flags.shrinkMs);
+  if (smaller === undefined) return console.log("Nothing smaller breaks the same rule");
+  console.log(`Smaller, ${smaller.events} events: ${replay({ ...order, bend: smaller.bend })}`);
+}
+
+function replay({ seed, whole, bend }: SeedOrder): string {
+  const name = /^[\w.-]+$/.test(seed) ? seed : JSON.stringify(seed);
+  const flags = `${whole ? " --whole" : ""}${bendFlags(bend)}`;
+  return `npx -y deno@2.9.6 task sim --seed ${name}${flags} --trace`;
+}
+
+/** A smaller run that breaks the same rule; undefined if none was found in time. */
+async function shrunk(
+  { failure, swarm }: SeedReport,
+  order: SeedOrder,
+  ms: number,
+): Promise<{ bend: Bend; events: number } | undefined> {
+  const isOver = ((until) => () => performance.now() > until)(performance.now() + ms);
+  let found: { bend: Bend; events: number } | undefined;
+  await shrink(swarm!, order.bend, async (bend) => {
+    const report = await runOrder({ ...order, histories: "", bend });
+    if (report.failure?.rule !== failure!.rule) return undefined;
+    found = { bend, events: report.events };
+    return report.events;
+  }, isOver);
+  return found;
 }
 
 await main();

@@ -1,10 +1,23 @@
 // deno task sim:mutants: plants each deliberate bug in a copy of the tree and counts the seeds until the
 // simulator finds it.
-//
-//   --seeds N   give up after N seeds (default 1000)    --only TEXT   mutants whose name contains TEXT
-//   --write     put the results into the table of docs/testing.md
 
+import { exitUsage, flagsOrExit, type Usage } from "./flags.ts";
 import { type Mutant, MUTANTS } from "./mutants.ts";
+
+const USAGE: Usage = {
+  task: "sim:mutants",
+  summary:
+    "Plants known bugs in a copy of the tree, one at a time, and counts the seeds until each is found.",
+  flags: {
+    "--seeds": { value: "N", help: "give up after N seeds (1000)" },
+    "--only": { value: "TEXT", help: "mutants whose name contains TEXT" },
+    "--list": { value: "", help: "their names, and run nothing" },
+    "--write": { value: "", help: "put the results into the table of docs/testing.md" },
+  },
+  exitCodes:
+    "Exit codes: 0 all were found; 1 some were not; 2 wrong flags, or a mutant's text is not in " +
+    "the tree.",
+};
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const COPIED = [
@@ -68,6 +81,8 @@ async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Ou
       "tests/sim/main.ts",
       "--jobs",
       "1",
+      "--shrink",
+      "0",
       "--seeds",
       String(seeds),
       ...whole,
@@ -108,10 +123,15 @@ function writeTable(results: ReadonlyMap<string, Outcome>): void {
 }
 
 async function main(): Promise<void> {
-  const { args } = Deno;
-  const valueOf = (flag: string) => args[args.indexOf(flag) + 1];
-  const seeds = args.includes("--seeds") ? Number(valueOf("--seeds")) : 1000;
-  const only = args.includes("--only") ? valueOf("--only")! : "";
+  const { flags } = flagsOrExit(USAGE);
+  const seeds = Number(flags.get("--seeds") ?? 1000);
+  const only = flags.get("--only") ?? "";
+  const chosen = MUTANTS.filter(({ name }) => name.includes(only));
+  if (chosen.length === 0) exitUsage(USAGE, `No mutant's name contains "${only}"`);
+  if (flags.has("--list")) {
+    for (const { name } of chosen) console.log(name);
+    return;
+  }
   const dir = Deno.makeTempDirSync({ prefix: "mutants_" });
   const old = outOfDate();
   if (old.length > 0) {
@@ -122,7 +142,7 @@ async function main(): Promise<void> {
   let missed = 0;
   try {
     await copyTree(dir);
-    for (const mutant of MUTANTS.filter(({ name }) => name.includes(only))) {
+    for (const mutant of chosen) {
       const { found, seeds: used, by } = await tryMutant(mutant, dir, seeds);
       if (!found) missed++;
       const text = found ? `found by ${by} after ${used} seeds` : `NOT FOUND in ${used} seeds`;
@@ -132,7 +152,7 @@ async function main(): Promise<void> {
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
-  if (args.includes("--write")) writeTable(results);
+  if (flags.has("--write")) writeTable(results);
   Deno.exit(missed === 0 ? 0 : 1);
 }
 

@@ -1,5 +1,6 @@
 // One seed's outcome as plain data, so that it can come from another thread.
 
+import { type Bend, bend } from "./shrink.ts";
 import { formatHeader, formatHistoryEntry } from "./history.ts";
 import type { Swarm } from "./swarm.ts";
 import { runSeed } from "./world.ts";
@@ -12,6 +13,8 @@ export interface SeedOrder {
   readonly whole: boolean;
   /** Directory for what the clients saw; "" = nowhere. */
   readonly histories: string;
+  /** Smaller than what the seed draws. */
+  readonly bend: Bend;
 }
 
 /** How it went. */
@@ -34,7 +37,7 @@ export async function runOrder(order: SeedOrder, onTrace?: Trace["onEntry"]): Pr
   const { seed, whole, histories } = order;
   const result = await runSeed({
     seed,
-    ...(whole ? { adjust: (swarm) => ({ ...swarm, whole: true }) } : {}),
+    adjust: (drawn) => bend(whole ? { ...drawn, whole: true } : drawn, order.bend),
     ...(onTrace === undefined ? {} : { onTrace }),
   });
   const { hash, events, history, failure } = result;
