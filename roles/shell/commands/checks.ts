@@ -119,7 +119,7 @@ async function askMutations(context: Context): Promise<Mutate[]> {
   const mutations: Mutate[] = [];
   context.note(`Say ${HOW}`);
   for (;;) {
-    const line = await context.ask("change> ");
+    const line = await context.unlessInterrupted(context.ask("change> "));
     if (line === undefined) {
       throw new UsageProblem("<mutations> is missing, and nobody can be asked for them here");
     }
