@@ -243,7 +243,9 @@ export class Runner {
         ? "USAGE"
         : "FAILED";
       const outcome = isUnknown(error, command) ? "unknown" : "not done";
-      const text = `${JSON.stringify({ error: { code, outcome, message } })}\n`;
+      // The code stands beside it.
+      const said = error instanceof StoreError ? error.detail : message;
+      const text = `${JSON.stringify({ error: { code, outcome, message: said } })}\n`;
       // One value per command on standard output: rows that are already out keep the place.
       if (hasAnswered) io.err(text);
       else io.out(text);

@@ -139,7 +139,7 @@ Deno.test("shell answers one JSON value per command", async () => {
       error: {
         code: "APP_NOT_EXIST",
         outcome: "not done",
-        message: 'APP_NOT_EXIST: No such table; "ls" lists the tables',
+        message: 'No such table; "ls" lists the tables',
       },
     },
   ]]);
