@@ -30,7 +30,7 @@ export function greeting(
     }`,
     `Table "${table.name}" has ${table.partitionCount} partitions. Data and logs: ${options.dir}`,
     "",
-    "Connect from another terminal:",
+    options.detach ? "Connect:" : "Connect from another terminal:",
     `  ${self} shell${flag}`,
     `  ${self} shell${flag} -e "use ${table.name}; set h s v; get h s"`,
     ...(dashboard === "" ? [] : [`Look at it in a browser: ${dashboard}`]),

@@ -36,8 +36,10 @@ const PACKAGE_VARIABLE = "PEGASUS_PACKAGE";
 
 /** How people call this program. */
 export function selfName(): string {
-  if (!Deno.build.standalone && Deno.env.get(PACKAGE_VARIABLE) === undefined) return "deno task";
-  return "pegasus";
+  if (Deno.build.standalone || Deno.env.get(PACKAGE_VARIABLE) !== undefined) return "pegasus";
+  // Who came through npx may have no other Deno.
+  const isNpx = Deno.env.get("npm_command") === "exec";
+  return isNpx ? `npx -y deno@${Deno.version.deno} task` : "deno task";
 }
 
 /** The command that runs this same program in another role, from sources or compiled. */

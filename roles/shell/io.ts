@@ -78,9 +78,10 @@ export function terminalIo(): ShellIo {
 
 /** Reads a line from the terminal without showing it. @throws {Error} After Ctrl-C or Ctrl-D */
 async function readHidden(question: string): Promise<string> {
-  writeAll(Deno.stderr, question);
+  // In this order: what is typed as soon as the question stands there is not shown either.
   Deno.stdin.setRaw(true);
   try {
+    writeAll(Deno.stderr, question);
     const typed: number[] = [];
     const chunk = new Uint8Array(256);
     for (;;) {

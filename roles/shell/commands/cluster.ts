@@ -31,13 +31,17 @@ const clusterInfo: Command = {
     const { admin } = context;
     const info = await admin.clusterInfo();
     const named = await namesOf(context, args, [...info.metaServers, info.primaryMeta]);
+    // While tables are to be rebuilt there is nothing to balance, and meta refuses to plan it.
+    const balance = info.details.has("warning")
+      ? []
+      : balanceSummary(await admin.balance("plan"), await admin.listNodes());
     const pairs: [string, Json][] = [
       ["cluster_name", info.cluster],
       ["meta_servers", info.metaServers.map(named).join(",")],
       ["primary_meta_server", named(info.primaryMeta)],
       ["coordinator", info.coordinator],
       ["meta_function_level", info.level],
-      ...balanceSummary(await admin.balance("plan"), await admin.listNodes()),
+      ...balance,
       ...[...info.details].sort(([a], [b]) => a < b ? -1 : 1),
     ];
     context.answerPairs(pairs);
