@@ -53,6 +53,8 @@ function startLearning(s: ReplicaState, message: GroupCheckMessage): void {
   s.restarted = false;
   s.reigning = false;
   s.hasLearned = false;
+  // What is due was promised as a member, of entries that are dropped now.
+  s.ackDue = false;
   // The tail is dropped below, so there is nothing left to truncate at this ballot.
   s.reconcileEnd = message.reconcileEnd;
   s.primaryNode = message.from;

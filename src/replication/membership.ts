@@ -36,6 +36,7 @@ export function adoptBallot(s: ReplicaState, ballot: Ballot): void {
   s.adoptedCommitted = s.list.committed;
   s.primaryNode = NOBODY;
   s.ackEnd = s.list.committed;
+  s.ackDue = false;
   s.rejoinAt = 0;
   s.tailCheck = undefined;
   append(s, { kind: "ballot", ballot, reconcileEnd: NO_RECONCILE_END });

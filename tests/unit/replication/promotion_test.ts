@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
+import type { PeerMessage } from "../../../src/schema/replica_rpc.ts";
 import { Group } from "./group.ts";
 
 /** A leads B and C; D has learned, and its promotion is on its way to a meta that does not answer. */
@@ -39,6 +40,44 @@ Deno.test("ReplicaCore that learned before its process ended is the member that 
   group.pass(600);
   assert.equal(group.reply("w2")?.error, Err.OK);
   assert.equal(group.row("D", "k"), "2");
+});
+
+Deno.test("ReplicaCore that begins to learn sends no acknowledgement that was due as a member", () => {
+  const group = new Group(["A", "B", "C"]);
+  group.form();
+  group.put("A", "w1", "k", "1");
+  group.run();
+  const { partition, ballot } = group.config;
+  const head = { partition, from: "A", incarnation: 1 };
+  const mutation = group.member("B").log.at(-1)!;
+  assert.equal(mutation.kind, "mutation");
+  const { payload } = mutation as Extract<typeof mutation, { kind: "mutation" }>;
+  const body = { ...head, ballot, role: "secondary" as const, signature: 0, reconcileEnd: 0 };
+  const acks: number[] = [];
+  group.drop = (_to, message) => {
+    if (message.kind === "prepareAck") acks.push(message.body.decree);
+    return true;
+  };
+  group.member("B").holdLog = true;
+  const hear = (message: PeerMessage) => group.step("B", { kind: "message", message });
+  // One batch of input: a repeated prepare, the group check that makes it a learner, and what it learns.
+  hear({ kind: "prepare", body: { ...body, committed: 1, mutation: payload } });
+  const signature = 1e9;
+  const learning = { ...body, ballot: ballot + 1, role: "learner" as const, signature };
+  hear({ kind: "groupCheck", body: { ...learning, committed: 2 } });
+  hear({
+    kind: "learnReply",
+    body: {
+      ...{ ...head, ballot: ballot + 1, signature, error: Err.OK, source: "cache" as const },
+      ...{ fromScratch: false, prepareStart: 3, committed: 2, reconcileEnd: 2 },
+      mutations: [payload],
+    },
+  });
+  group.run();
+  assert.deepEqual([group.core("B").status, acks], ["learner", []]);
+  group.member("B").holdLog = false;
+  group.run();
+  assert.equal(group.core("B").applied, 2);
 });
 
 /** D begins to learn anew, with what it had dropped, just before its promotion is stored. */
