@@ -119,13 +119,18 @@ export class ServerDriver {
   leave(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), ms);
-      this.#onLeft = () => {
+      this.startLeaving(() => {
         clearTimeout(timer);
         resolve(true);
-      };
-      if (this.#stopped) return this.#onLeft();
-      this.#deliver({ kind: "leave" });
+      });
     });
+  }
+
+  /** The same without a limit of time. @param onLeft Meta has nothing left to give away. */
+  startLeaving(onLeft: () => void): void {
+    this.#onLeft = onLeft;
+    if (this.#stopped) return onLeft();
+    this.#deliver({ kind: "leave" });
   }
 
   /** Whether this server is about to end. */

@@ -94,6 +94,8 @@ export const REQUIRED: readonly string[] = [
   "plot.ghostTail",
   "plot.halfPrepared",
   "plot.sleepingLeader",
+  "stop.handedOver",
+  "stop.ended",
   // Lease and servers.
   "lease.lost",
   "lease.gained",

@@ -69,6 +69,7 @@ export class Faults {
     this.#every("clockStepMs", (chance) => this.#stepClock(chance));
     this.#every("diskFaultMs", (chance) => this.#failDisk(chance));
     this.#every("rotMs", (chance) => this.#rot(chance));
+    this.#every("stopMs", (chance) => this.#stop(chance));
     this.#every("lostReplicaMs", (chance) => this.#loseReplica(chance));
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
     this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
@@ -128,6 +129,19 @@ export class Faults {
     if (loses && end === "power") this.#doubtful.add(machine);
     machine.crash(end);
     this.#later(downMs, () => machine.start());
+  }
+
+  /** SIGTERM, and a start later: a rolling restart, an update. */
+  #stop(chance: Prng): void {
+    const machine = chance.pick(this.#machines);
+    const { process } = machine;
+    if (process === undefined || this.#stopped.has(machine)) return;
+    const downMs = logUniform(chance, 5, 5000);
+    process.stop(between(chance, 100, 3000), () => {
+      if (machine.process !== process) return;
+      machine.crash("process");
+      this.#later(downMs, () => machine.start());
+    });
   }
 
   #blackout(chance: Prng): void {

@@ -354,6 +354,11 @@ export class ServerProcess implements SimProcess {
     if (this.#pending.length > 0 && !this.#syncing) this.#startSync();
   }
 
+  /** Only whole servers are stopped in order: what closes them is theirs. */
+  stop(): boolean {
+    return false;
+  }
+
   /** The shared log cannot be written any more, whatever the reason: every replica here is lost (R13). */
   failDisk(fault: DiskFault): void {
     this.disk.poisoned = true;

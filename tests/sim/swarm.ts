@@ -38,6 +38,8 @@ export interface FaultRates {
   readonly halfPreparedMs: number;
   /** A leader of the metas sleeps, and a primary reaches nobody else. */
   readonly sleepingLeaderMs: number;
+  /** A server is stopped in order: others lead first what it leads. */
+  readonly stopMs: number;
   /** A primary is back while its removal is being stored. */
   readonly returnMs: number;
 }
@@ -241,6 +243,7 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     halfPreparedMs: rate(0.25, 1000, 10_000),
     sleepingLeaderMs: rate(0.4, 1500, 8000),
     lostReplicaMs: rate(0.15, 4000, 40_000),
+    stopMs: rate(0.3, 2000, 20_000),
     rotMs: rate(0.3, 1000, 20_000),
   };
 }

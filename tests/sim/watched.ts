@@ -42,6 +42,13 @@ export interface SimProcess extends WatchedServer {
   replica(partition: PartitionId): WatchedReplica | undefined;
   /** The process is gone. */
   die(): void;
+  /**
+   * SIGTERM: others lead first what it leads, for so long, then everything is closed in order.
+   *
+   * @param onEnd The process has ended by itself.
+   * @returns False if this kind of server only ends at once.
+   */
+  stop(handOverMs: number, onEnd: () => void): boolean;
   /** Its disk fails. */
   failDisk(fault: DiskFault): void;
   /** Room comes back on a full disk. @returns False if the disk needs another life of the server. */

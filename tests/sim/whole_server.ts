@@ -26,7 +26,6 @@ import { type Env, Violation } from "./env.ts";
 import { HashedEngine } from "./hashed_engine.ts";
 import type { Machine } from "./machine.ts";
 import { keyText } from "./model_engine.ts";
-import type { RotPlace } from "./rot.ts";
 import { SimRpc } from "./rpc.ts";
 import { rpcClientOf, rpcServerOf } from "./rpc_adapters.ts";
 import { configsHeard } from "./watch_config.ts";
@@ -60,6 +59,8 @@ export class WholeProcess implements SimProcess, WholeHome {
   #dead = false;
   #flushPlanned = false;
   #failsEngine = false;
+  #isClosing = false;
+  #dirs: DataDirs | undefined;
 
   constructor(env: Env, machine: Machine, disk: WholeDisk) {
     this.#env = env;
@@ -86,7 +87,7 @@ export class WholeProcess implements SimProcess, WholeHome {
   get isDamaged(): boolean {
     return this.disk.poisoned || this.disk.rotten !== undefined;
   }
-  get rotten(): RotPlace | undefined {
+  get rotten() {
     return this.disk.poisoned ? undefined : this.disk.rotten;
   }
   get isDead(): boolean {
@@ -110,6 +111,32 @@ export class WholeProcess implements SimProcess, WholeHome {
     this.#rpc.close();
     this.#env.scheduler.cancelOwner(this);
     this.#env.network.detach(this.id);
+  }
+
+  stop(handOverMs: number, onEnd: () => void): boolean {
+    const [control, host, dirs] = [this.#control, this.#host, this.#dirs];
+    if (control === undefined || host === undefined || control.leaving) return false;
+    const leads = () => [...host.drivers.values()].some(({ core }) => core.status === "primary");
+    const led = leads();
+    const close = async () => {
+      if (this.#isClosing) return;
+      this.#isClosing = true;
+      if (led) this.#env.coverage.hit(leads() ? "stop.leading" : "stop.handedOver");
+      control.stop();
+      await host.close();
+      await dirs!.close(true);
+      this.#env.coverage.hit("stop.ended");
+      onEnd();
+    };
+    const end = () => {
+      close().catch((error) => {
+        // A disk that fails meanwhile leaves the rest to whoever ends the process.
+        if (!this.#dead && !this.isDamaged) this.#env.fatal ??= error;
+      });
+    };
+    this.#env.scheduler.after(handOverMs, "hand-over is over", this, end);
+    control.startLeaving(end);
+    return true;
   }
 
   failDisk(fault: DiskFault): void {
@@ -189,7 +216,9 @@ export class WholeProcess implements SimProcess, WholeHome {
     const seconds = Math.floor(this.now().wall / 1000);
     const dirs = [{ tag: "d1", path: DATA_DIR }];
     const opening = { logDir: "", nowSeconds: seconds };
-    const { plan: storage } = await DataDirs.open(this.#files, dirs, opening);
+    const dataDirs = await DataDirs.open(this.#files, dirs, opening);
+    this.#dirs = dataDirs;
+    const storage = dataDirs.plan;
     this.#incarnation = storage.incarnation;
     const { sharedSegmentBytes, privateSegmentBytes } = swarm.disk;
     const stores = new DiskStores({
@@ -302,6 +331,7 @@ export class WholeProcess implements SimProcess, WholeHome {
 
   #tick(): void {
     this.#env.scheduler.after(this.#env.swarm.tickMs, "tick", this, () => {
+      if (this.#isClosing) return;
       this.#tick();
       this.#control!.tick();
       this.#host!.tick();
@@ -310,6 +340,7 @@ export class WholeProcess implements SimProcess, WholeHome {
 
   #syncLogs(host: ShardHost): void {
     this.#env.scheduler.after(this.#env.swarm.disk.privateSyncMs, "private sync", this, () => {
+      if (this.#isClosing) return;
       const again = () => this.#syncLogs(host);
       host.syncLogs().then(again, (error) => {
         if (!this.#dead && !this.isDamaged) this.#env.fatal ??= error;
