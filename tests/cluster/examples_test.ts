@@ -53,6 +53,18 @@ async function nodeProject(dir: string): Promise<void> {
   await run(["node", "node_modules/typescript/bin/tsc", "-p", "."], dir);
 }
 
+/** A Deno project with nothing but the settings that the page shows, and an example in it. @returns The example. */
+function denoProject(dir: string): string {
+  const page = Deno.readTextFileSync(`${ROOT}/docs/client.md`);
+  const settings = /## Deno\n[^]*?```json\n([^]*?)```/.exec(page)![1]!;
+  Deno.mkdirSync(`${dir}/deno`);
+  Deno.writeTextFileSync(`${dir}/deno/deno.json`, settings.replace("../pegasus", ROOT));
+  const source = Deno.readTextFileSync(`${EXAMPLES}/counter.ts`);
+  const path = `${dir}/deno/counter.ts`;
+  Deno.writeTextFileSync(path, source.replace("../../src/client/mod.ts", PACKAGE));
+  return path;
+}
+
 Deno.test("the examples run on Deno, and on Node.js from the package", async () => {
   const names = [...Deno.readDirSync(EXAMPLES)].filter(({ name }) => name.endsWith(".ts"))
     .map(({ name }) => name.replace(/\.ts$/, "")).sort();
@@ -66,6 +78,12 @@ Deno.test("the examples run on Deno, and on Node.js from the package", async () 
       assert.equal(await run(deno, ROOT, env), expected, `${name} on Deno`);
       assert.equal(await run(["node", `${name}.js`], dir, env), expected, `${name} on Node.js`);
     }
+    const own = [Deno.execPath(), "run", "--no-prompt", "-N", "-E", denoProject(dir)];
+    assert.equal(
+      await run(own, `${dir}/deno`, env),
+      EXPECTED["counter"],
+      "in a project of its own",
+    );
   });
   Deno.removeSync(dir, { recursive: true });
 });
