@@ -16,7 +16,7 @@ import type { ContactState, ServerEffect, ServerEvent, ServerSettings } from "./
 
 /** Beacons whose answers still count; older ones could not prolong the lease any more. */
 const BEACONS_REMEMBERED = 64;
-/** Pause between two config syncs of a server that is about to end, ms. */
+/** Least pause between two config syncs of a server that is about to end, ms; it looks at every tick. */
 const LEAVE_SYNC_MS = 50;
 /** It does not wait for a meta that fails so often. */
 const LEAVE_FAILURES_MAX = 20;
