@@ -6,7 +6,7 @@ const NO_BACKUP =
 const NO_DUPLICATION = "copy_data -c CLUSTER copies a table to another cluster, once";
 const NO_BULK_LOAD = "import reads rows from a file";
 const NO_SPLIT =
-  "the number of partitions is chosen with create; copy_data moves rows to a table with more of them";
+  "copy_data copies rows to a table with more partitions; local_partition_split does it on stopped servers";
 
 const TEXTS: readonly (readonly [names: string, instead: string])[] = [
   ["add_backup_policy ls_backup_policy query_backup_policy modify_backup_policy", NO_BACKUP],
@@ -16,7 +16,7 @@ const TEXTS: readonly (readonly [names: string, instead: string])[] = [
   ["duplication table_migrator", NO_DUPLICATION],
   ["start_bulk_load query_bulk_load_status pause_bulk_load restart_bulk_load", NO_BULK_LOAD],
   ["cancel_bulk_load clear_bulk_load bulk_load", NO_BULK_LOAD],
-  ["partition_split local_partition_split", NO_SPLIT],
+  ["partition_split", NO_SPLIT],
   ["nodes_migrator", "drain moves everything away from a server"],
   ["nodes_balancer", "balance evens out the servers, disk_balance the disks of one"],
   [

@@ -16,6 +16,7 @@ import { OFFLINE_COMMANDS } from "./offline.ts";
 import { RANGE_COMMANDS } from "./ranges.ts";
 import { RECOVERY_COMMANDS } from "./recovery.ts";
 import { SESSION_COMMANDS } from "./session.ts";
+import { SPLIT_COMMANDS } from "./split.ts";
 import { STATS_COMMANDS } from "./stats.ts";
 import { ABSENT } from "./absent.ts";
 import { TABLE_COMMANDS } from "./tables.ts";
@@ -54,6 +55,7 @@ export const COMMANDS: readonly Command[] = [
   ...RANGE_COMMANDS,
   ...BULK_COMMANDS,
   ...OFFLINE_COMMANDS,
+  ...SPLIT_COMMANDS,
 ];
 
 /** A command by name or alias. @throws {UsageProblem} With a suggestion if there is none */

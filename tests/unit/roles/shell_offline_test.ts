@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { utf8 } from "../../../src/base/bytes.ts";
 import { partitionId } from "../../../src/base/ids.ts";
-import { encodeKey } from "../../../src/schema/key_format.ts";
+import { encodeKey, partitionIndexOfKey } from "../../../src/schema/key_format.ts";
 import { encodeMutation } from "../../../src/schema/mutation.ts";
 import { encodeBody } from "../../../src/schema/mutation_body.ts";
 import { encodeValue } from "../../../src/schema/value_format.ts";
@@ -12,7 +12,9 @@ import { openLevelEngine } from "../../../storage/level_engine.ts";
 import { RecordKind } from "../../../storage/log.ts";
 import { encodeBallot, RECONCILE_END_NONE } from "../../../storage/log_format.ts";
 import { openPrivateLog } from "../../../storage/private_log.ts";
-import { ReplicaDir } from "../../../storage/replica_dir.ts";
+import { encodeChecked, ReplicaDir } from "../../../storage/replica_dir.ts";
+import { appliedOp, readApplied, readSessions } from "../../../storage/apply.ts";
+import { imageBallotOf } from "../../../roles/replica/stored_info.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
 import { runOn, type ShellRun } from "./fake_shell.ts";
 
@@ -96,6 +98,53 @@ Deno.test("an engine that is open, or no engine, is refused with what to do", as
     await engine.close();
     assert.match((await run("-e", `sst_dump ${dataDir}`))[2], /neither an engine .* nor/);
     assert.match((await run("-e", "mlog_dump /nowhere"))[2], /There is no file or directory/);
+  } finally {
+    Deno.removeSync(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("local_partition_split makes whole replicas of a new table, and refuses what would lose rows", async () => {
+  const dataDir = Deno.makeTempDirSync({ prefix: "pegasus-offline-" });
+  const split = (words: string) => run("-e", `local_partition_split ${dataDir} ${words}`);
+  const setNode = (clean: boolean) =>
+    Deno.writeFileSync(`${dataDir}/node`, encodeChecked({ incarnation: 1, clean }));
+  try {
+    const dir = await makeReplica(dataDir);
+    setNode(false);
+    assert.match((await split("1 9 16 many"))[2], /runs, or did not stop in order/);
+    setNode(true);
+    assert.match((await split("1 9 16 many"))[2], /1\.3 has mutation 1 in its log, and its engine/);
+    const rows = Array.from({ length: 50 }, (_, i) => encodeKey(utf8(`h${i}`), utf8("s")))
+      .filter((key) => partitionIndexOfKey(key, 8) === 3);
+    const engine = await openLevelEngine(dir.enginePath);
+    await engine.write([
+      { type: "del", key: ROW.key },
+      ...rows.map((key) => ({ type: "put" as const, key, value: ROW.value })),
+      appliedOp(1),
+    ]);
+    await engine.close();
+    assert.match((await split("1 9 20 many"))[2], /has 8 partitions: expected a multiple/);
+    assert.match((await split("1 9 16 users"))[2], /needs another name/);
+    assert.match((await split("2 9 16 many"))[2], /no replicas of table 2/);
+    assert.equal((await split("1 0 16 many"))[0], 2);
+    const made = `OK, 2 replicas with ${rows.length} rows\n`;
+    assert.deepEqual(await split("1 9 16 many"), [0, made, ""]);
+    assert.match((await split("1 9 16 many"))[2], /replicas of table 9 .* already/);
+    for (const index of [3, 11]) {
+      const { manifest, enginePath } = ReplicaDir.open(diskFiles, dataDir, partitionId(9, index));
+      assert.deepEqual(
+        [manifest.ballot, manifest.durable, manifest.tableName, manifest.partitionCount],
+        [2, 1, "many", 16],
+      );
+      assert.equal(imageBallotOf(manifest.info), 2);
+      const made = await openLevelEngine(enginePath);
+      assert.equal(readApplied(made), 1);
+      assert.equal(readSessions(made).decree, 1, "a server condemns another window");
+      const held = rows.filter((key) => made.get(key) !== undefined);
+      assert.deepEqual(held, rows.filter((key) => partitionIndexOfKey(key, 16) === index));
+      await made.close();
+    }
+    assert.equal(diskFiles.exists(`${dataDir}/split.tmp`), false);
   } finally {
     Deno.removeSync(dataDir, { recursive: true });
   }
