@@ -171,6 +171,29 @@ export function checkLinks(page: Source, exists: (path: string) => boolean): str
     .map((target) => `${page.path}: names "${target}", which does not exist`);
 }
 
+/** What a link writes after "#" to reach a heading, as GitHub makes it. */
+function anchorOf(heading: string): string {
+  return heading.toLowerCase().replace(/[^\p{L}\p{N}_\- ]/gu, "").trim().replace(/ /g, "-");
+}
+
+/** Links into a page lead to a heading that stands there. @param textOf "" for what is no page. */
+export function checkAnchors(page: Source, textOf: (path: string) => string): string[] {
+  const problems: string[] = [];
+  for (const match of page.text.matchAll(/\]\(([^)\s#]*)#([^)\s]+)\)/g)) {
+    const [, name, anchor] = match;
+    if (/^[a-z]+:/.test(name!)) continue;
+    const target = name === ""
+      ? page.path
+      : new URL(name!, `file:///${page.path}`).pathname.slice(1);
+    const text = target === page.path ? page.text : textOf(target);
+    const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading!));
+    if (!headings.includes(anchor!)) {
+      problems.push(`${page.path}: "${target}" has no heading #${anchor}`);
+    }
+  }
+  return problems;
+}
+
 /** The source with comments, texts and regular expressions blanked, so that only code is left. */
 export function maskText(text: string): string {
   const skip =

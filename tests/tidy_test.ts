@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { generatedPages } from "../roles/docs.ts";
 import {
+  checkAnchors,
   checkFloors,
   checkLibraries,
   checkLinks,
@@ -70,6 +71,8 @@ Deno.test("tidy: no leftover markers and no skipped tests", () => {
 Deno.test("tidy: links and named pages exist", () => {
   const named = [...SOURCES, ...PAGES].filter(({ path }) => !path.startsWith("tests/tidy_"));
   assertNone(named.flatMap((page) => checkLinks(page, exists)));
+  const textOf = (path: string) => PAGES.find((page) => page.path === path)?.text ?? "";
+  assertNone(PAGES.flatMap((page) => checkAnchors(page, textOf)));
 });
 
 Deno.test("tidy: generated pages are fresh", () => {
@@ -118,6 +121,9 @@ Deno.test("tidy: every rule complains about a sample that breaks it", () => {
   assert.equal(checkMarkers(at("a.ts", 'Deno.test.ignore("x", f);')).length, 1);
   assert.equal(checkMarkers(at("a.ts", "Deno.test({ only: true });")).length, 1);
   assert.equal(checkLinks(at("docs/a.md", "[b](b.md#x)"), () => false).length, 1);
+  const linked = at("docs/a.md", "# §4 B, c\n[b](b.md#x) [a](#4-b-c)");
+  assert.equal(checkAnchors(linked, () => "## X").length, 0);
+  assert.equal(checkAnchors(linked, () => "## Y").length, 1);
   assert.equal(
     checkLinks(at("src/a.ts", "// docs/c.md"), (path) => path !== "docs/c.md").length,
     1,
