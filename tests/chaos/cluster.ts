@@ -1,12 +1,9 @@
-// A cluster of real processes whose whole network runs through the proxies of network.ts: servers know each
-// other by their own addresses and dial what a dial map tells, several meta servers share a real ZooKeeper behind
-// a proxy each, and replica servers have small disks where root may mount them. Invariant: signals go only to
-// processes that this cluster started and that still own their data directory. Page: docs/testing.md, "Chaos".
+// A cluster whose whole network runs through the proxies of network.ts: servers know each other by their own
+// addresses and dial what a dial map tells, several meta servers share a real ZooKeeper behind a proxy each, and
+// replica servers have small disks where root may mount them. Page: docs/testing.md, "Chaos".
 
-import { LocalCluster } from "../../roles/onebox/local_cluster.ts";
 import { Probe } from "../../roles/onebox/probe.ts";
-import { pathsOf, signal, waitFor } from "../../roles/onebox/processes.ts";
-import { planServers } from "../../roles/onebox/state.ts";
+import { waitFor } from "../../roles/onebox/processes.ts";
 import { Cluster, StoreError } from "../../src/client/mod.ts";
 import type { PartitionConfig } from "../../src/client/mod.ts";
 import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
@@ -16,7 +13,7 @@ import { listAside } from "../../storage/replica_dir.ts";
 import { FakeClock, fakeClockMissing } from "../fake_clock.ts";
 import { SmallDisk, smallDiskMissing } from "../small_disk.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
-import { Network } from "./network.ts";
+import { ProxiedServers } from "./servers.ts";
 import type { Timing } from "./timing.ts";
 
 /** Name of the application's host in the network, and of ZooKeeper's. */
@@ -49,53 +46,24 @@ export interface ChaosSize {
 }
 
 /** A running cluster: m1, m2, ..., r1, r2, ... */
-export class ChaosCluster {
-  readonly dir: string;
-  readonly network = new Network();
-  readonly metas: readonly string[];
-  readonly replicas: readonly string[];
+export class ChaosCluster extends ProxiedServers {
   /** Disks of the replica servers' data; empty where none can be mounted. */
   readonly disks = new Map<string, SmallDisk>();
   /** Wall clocks of the servers; empty unless they can be moved. */
   readonly clocks = new Map<string, FakeClock>();
-  /** Talks to servers past the proxies, for the driver's own questions. */
-  readonly direct = new TcpRpcClient({ identity: { cluster: CLUSTER, node: "", role: "driver" } });
-  readonly #local: LocalCluster;
+  readonly #dialFlags = new Map<string, string>();
   readonly #clientMap: ReadonlyMap<string, string>;
   readonly #store: TestZooKeeper | undefined;
   #leader = "m1";
 
   private constructor(dir: string, size: ChaosSize, store: TestZooKeeper | undefined) {
-    this.dir = dir;
+    const { metas, replicas, timing } = size;
+    const settings = { ...timing.settings, ...CHAOS_SETTINGS };
+    super({ dir, cluster: CLUSTER, metas, replicas, settings });
     this.#store = store;
-    const config = `${dir}/pegasus.toml`;
-    const settings = Object.entries({ ...size.timing.settings, ...CHAOS_SETTINGS });
-    const lines = settings.map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
-    Deno.writeTextFileSync(config, lines.join(""));
-    const flags = [`--config=${config}`];
-    this.#local = new LocalCluster({
-      dir,
-      cluster: CLUSTER,
-      flags: { meta: flags, replica: flags },
-      envOf: (name) => this.clocks.get(name)?.env ?? {},
-      flagsOf: (name) => [`--dial-map=${dir}/${name}.dial.json`, ...this.#storeFlags(name)],
-    });
-    this.#local.plan(withPorts(planServers(size.metas, size.replicas, 0)));
-    const { servers } = this.#local.state;
-    const named = (wanted: string) =>
-      servers.filter(({ role }) => role === wanted).map(({ name }) => name);
-    this.metas = named("meta");
-    this.replicas = named("replica");
-    const mapOf = (from: string) =>
-      new Map(
-        servers.filter(({ name }) => name !== from)
-          .map(({ name, address }) => [address, this.network.proxy(from, name, address)]),
-      );
-    for (const { name } of servers) {
-      const map = JSON.stringify(Object.fromEntries(mapOf(name)));
-      Deno.writeTextFileSync(`${dir}/${name}.dial.json`, map);
-    }
-    this.#clientMap = mapOf(CLIENT);
+    const servers = this.local.state.servers;
+    for (const { name } of servers) this.#dialFlags.set(name, this.writeDialMap(name));
+    this.#clientMap = this.dialMap(CLIENT);
     if (size.clocks === true && fakeClockMissing() === undefined) {
       for (const { name } of servers) this.clocks.set(name, new FakeClock(`${dir}/${name}.clock`));
     }
@@ -106,6 +74,14 @@ export class ChaosCluster {
   }
 
   readonly #storeProxies = new Map<string, string>();
+
+  protected override flagsOf(name: string): string[] {
+    return [this.#dialFlags.get(name)!, ...this.#storeFlags(name)];
+  }
+
+  protected override envOf(name: string): Record<string, string> {
+    return this.clocks.get(name)?.env ?? {};
+  }
 
   #storeFlags(name: string): string[] {
     if (this.#store === undefined || !this.metas.includes(name)) return [];
@@ -127,8 +103,8 @@ export class ChaosCluster {
     }
     const cluster = new ChaosCluster(dir, size, store);
     try {
-      await cluster.#local.startAll();
-      const probe = new Probe(CLUSTER, cluster.#local.metas);
+      await cluster.local.startAll();
+      const probe = new Probe(CLUSTER, cluster.local.metas);
       try {
         await probe.waitForNodes(size.replicas, HEALTH_MS);
         await probe.createTable(TABLE, PARTITIONS, MEMBERS);
@@ -153,21 +129,6 @@ export class ChaosCluster {
     return [...this.metas, ...this.replicas, CLIENT].filter((other) => other !== name);
   }
 
-  addressOf(name: string): string {
-    return this.#local.entry(name).address;
-  }
-
-  /** The name behind an address. */
-  nameOf(address: string): string {
-    const entry = this.#local.state.servers.find((server) => server.address === address);
-    if (entry === undefined) throw new Error(`No server has the address ${address}`);
-    return entry.name;
-  }
-
-  dataDirOf(name: string): string {
-    return pathsOf(this.dir, name).dataDir;
-  }
-
   /** Replicas that servers have moved aside as damaged. */
   givenUp(): number {
     const asides = (name: string) => listAside(diskFiles, this.dataDirOf(name));
@@ -178,39 +139,15 @@ export class ChaosCluster {
   openClient(timeoutMs: number): Cluster {
     const identity = { cluster: CLUSTER, node: "", role: "client" };
     const rpc = new TcpRpcClient({ identity, dialMap: this.#clientMap });
-    return new Cluster(rpc, { meta: this.#local.metas, timeoutMs });
-  }
-
-  /** SIGKILL. */
-  async kill(name: string): Promise<void> {
-    if (!(await this.#local.kill(name))) throw new Error(`"${name}" had ended by itself`);
-  }
-
-  /** SIGTERM, and waits for the end. */
-  async stop(name: string): Promise<void> {
-    if (!(await this.#local.stop(name))) throw new Error(`"${name}" had ended by itself`);
-  }
-
-  start(name: string): Promise<void> {
-    return this.#local.start(name);
+    return new Cluster(rpc, { meta: this.local.metas, timeoutMs });
   }
 
   killAll(): Promise<void> {
-    return this.#local.killAll();
+    return this.local.killAll();
   }
 
   startAll(): Promise<void> {
-    return this.#local.startAll();
-  }
-
-  /** SIGSTOP. */
-  pause(name: string): void {
-    this.#signal(name, "SIGSTOP");
-  }
-
-  /** SIGCONT. */
-  resume(name: string): void {
-    this.#signal(name, "SIGCONT");
+    return this.local.startAll();
   }
 
   /** Configurations of the table in the order of partitions, as the leading meta shows them. */
@@ -248,49 +185,10 @@ export class ChaosCluster {
     throw new Error(`The table is not healthy after ${HEALTH_MS} ms: ${JSON.stringify(seen)}`);
   }
 
-  /** Stops politely. @throws {Error} If a server had ended by itself. */
-  async end(): Promise<void> {
-    for (const name of [...this.replicas, ...this.metas]) await this.stop(name);
-    await this.destroy();
-  }
-
-  /** Kills everything and ends the network. */
-  async destroy(): Promise<void> {
-    await this.#local.killAll();
-    await this.direct.close();
-    await this.network.close();
+  override async destroy(): Promise<void> {
+    await super.destroy();
     await this.#store?.destroy();
     for (const disk of this.disks.values()) disk.unmount();
     this.disks.clear();
-  }
-
-  #signal(name: string, what: Deno.Signal): void {
-    if (signal(this.#local.entry(name).pid, this.dataDirOf(name), what)) return;
-    throw new Error(`"${name}" had ended by itself`);
-  }
-}
-
-/**
- * Proxies must know the addresses before the servers start. The ports are held until all are chosen, and lie where
- * the kernel takes none for connections: while a server is down, nobody else may get its port.
- */
-export function withPorts(servers: ReturnType<typeof planServers>): ReturnType<typeof planServers> {
-  const held = servers.map(() => holdPort());
-  const planned = servers.map((server, i) => ({
-    ...server,
-    address: `127.0.0.1:${held[i]!.addr.port}`,
-  }));
-  for (const listener of held) listener.close();
-  return planned;
-}
-
-function holdPort(): Deno.TcpListener {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    try {
-      return Deno.listen({ hostname: "127.0.0.1", port });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
   }
 }
