@@ -8,11 +8,12 @@ import { Err } from "../base/errors.ts";
 import { fromUtf8 } from "../base/bytes.ts";
 import { decode, encodeShared } from "../schema/codec.ts";
 import type { AnyRpc } from "../schema/rpc.ts";
-import { type Call, CallTable } from "./calls.ts";
-import { Connection, type ConnectionOwner } from "./connection.ts";
+import type { Call } from "./calls.ts";
+import { ClientConnection, type ConnectionUser } from "./client_connection.ts";
 import { FrameKind, type FrameParser, HEADER_BYTES } from "./frame.ts";
 import type { RpcContext } from "./options.ts";
-import { dial, type Wire } from "./tcp_transport.ts";
+import { SecondOpinion } from "./second_opinion.ts";
+import { dial } from "./tcp_transport.ts";
 
 const U32_MAX = 0xffffffff;
 /** Why a handshake failed, if a caller can do something with it. */
@@ -39,50 +40,8 @@ export interface PeerEvents {
   onWire(closed: Promise<void>): void;
 }
 
-// One dialed connection with its calls.
-class ClientConnection implements ConnectionOwner {
-  readonly connection: Connection;
-  readonly calls = new CallTable();
-  /** Whether the server asked for no new calls; it is left after the last answer. */
-  isRetired = false;
-  readonly #peer: ClientPeer;
-
-  constructor(wire: Wire, context: RpcContext, peer: ClientPeer, handshakeBy: number) {
-    this.#peer = peer;
-    this.connection = new Connection(wire, context, this, "dialer", handshakeBy);
-  }
-
-  onOpen(): void {
-    this.#peer.onOpen(this);
-  }
-
-  onFrame(frame: FrameParser): void {
-    const call = this.calls.take(frame.id);
-    // Its deadline passed before the answer came.
-    if (call === undefined) return;
-    this.#peer.onAnswer(call, frame);
-  }
-
-  onBatchEnd(): void {
-    if (this.isRetired) this.leaveIfIdle();
-  }
-
-  onBye(): void {
-    this.isRetired = true;
-    this.#peer.onRetired(this);
-  }
-
-  onClose(code: number, reason: string): void {
-    this.#peer.onClosed(this, code, reason);
-  }
-
-  leaveIfIdle(): void {
-    if (this.calls.size === 0) this.connection.close(0, "The server is closing");
-  }
-}
-
 /** The client's side of one address. */
-export class ClientPeer {
+export class ClientPeer implements ConnectionUser {
   readonly #address: string;
   readonly #dialAddress: string;
   readonly #context: RpcContext;
@@ -91,6 +50,7 @@ export class ClientPeer {
   /** Where new calls go: open, or in its handshake. */
   #current: ClientConnection | undefined;
   readonly #retired = new Set<ClientConnection>();
+  readonly #opinion: SecondOpinion;
   #cancelDial: (() => void) | undefined;
   #dialBy = Infinity;
 
@@ -117,6 +77,10 @@ export class ClientPeer {
     this.#dialAddress = dialAddress;
     this.#context = context;
     this.#events = events;
+    this.#opinion = new SecondOpinion(dialAddress, context, {
+      onWire: (closed) => events.onWire(closed),
+      isRight: (connection) => this.#replaceSilent(connection),
+    });
   }
 
   /**
@@ -169,6 +133,7 @@ export class ClientPeer {
     }
     this.#current?.calls.expire(now, late);
     this.#current?.connection.tick(now);
+    this.#opinion.look(this.#current?.connection, now);
     if (now >= this.#dialBy) {
       this.#cancelDial?.();
       const { connectTimeoutMs } = this.#context.settings;
@@ -186,6 +151,7 @@ export class ClientPeer {
     // First, so that the end of a connection starts no new attempt.
     this.#isClosed = true;
     this.#cancelDial?.();
+    this.#opinion.forget();
     this.#failWaiting(code, reason);
     for (const retired of [...this.#retired]) retired.connection.close(0, reason);
     this.#current?.connection.close(0, reason);
@@ -208,6 +174,16 @@ export class ClientPeer {
       else this.#refuse(call, Err.CONNECT_FAILED, "No connection within the deadline");
     }
     if (isBack) this.#events.onPeer("reconnected");
+  }
+
+  /** A new connection was answered while the current one is silent: that one is dead, and the server is not. */
+  #replaceSilent(opened: ClientConnection): void {
+    const silent = this.#current!;
+    this.#current = opened;
+    opened.adopt(this);
+    this.onOpen(opened);
+    // Its calls fail now, and whoever repeats one finds the new connection.
+    silent.connection.drop("The connection was silent while a new one was answered");
   }
 
   /** An answer came. */

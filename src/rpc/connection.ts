@@ -26,6 +26,8 @@ const FRAMES_PER_CLOCK_READ = 32;
 const FLUSH_ROUNDS_MAX = 4;
 // Two looks at the clock further apart than this: the event loop stood still.
 const STALL_MS = 200;
+/** More than this may take long, and a probe waits behind it. */
+const SUSPECT_BYTES_MAX = 64 * 1024;
 
 /** What a connection's owner does with it. */
 export interface ConnectionOwner {
@@ -76,6 +78,8 @@ export class Connection implements WireEvents {
   // Of a dialer: something was sent since the last read, and since when that is known, -1 = not yet.
   #isOwed = false;
   #owedSince = -1;
+  // What was sent since then.
+  #owedBytes = 0;
   #tickedAt: number;
   // Bytes the socket has not taken, and when it last took some.
   #writingBytes = 0;
@@ -84,9 +88,7 @@ export class Connection implements WireEvents {
   #flushRounds = 0;
   #flushPending = false;
 
-  /**
-   * @param handshakeBy Monotonic ms by which the handshake must be done.
-   */
+  /** @param handshakeBy Monotonic ms by which the handshake must be done. */
   constructor(
     wire: Wire,
     context: RpcContext,
@@ -157,6 +159,7 @@ export class Connection implements WireEvents {
     if (this.#writingBytes === 0) this.#progressAt = this.#context.timers.now();
     this.#writingBytes += bytes.length;
     this.#isOwed = this.#isDialer;
+    this.#owedBytes += bytes.length;
     this.#wire.write(bytes, () => this.#onWritten(bytes));
   }
 
@@ -190,11 +193,19 @@ export class Connection implements WireEvents {
       if (now - this.#pingedAt < this.#pongMs) return;
       return this.#fault(`The peer was silent for ${Math.round(now - this.readAt)} ms`);
     }
-    const isLate = this.#owedSince !== -1 && now - this.#owedSince >= answerProbeMs;
+    const probeMs = answerProbeMs / 4;
+    const isLate = this.#owedSince !== -1 && now - this.#owedSince >= probeMs;
     if (!isLate && now - this.readAt < keepAliveMs) return;
     this.#pingedAt = now;
-    this.#pongMs = isLate ? Math.min(2 * answerProbeMs, keepAliveMs) : keepAliveMs;
+    const lateMs = answerProbeMs - probeMs + Math.min(2 * answerProbeMs, keepAliveMs);
+    this.#pongMs = isLate ? Math.min(lateMs, this.readAt + 2 * keepAliveMs - now) : keepAliveMs;
     this.send(FrameKind.PING, 0, 0, 0, EMPTY);
+  }
+
+  /** Whether a probe was not answered for a while although little was sent. */
+  isSuspect(now: number): boolean {
+    return this.#pingedAt !== -1 && this.#owedBytes <= SUSPECT_BYTES_MAX &&
+      now - this.#pingedAt >= this.#context.settings.answerProbeMs / 4;
   }
 
   /** Announces that this end closes after the running calls. */
@@ -224,6 +235,7 @@ export class Connection implements WireEvents {
     this.#pingedAt = -1;
     this.#isOwed = false;
     this.#owedSince = -1;
+    this.#owedBytes = 0;
     this.#parser.push(chunk);
     this.#deliver();
   }

@@ -169,7 +169,8 @@ Deno.test("RpcClient loses calls in flight when a connection breaks, and dials a
 });
 
 Deno.test("RpcClient dials once when a lost call is repeated at once, and looks after the repetition", async () => {
-  await withFake({}, async (fake) => {
+  // Nobody wonders about the silence of the first connection.
+  await withFake({ answerProbeMs: 60_000 }, async (fake) => {
     const codes: number[] = [];
     const again = () =>
       fake.client.start(fake.to, Echo, { body }, 2000, (code) => codes.push(code));
@@ -223,6 +224,49 @@ Deno.test("RpcClient probes a server that owes an answer long before a silent on
     assert.equal((await stranger.read())!.kind, FrameKind.PING);
     fake.timers.advance(2100);
     assert.equal(await call, Err.CONNECTION_LOST);
+  });
+});
+
+Deno.test("RpcClient leaves a silent connection when the server answers on another one", async () => {
+  await withFake({}, async (fake) => {
+    const call = codeOf(fake.client.call(fake.to, Echo, { body }, 600_000));
+    const dead = await acceptAndGreet(fake);
+    assert.equal((await dead.read())!.kind, FrameKind.REQUEST);
+    fake.timers.advance(400);
+    assert.equal((await dead.read())!.kind, FrameKind.PING);
+    fake.timers.advance(300);
+    const alive = await acceptAndGreet(fake);
+    await until(() => {
+      fake.timers.jump(1);
+      return fake.events.length > 0;
+    }, "the new connection counts");
+    assert.deepEqual(fake.events, ["reconnected"]);
+    assert.equal(await call, Err.CONNECTION_LOST);
+    const again = codeOf(fake.client.call(fake.to, Echo, { body }, 60_000));
+    const request = (await alive.read())!;
+    assert.equal(request.kind, FrameKind.REQUEST);
+    const answer = encode(Echo.response, { body });
+    await alive.write(frameOf(FrameKind.RESPONSE, Echo.code, request.id, 0, answer));
+    assert.equal(await again, 0);
+  });
+});
+
+Deno.test("RpcClient keeps a slow connection whose server answers late, or on neither", async () => {
+  await withFake({}, async (fake) => {
+    const call = codeOf(fake.client.call(fake.to, Echo, { body }, 600_000));
+    const slow = await acceptAndGreet(fake);
+    const request = (await slow.read())!;
+    fake.timers.advance(700);
+    // It stands still: the second connection gets no answer either.
+    const second = await fake.accept();
+    assert.equal((await second.read())!.kind, FrameKind.HELLO);
+    fake.timers.advance(1000);
+    const answer = encode(Echo.response, { body });
+    await slow.write(frameOf(FrameKind.RESPONSE, Echo.code, request.id, 0, answer));
+    assert.equal(await call, 0);
+    await second.write(serverHello);
+    fake.timers.advance(100);
+    assert.deepEqual(fake.events, [], "the first one stays");
   });
 });
 
