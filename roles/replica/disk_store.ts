@@ -34,6 +34,14 @@ export interface DiskStoreOptions {
   readonly privateReserveBytes: number;
 }
 
+/** What a checkpoint makes durable. */
+interface CheckpointOf {
+  readonly decree: Decree;
+  readonly ballot: Ballot;
+  readonly sessions: Uint8Array;
+  readonly whole?: boolean;
+}
+
 /** See the file comment. */
 export class DiskStore implements ReplicaStore {
   readonly partition: PartitionId;
@@ -110,10 +118,18 @@ export class DiskStore implements ReplicaStore {
     return this.#log.readMutations(first, last, bytesMax);
   }
 
-  async checkpoint(
-    at: { decree: Decree; ballot: Ballot; sessions: Uint8Array; whole?: boolean },
-  ): Promise<boolean> {
+  async checkpoint(at: CheckpointOf): Promise<boolean> {
     const generation = this.#generation;
+    try {
+      return await this.#checkpoint(at, generation);
+    } catch (error) {
+      // An image was installed meanwhile, and what the checkpoint is of is closed and removed.
+      if (this.#generation !== generation) return false;
+      throw error;
+    }
+  }
+
+  async #checkpoint(at: CheckpointOf, generation: number): Promise<boolean> {
     const engine = this.#engine;
     const log = this.#log;
     await engine.write([sessionsOp(at.decree, at.sessions)]);
