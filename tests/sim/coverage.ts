@@ -88,6 +88,8 @@ export const REQUIRED: readonly string[] = [
   "note.tail",
   "fault.lostReplica",
   "server.condemned",
+  "fault.lostCopy",
+  "liveness.onlyCopyLost",
   "server.aside.err",
   "server.aside.gar",
   // Faults in several steps.

@@ -70,6 +70,7 @@ export class Faults {
     this.#every("diskFaultMs", (chance) => this.#failDisk(chance));
     this.#every("rotMs", (chance) => this.#rot(chance));
     this.#every("stopMs", (chance) => this.#stop(chance));
+    this.#every("lostCopyMs", (chance) => this.#loseOnlyCopy(chance));
     this.#every("lostReplicaMs", (chance) => this.#loseReplica(chance));
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
     this.#every("storeFaultMs", (chance) => meta.disturbStore(chance));
@@ -274,6 +275,22 @@ export class Faults {
     this.#doubtful.add(machine);
     this.#env.watch.forgotten(machine.id, partition, true);
     this.#env.coverage.hit("fault.lostReplica");
+  }
+
+  /** Nothing is left of a partition of one replica: beyond what the cluster promises to bear, and to be told. */
+  #loseOnlyCopy(chance: Prng): void {
+    const config = this.#env.watch.anyConfig(chance);
+    const machine = this.#machines.find(({ id }) => id === config?.primary);
+    if (config === undefined || machine?.process === undefined) return;
+    const holders = this.#machines.filter(({ disk }) => disk.holds(config.partition));
+    const ghost = this.#env.watch.ghost(config.partition);
+    if (membersOf(config).length > 1 || holders.length > 1 || ghost.ackedMax === 0) return;
+    if (config.maxReplicaCount > 1 || this.#machines.some((one) => this.#isComparing(one))) return;
+    this.#crash(chance, machine, "process", logUniform(chance, 20, 4 * this.#env.swarm.graceMs));
+    machine.disk.loseReplica(chance, config.partition);
+    this.#env.watch.forgotten(machine.id, config.partition, true);
+    ghost.isLost = true;
+    this.#env.coverage.hit("fault.lostCopy");
   }
 
   /** The fault budget: another member of each of its partitions still has everything. */

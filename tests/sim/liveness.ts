@@ -30,10 +30,14 @@ export function missingHealth(
 }
 
 /**
- * Whether a partition waits for an operator: without fsync, who is left may have lost what it acknowledged with
+ * Whether a partition waits for an operator: nothing is left of it; or, without fsync, who is left may have lost what it acknowledged with
  * the power. Then it must not come back by itself (R12.6).
  */
 function isLost(env: Env, machines: readonly Machine[], config: PartitionConfig): boolean {
+  if (env.watch.ghost(config.partition).isLost) {
+    env.coverage.hit("liveness.onlyCopyLost");
+    return true;
+  }
   if (env.swarm.disk.fsync || config.primary !== "") return false;
   const members = machines.filter(({ id }) => config.secondaries.includes(id));
   const lost = members.every(({ process }) => process?.replica(config.partition)?.core.mayLack);

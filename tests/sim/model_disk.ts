@@ -113,9 +113,9 @@ export class ServerDisk implements SimDisk {
     return this.replicas.get(partition)?.isWhole ?? false;
   }
 
-  loseReplica(chance: Prng): PartitionId | undefined {
+  loseReplica(chance: Prng, only?: PartitionId): PartitionId | undefined {
     if (this.replicas.size === 0) return undefined;
-    const partition = chance.pick(this.partitions);
+    const partition = only ?? chance.pick(this.partitions);
     this.replicas.delete(partition);
     return partition;
   }

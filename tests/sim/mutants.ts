@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
       "if (empty || config.ballot === 0 || this.shelf.isClosed(partition)) {",
       "if (empty || config.ballot >= 0 || this.shelf.isClosed(partition)) {",
     ]],
-    unitTest: "tests/unit/roles/replica_host_test.ts",
+    whole: true,
   },
   {
     name: "M29 an image comes without its exactly-once window",

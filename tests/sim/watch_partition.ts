@@ -34,6 +34,8 @@ export class PartitionGhost {
   newestConfig: PartitionConfig | undefined;
   readonly commits = new Map<number, Commit>();
   committedMax = 0;
+  /** Its only copy is gone: it must stay away until an operator decides (meta.md, "Cure"). */
+  isLost = false;
   /** Largest decree any client was told is done; largest decree at which a read was served. */
   ackedMax = 0;
   servedMax = 0;
@@ -134,6 +136,10 @@ export class PartitionGhost {
       });
     }
     if (!core.readable || this.#readable.has(core.ballot)) return;
+    if (this.isLost) {
+      const details = { node: server.id, ballot: core.ballot };
+      throw new Violation("S7", "A partition without any copy is served again", details);
+    }
     this.#readable.set(core.ballot, core.reconcileEnd ?? Infinity);
     // S7: whoever may serve the newest ballot holds everything that was promised.
     if (core.ballot === this.newestConfig?.ballot && core.committed < this.ackedMax) {

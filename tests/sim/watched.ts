@@ -74,7 +74,7 @@ export interface SimDisk {
   /** Applies a crash. @returns Whether the end of what was being written to a log is torn. */
   crash(kind: CrashKind, fsync: boolean): boolean;
   /** Files of one replica of a stopped server are gone. @returns Whose; undefined if there are none. */
-  loseReplica(chance: Prng): PartitionId | undefined;
+  loseReplica(chance: Prng, only?: PartitionId): PartitionId | undefined;
   /**
    * Flips bits in a file of a stopped server. @returns Whether there was one to flip.
    */

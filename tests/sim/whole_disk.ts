@@ -77,10 +77,10 @@ export class WholeDisk implements SimDisk {
     return isTorn;
   }
 
-  loseReplica(chance: Prng): PartitionId | undefined {
+  loseReplica(chance: Prng, only?: PartitionId): PartitionId | undefined {
     const { partitions } = this;
     if (partitions.length === 0) return undefined;
-    const partition = chance.pick(partitions);
+    const partition = only ?? chance.pick(partitions);
     this.files.removeDurably(`${replicasDir(DATA_DIR)}/${formatPartition(partition)}`);
     return partition;
   }
