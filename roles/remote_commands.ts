@@ -36,6 +36,27 @@ const SETTINGS_BY_OLD_NAME: Readonly<Record<string, string>> = {
   "meta.lb.add_secondary_max_count_for_one_node": "add-secondary-max",
 };
 
+const BALANCER = "the balancer has no such switch: set_meta_level and balance in the shell";
+const COUNTERS = "metrics PART prints those with PART in their names";
+
+/** Commands of the original that are not here, and what to do instead. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  "meta.dump": "meta_export in the shell",
+  "meta.lb.assign_secondary_black_list": "black_list in the shell",
+  "meta.lb.get_balance_operation_count": "cluster_info in the shell tells it",
+  "meta.lb.balancer_in_turn": BALANCER,
+  "meta.lb.only_primary_balancer": BALANCER,
+  "meta.lb.only_move_primary": BALANCER,
+  "meta.lb.ignored_app_list": BALANCER,
+  "perf-counters": COUNTERS,
+  "perf-counters-by-substr": COUNTERS,
+  "perf-counters-by-prefix": COUNTERS,
+  "perf-counters-by-postfix": COUNTERS,
+  "replica.deny-client": "set_app_envs replica.deny_client_request in the shell",
+  "replica.verbose-client-log": "config-set log-level debug",
+  "replica.verbose-commit-log": "config-set log-level debug",
+};
+
 /** Commands that only ask; the others are kept in the audit. */
 export const ASKING_COMMANDS: ReadonlySet<string> = new Set([
   ...[
@@ -186,6 +207,8 @@ export async function runRemote(
   if (name === "help") return commandList(commands);
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (found !== undefined) return await found.run(words);
+  const instead = Object.hasOwn(INSTEAD, name) ? INSTEAD[name] : undefined;
+  if (instead !== undefined) throw wrong(`Unknown command "${name}"; instead: ${instead}`);
   const known = [...Object.keys(commands), "help"];
   const hint = suggestion(name, known);
   const list = known.toSorted().join(", ");

@@ -33,6 +33,8 @@ Deno.test("maintenance commands show and change settings, by our names and the o
 Deno.test("maintenance commands say what was wrong and list what there is", async () => {
   const run = commandsOf("replica");
   await assert.rejects(run("verson"), /Unknown command "verson"; did you mean "version"\?/);
+  await assert.rejects(run("meta.dump"), /Unknown command "meta.dump"; instead: meta_export in/);
+  assert.equal(await run("config-dump"), await run("config"));
   await assert.rejects(run("config", "nope"), /Unknown setting "nope"/);
   await assert.rejects(run("config-set", "listen", "x"), /takes effect only at a start/);
   await assert.rejects(run("config-set", "log-level"), /Expected config-set NAME VALUE/);
