@@ -154,8 +154,6 @@ export function dict<T>(inner: Field<T>, max = 10_000): Field<Map<string, T>> {
 }
 
 /** Named fields of a struct, in wire order. */
-export type Shape = Readonly<Record<string, Field<unknown>>>;
-
 // deno-lint-ignore no-explicit-any
 type AnyShape = Readonly<Record<string, Field<any>>>;
 

@@ -45,7 +45,6 @@ export const Recover = defineRpc({
     lines: list(str, 100_000),
   },
 });
-export type RecoverState = Of<typeof Recover.response>;
 
 /** Servers that keep what they have and get no new replica. Survives everything. */
 export const BlackList = defineRpc({

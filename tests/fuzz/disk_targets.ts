@@ -1,7 +1,7 @@
 // Bytes from the disk: log segments, manifests, mutations, rows, the store of meta.
 
 import { crc32 } from "../../src/base/crc.ts";
-import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { concatBytes, fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { EmbeddedCoordinator } from "../../src/coordination/embedded.ts";
 import {
@@ -60,17 +60,7 @@ function sampleSegment(kind: SegmentKind, blocks: number): Uint8Array {
     parts.push(bytes);
     at += bytes.length;
   }
-  return concat(parts);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return concatBytes(parts);
 }
 
 /** Right checksums for the head and for every block that follows it. */

@@ -1,5 +1,6 @@
 // Bytes from the network: frames, messages, handshakes, and a whole connection.
 
+import { concatBytes } from "../../src/base/bytes.ts";
 import { crc32 } from "../../src/base/crc.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { AccessBook } from "../../src/rpc/access_book.ts";
@@ -24,16 +25,6 @@ function frame(kind: number, code: number, id: number, word: number, body: Uint8
   const writer = new FrameWriter();
   writer.add(kind, code, id, word, body);
   return writer.take().slice();
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 /** Every frame that can still be found gets its magic, a length that fits, and its checksum. */
@@ -90,7 +81,7 @@ const frames: FuzzTarget = {
     return [
       hello,
       ...requests,
-      joined([hello, ...requests, frame(FrameKind.PING, 0, 7, 0, hello)]),
+      concatBytes([hello, ...requests, frame(FrameKind.PING, 0, 7, 0, hello)]),
     ];
   },
   seal: sealFrames,
@@ -111,7 +102,8 @@ const RPCS: readonly AnyRpc[] = [...RPC_BY_CODE.values()];
 const codec: FuzzTarget = {
   name: "codec",
   about: "decode of every message: refuses, or gives what encodes to the same again",
-  corpus: () => samples().map(({ rpc, body }) => joined([Uint8Array.of(RPCS.indexOf(rpc)), body])),
+  corpus: () =>
+    samples().map(({ rpc, body }) => concatBytes([Uint8Array.of(RPCS.indexOf(rpc)), body])),
   run(input, rng) {
     // The first byte chooses the message, so that what was found for one stays with it.
     const chosen = rng.chance(0.2) ? rng.below(RPCS.length) : (input[0] ?? 0) % RPCS.length;
@@ -158,8 +150,11 @@ const handshake: FuzzTarget = {
     const signed = encodeHello(IDENTITY, { signature: new Uint8Array(32) });
     return [
       frame(FrameKind.HELLO, 0, 0, 0, hello),
-      joined([frame(FrameKind.HELLO, 0, 0, 0, hello), frame(FrameKind.AUTH, 0, 0, 0, answered)]),
-      joined([frame(FrameKind.AUTH, 0, 0, 0, asked), frame(FrameKind.HELLO, 0, 0, 0, signed)]),
+      concatBytes([
+        frame(FrameKind.HELLO, 0, 0, 0, hello),
+        frame(FrameKind.AUTH, 0, 0, 0, answered),
+      ]),
+      concatBytes([frame(FrameKind.AUTH, 0, 0, 0, asked), frame(FrameKind.HELLO, 0, 0, 0, signed)]),
       frame(FrameKind.HELLO, 0, 0, 0, encodeHello(IDENTITY)),
     ];
   },
@@ -230,9 +225,9 @@ const connection: FuzzTarget = {
     });
     const pings = [FrameKind.PING, FrameKind.PONG].map((kind) => frame(kind, 0, 3, 0, hello));
     return [
-      joined([hello, ...requests.slice(0, 6)]),
-      ...requests.map((request) => joined([hello, request, ...pings])),
-      joined([hello, frame(FrameKind.BYE, 0, 0, 0, new Uint8Array(0))]),
+      concatBytes([hello, ...requests.slice(0, 6)]),
+      ...requests.map((request) => concatBytes([hello, request, ...pings])),
+      concatBytes([hello, frame(FrameKind.BYE, 0, 0, 0, new Uint8Array(0))]),
     ];
   },
   seal: sealFrames,

@@ -3,6 +3,7 @@
 // machine, and a gRPC library lies in between. https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
 
 import http2 from "node:http2";
+import { concatBytes } from "../../../src/base/bytes.ts";
 
 const encoder = new TextEncoder();
 const PREFIX_BYTES = 5;
@@ -76,7 +77,7 @@ export class EtcdClient {
       stream.on("data", (chunk: Uint8Array) => chunks.push(chunk));
       stream.on("error", reject);
       stream.on("end", () => {
-        if (status === STATUS_OK) resolve(joined(chunks).subarray(PREFIX_BYTES));
+        if (status === STATUS_OK) resolve(concatBytes(chunks).subarray(PREFIX_BYTES));
         else reject(new Error(`etcd ${method}: ${status}`));
       });
       const framed = new Uint8Array(PREFIX_BYTES + request.length);
@@ -87,24 +88,13 @@ export class EtcdClient {
   }
 }
 
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  if (chunks.length === 1) return chunks[0]!;
-  const all = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
-}
-
 /** A message of byte fields. */
 function message(fields: readonly Field[]): Uint8Array {
   const parts = fields.flatMap(([number, bytes]) => [
     new Uint8Array([(number << 3) | 2, ...varint(bytes.length)]),
     bytes,
   ]);
-  return parts.length === 0 ? new Uint8Array(0) : joined(parts);
+  return concatBytes(parts);
 }
 
 function varint(value: number): number[] {
