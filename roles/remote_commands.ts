@@ -207,10 +207,14 @@ export async function runRemote(
   if (name === "help") return commandList(commands);
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (found !== undefined) return await found.run(words);
+  throw unknownCommand(name, Object.keys(commands));
+}
+
+/** For a command that is not among `names`; says what may have been meant. */
+export function unknownCommand(name: string, names: readonly string[]): StoreError {
   const instead = Object.hasOwn(INSTEAD, name) ? INSTEAD[name] : undefined;
-  if (instead !== undefined) throw wrong(`Unknown command "${name}"; instead: ${instead}`);
-  const known = [...Object.keys(commands), "help"];
-  const hint = suggestion(name, known);
-  const list = known.toSorted().join(", ");
-  throw wrong(`Unknown command "${name}"${hint || `: expected one of ${list}`}`);
+  if (instead !== undefined) return wrong(`Unknown command "${name}"; instead: ${instead}`);
+  const known = [...names, "help"].toSorted();
+  const hint = suggestion(name, known) || `: expected one of ${known.join(", ")}`;
+  return wrong(`Unknown command "${name}"${hint}`);
 }

@@ -7,7 +7,13 @@ import type { RpcServer } from "../../src/rpc/contract.ts";
 import { RemoteCommand } from "../../src/schema/meta_rpc.ts";
 import type { ReplicaReport } from "../../src/schema/types.ts";
 import { shardOf } from "../../storage/recover_shard.ts";
-import { commandList, type RemoteCommands, runRemote, wrong } from "../remote_commands.ts";
+import {
+  commandList,
+  type RemoteCommands,
+  runRemote,
+  unknownCommand,
+  wrong,
+} from "../remote_commands.ts";
 import type { Compactor } from "./compaction.ts";
 import type { DiskMoves } from "./disk_moves.ts";
 import { engineCommands } from "./engine_commands.ts";
@@ -119,6 +125,10 @@ export function serverCommands(
   };
   return async (command, words) => {
     if (Object.hasOwn(own, command)) return await runRemote(own, command, words);
+    if (command !== "help") {
+      const names = await namesOf(shards);
+      if (!names.includes(command)) throw unknownCommand(command, [...Object.keys(own), ...names]);
+    }
     const [first = "", ...others] = await Promise.all(shards.map((run) => run(command, words)));
     if (command === "help") {
       const lines = [...commandList(own).split("\n"), ...first.split("\n")];
@@ -129,6 +139,12 @@ export function serverCommands(
       output.split("\n").filter((line) => line !== "").map((line) => `shard ${shard}: ${line}`)
     ).join("\n");
   };
+}
+
+/** Commands that shards know; all of them know the same. */
+async function namesOf([first]: readonly RunRemote[]): Promise<string[]> {
+  const lines = (await first?.("help", []) ?? "").split("\n");
+  return lines.map((line) => line.split(" ")[0]!).filter((name) => name !== "help");
 }
 
 /** Lists of commands as one, sorted, each name once. */

@@ -1,6 +1,8 @@
 // Maintenance commands of a process: what they answer, and what they say to wrong words.
 
 import assert from "node:assert/strict";
+import { serverCommands } from "../../../roles/replica/remote_commands.ts";
+import type { ServerDriver } from "../../../roles/replica/server_driver.ts";
 import { processCommands, runRemote } from "../../../roles/remote_commands.ts";
 import { VERSION } from "../../../roles/version.ts";
 import { LiveSettings } from "../../../src/config/live.ts";
@@ -42,4 +44,17 @@ Deno.test("maintenance commands say what was wrong and list what there is", asyn
   const help = await run("help");
   assert.match(help, /^config \[NAME\] +Settings and their values$/m);
   assert.deepEqual(help.split("\n"), help.split("\n").toSorted());
+});
+
+Deno.test("a replica server names the commands of its process and of its shards", async () => {
+  const shard = (name: string) =>
+    runRemote({ compact: { brief: "Compacts", run: () => "done" } }, name, []);
+  const control = { state: "connected", leader: "m1:1" } as unknown as ServerDriver;
+  const process = { version: { brief: "Version", run: () => "1" } };
+  const run = serverCommands([shard, shard], control, process);
+  assert.equal(await run("compact", []), "shard 0: done\nshard 1: done");
+  assert.equal(await run("server-state", []), "connected, meta leader m1:1");
+  await assert.rejects(run("nope", []), /expected one of compact, help, server-state, version/);
+  await assert.rejects(run("versio", []), /did you mean "version"/);
+  assert.equal((await run("help", [])).split("\n").length, 4);
 });
