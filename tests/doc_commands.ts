@@ -91,7 +91,18 @@ export function terminalCommands(path: string, text: string): DocCommand[] {
       pending = "";
     });
   }
-  return found;
+  return [...found, ...inlineCommands(path, text)];
+}
+
+/** Commands in the running text of a page; patterns with brackets or dots are for reading only. */
+function inlineCommands(path: string, text: string): DocCommand[] {
+  const prose = text.replace(/^\s*```[^]*?^\s*```/gm, (fence) => fence.replace(/[^\n]/g, ""));
+  const pattern = /`((?:npx -y deno@[\d.]+|deno) task|pegasus(?= [a-z]+ -))( [^`[<|]+)`/g;
+  return [...prose.matchAll(pattern)].flatMap((match) => {
+    const words = ownWords(shellWords((match[1]! + match[2]!).replace(/\s+/g, " ")));
+    if (words === undefined || words.some((word) => word.includes("..."))) return [];
+    return [{ path, line: prose.slice(0, match.index).split("\n").length, words }];
+  });
 }
 
 /** Lines of the fences that hold commands of our shell. */

@@ -125,6 +125,12 @@ Deno.test("docs: what does not exist is noticed", () => {
   const noticed = (text: string) => page(text).flatMap(problemOf).length;
   assert.equal(noticed("deno task onebox --detach # fine\nls; dist/pegasus --version"), 0);
   assert.equal(noticed("npx -y deno@2.9.6 task onbox"), 1);
+  const inline = (text: string) => terminalCommands("p.md", text).flatMap(problemOf).length;
+  assert.equal(
+    inline("Start it with `deno task onebox\n--detach`, or `deno task sim [--seeds N]`"),
+    0,
+  );
+  assert.equal(inline("`deno task onbox`, `pegasus shell --mete x`"), 2);
   assert.equal(noticed("pegasus replica --listne=1.2.3.4:5"), 1);
   assert.equal(noticed("cd x && pegasus bench \\\n  --recods 5"), 1);
   assert.equal(noticed('deno task shell -e "use temp; sett h s v"'), 1);
