@@ -6,9 +6,12 @@ import { EngineError } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
 import { engineSuite } from "./engine_suite.ts";
 
+const ROOT = Deno.makeTempDirSync({ prefix: "pegasus_level_" });
+globalThis.addEventListener("unload", () => Deno.removeSync(ROOT, { recursive: true }));
+
 engineSuite({
   name: "LevelEngine",
-  open: () => openLevelEngine(Deno.makeTempDirSync({ prefix: "level_" })),
+  open: () => openLevelEngine(Deno.makeTempDirSync({ dir: ROOT, prefix: "level_" })),
 });
 
 const isKind = (kind: string) => (error: unknown) =>
@@ -20,7 +23,7 @@ function tables(dir: string): string[] {
 
 /** A copy of the directory as a power loss right now could leave it: without the current log. */
 function copyWithoutLog(dir: string): string {
-  const copy = Deno.makeTempDirSync({ prefix: "level_copy_" });
+  const copy = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_copy_" });
   for (const { name } of Deno.readDirSync(dir)) {
     if (name === "LOCK") continue;
     if (name.endsWith(".log")) Deno.writeFileSync(`${copy}/${name}`, new Uint8Array(0));
@@ -30,7 +33,7 @@ function copyWithoutLog(dir: string): string {
 }
 
 Deno.test("LevelEngine flush makes a table that alone carries the rows", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_flush_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_flush_" });
   const engine = await openLevelEngine(dir);
   await engine.write([{ type: "put", key: utf8("a"), value: utf8("1") }]);
   assert.equal(tables(dir).length, 0);
@@ -47,7 +50,7 @@ Deno.test("LevelEngine flush makes a table that alone carries the rows", async (
 });
 
 Deno.test("LevelEngine flush reports that it could not switch logs", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_blocked_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_blocked_" });
   const engine = await openLevelEngine(dir);
   await engine.write([{ type: "put", key: utf8("a"), value: utf8("1") }]);
   // Directories where the next log files would be: LevelDB cannot create them, and does not tell.
@@ -64,7 +67,7 @@ Deno.test("LevelEngine flush reports that it could not switch logs", async () =>
 });
 
 Deno.test("LevelEngine flush reports a vanished directory", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_gone_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_gone_" });
   const engine = await openLevelEngine(dir);
   await engine.write([{ type: "put", key: utf8("a"), value: utf8("1") }]);
   Deno.removeSync(dir, { recursive: true });
@@ -73,7 +76,7 @@ Deno.test("LevelEngine flush reports a vanished directory", async () => {
 });
 
 Deno.test("LevelEngine keeps rows across a reopening", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_reopen_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_reopen_" });
   const first = await openLevelEngine(dir);
   await first.write([{ type: "put", key: utf8("a"), value: utf8("1") }]);
   await first.close();
@@ -83,7 +86,7 @@ Deno.test("LevelEngine keeps rows across a reopening", async () => {
 });
 
 Deno.test("LevelEngine refuses a directory that is open already", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_lock_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_lock_" });
   const engine = await openLevelEngine(dir);
   await assert.rejects(openLevelEngine(dir), isKind("locked"));
   await engine.close();
@@ -91,7 +94,7 @@ Deno.test("LevelEngine refuses a directory that is open already", async () => {
 });
 
 Deno.test("LevelEngine calls a file that is named and missing damage", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_named_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_named_" });
   await (await openLevelEngine(dir)).close();
   const named = Deno.readTextFileSync(`${dir}/CURRENT`);
   Deno.writeTextFileSync(`${dir}/CURRENT`, "MANIFEST-009999\n");
@@ -102,14 +105,14 @@ Deno.test("LevelEngine calls a file that is named and missing damage", async () 
 });
 
 Deno.test("LevelEngine reports damaged and missing databases by kind", async () => {
-  const dir = Deno.makeTempDirSync({ prefix: "level_bad_" });
+  const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_bad_" });
   const engine = await openLevelEngine(dir);
   await engine.write([{ type: "put", key: utf8("a"), value: utf8("1") }]);
   await engine.flush();
   await engine.close();
   for (const table of tables(dir)) Deno.removeSync(`${dir}/${table}`);
   await assert.rejects(openLevelEngine(dir), isKind("corruption"));
-  const empty = Deno.makeTempDirSync({ prefix: "level_empty_" });
+  const empty = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_empty_" });
   await assert.rejects(openLevelEngine(empty, { createIfMissing: false }), EngineError);
   const file = Deno.makeTempFileSync();
   await assert.rejects(openLevelEngine(`${file}/db`), EngineError);
