@@ -1,11 +1,12 @@
 // A primary's side of copying: images for learners, and pieces of the private log. An image is a snapshot of
 // the engine and the exactly-once window of the same moment, taken when no apply is in flight (R15.5).
-// Invariant: the number of open snapshots is bounded, and an image nobody asks for is given up; a learner
-// that finds its image gone starts another round. The other side is transfer_pull.ts.
+// Invariant: the number of open snapshots is bounded; an image nobody asks for is given up, and so is one that was
+// read to its end, or whose learner has begun anew, if another needs its place. A learner that finds its image gone
+// starts another round. The other side is transfer_pull.ts.
 
 import type { Clock } from "../../src/base/clock.ts";
 import { Err } from "../../src/base/errors.ts";
-import { formatPartition, type PartitionId } from "../../src/base/ids.ts";
+import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
 import type { IncomingCall } from "../../src/rpc/contract.ts";
 import type { LearnFetch } from "../../src/schema/replica_rpc.ts";
@@ -27,8 +28,11 @@ const LOG_CHUNK_BYTES = 1024 * 1024;
 interface Image {
   readonly id: number;
   readonly partition: PartitionId;
+  readonly learner: NodeId;
   readonly rows: ImageExport;
   usedAt: number;
+  /** Its last chunk was sent: it is kept in case that was lost. */
+  isRead: boolean;
 }
 
 /** See the file comment. One per shard. */
@@ -57,7 +61,7 @@ export class TransferSource {
       return;
     }
     if (request.image !== 0) return this.#next(request, call);
-    if (this.#images.size >= IMAGES_MAX) return call.fail(Err.BUSY);
+    if (!this.#makePlace(driver.partition, request.from)) return call.fail(Err.BUSY);
     driver.whenQuiescent(() => this.#open(driver, request, call));
   }
 
@@ -73,6 +77,18 @@ export class TransferSource {
     await Promise.all(mine.map((image) => this.#drop(image)));
   }
 
+  /** @returns Whether there is room for one more image. */
+  #makePlace(partition: PartitionId, learner: NodeId): boolean {
+    const images = [...this.#images.values()];
+    const former = images.find((one) => one.partition === partition && one.learner === learner);
+    if (former !== undefined) this.#drop(former);
+    if (this.#images.size < IMAGES_MAX) return true;
+    // The oldest: whoever read it has most likely what it wanted.
+    const [read] = images.filter(({ isRead }) => isRead).sort((a, b) => a.usedAt - b.usedAt);
+    if (read !== undefined) this.#drop(read);
+    return read !== undefined;
+  }
+
   #open(driver: ReplicaDriver, request: Request, call: Call): void {
     const { engine, core, partition } = driver;
     if (engine === undefined || this.#images.size >= IMAGES_MAX) return call.fail(Err.BUSY);
@@ -82,7 +98,8 @@ export class TransferSource {
     } catch (error) {
       return this.#onFailed(error, call);
     }
-    const image: Image = { id: ++this.#lastId, partition, rows, usedAt: 0 };
+    const id = ++this.#lastId;
+    const image: Image = { id, partition, learner: request.from, rows, usedAt: 0, isRead: false };
     if (rows.decree !== core.applied) {
       // Nothing may be learned from a replica whose engine stands elsewhere than its core believes.
       const name = formatPartition(partition);
@@ -105,9 +122,11 @@ export class TransferSource {
     this.#answer(this.#chunk(image, request.position), call);
   }
 
-  async #chunk({ id, rows }: Image, position: number): Promise<Chunk | undefined> {
+  async #chunk(image: Image, position: number): Promise<Chunk | undefined> {
+    const { id, rows } = image;
     const chunk = await rows.chunk(position);
     if (chunk === undefined) return undefined;
+    image.isRead ||= chunk.done;
     return { ...chunk, rows: [...chunk.rows], mutations: [], image: id, decree: rows.decree };
   }
 

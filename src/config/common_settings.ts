@@ -125,7 +125,9 @@ export const RPC = group("Network", BOTH, {
     default: "1s",
     min: "50ms",
     max: "10m",
-    doc: "A silent connection that owes an answer is probed after so long, dropped after two more",
+    doc:
+      "A silent connection that owes an answer is probed after a quarter of it, left for another " +
+      "one on which the server answers after half of it, and dropped after three times as long",
   }),
   reconnectMinMs: duration({
     default: "20ms",
