@@ -4,16 +4,13 @@
 
 import { Err } from "../base/errors.ts";
 import { type Ballot, type Decree, NOBODY, type NodeId } from "../base/ids.ts";
-import type {
-  RejoinMessage,
-  RejoinReplyMessage,
-  RemoveReplicaMessage,
-} from "../schema/replica_rpc.ts";
+import type { RemoveReplicaMessage } from "../schema/replica_rpc.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import { withoutMember, withPrimary, withSecondary } from "./config_steps.ts";
 import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
-import { becomePrimary, newReceiver, receiverFailed, resend } from "./primary.ts";
+import { becomePrimary } from "./primary.ts";
+import { askToRejoin } from "./rejoin.ts";
 import {
   append,
   head,
@@ -246,51 +243,6 @@ function enterSecondary(s: ReplicaState): void {
   }
   becomeSecondary(s);
   followCommit(s);
-}
-
-/** Restarted member: ask the primary whether we still count (R12.5). */
-export function askToRejoin(s: ReplicaState): void {
-  if (s.primaryNode === NOBODY || s.primaryNode === s.self) return;
-  s.rejoinAt = s.now;
-  send(s, s.primaryNode, {
-    kind: "rejoin",
-    body: { ...head(s), lastPrepared: s.list.lastPrepared, committed: s.list.committed },
-  });
-}
-
-/** Primary: a member is back in a new incarnation. What it acknowledged before does not count any more. */
-export function onRejoin(s: ReplicaState, message: RejoinMessage): void {
-  if (message.ballot > s.ballot) return outdated(s, message.ballot);
-  if (s.status !== "primary") return;
-  const member = s.primary!.secondaries.get(message.from);
-  const accepted = member !== undefined && message.ballot === s.ballot &&
-    message.lastPrepared >= s.list.committed;
-  note(s, "rejoin", { node: message.from, accepted });
-  const { reconcileEnd, list: { committed } } = s;
-  send(s, message.from, {
-    kind: "rejoinReply",
-    body: { ...head(s), accepted, reconcileEnd, committed },
-  });
-  if (member === undefined || message.ballot !== s.ballot) return;
-  if (!accepted) return receiverFailed(s, member, "lost acknowledged mutations");
-  const again = newReceiver(s, message.from, committed);
-  s.primary!.secondaries.set(message.from, again);
-  resend(s, again);
-}
-
-/** Restarted member: the primary's verdict. */
-export function onRejoinReply(s: ReplicaState, message: RejoinReplyMessage): void {
-  if (!s.restarted || s.status !== "inactive" || !s.transient) return;
-  if (message.ballot > s.ballot) {
-    adoptBallot(s, message.ballot);
-    s.primaryNode = message.from;
-    return askToRejoin(s);
-  }
-  if (message.ballot < s.ballot || !message.accepted) return;
-  if (!adoptReconcileEnd(s, message.reconcileEnd)) return;
-  followAsSecondary(s, message.from);
-  s.commitTarget = Math.max(s.commitTarget, message.committed);
-  if (!followCommit(s)) condemn(s, "A committed mutation is missing after a restart");
 }
 
 /** An operator's or meta's wish; the ballot decides whether it is still meant. */

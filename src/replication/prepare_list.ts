@@ -43,6 +43,7 @@ export class PrepareList {
   /** Bytes of all entries. */
   #entryBytes = 0;
   #newestBallot: Ballot;
+  #committedBallot: Ballot;
 
   /**
    * @param committed The commit point to start from; the list is empty.
@@ -50,6 +51,7 @@ export class PrepareList {
    */
   constructor(committed: Decree, newestBallot: Ballot = 0) {
     this.#newestBallot = newestBallot;
+    this.#committedBallot = newestBallot;
     this.#committed = committed;
     this.#maxPrepared = committed;
     this.#cache = new MutationCache(committed);
@@ -83,6 +85,11 @@ export class PrepareList {
   /** Encoded bytes of any mutation in memory; a view. */
   encoded(decree: Decree): Uint8Array | undefined {
     return this.#cache.get(decree) ?? this.#entries.get(decree)?.encoded;
+  }
+
+  /** At least the ballot under which the commit point was committed, and none that came later. */
+  get committedBallot(): Ballot {
+    return this.#committedBallot;
   }
 
   /** Adds a mutation above the commit point, or replaces one of a smaller ballot; keeps its waiting clients. */
@@ -121,6 +128,7 @@ export class PrepareList {
       decree: this.#committed + 1,
     });
     this.#committed++;
+    this.#committedBallot = entry.mutation.ballot;
     return entry;
   }
 

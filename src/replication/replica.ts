@@ -39,8 +39,6 @@ import {
   onConfigReply,
   onMetaContact,
   onProposal,
-  onRejoin,
-  onRejoinReply,
   onRemoveReplica,
   tickMembership,
 } from "./membership.ts";
@@ -54,6 +52,7 @@ import {
   tickPrepares,
   tryCommit,
 } from "./primary.ts";
+import { onRejoin, onRejoinReply } from "./rejoin.ts";
 import { advanceAck, flushAck, onGroupCheck, onPrepare } from "./secondary.ts";
 import { SessionWindow } from "./session_window.ts";
 import { NO_RECONCILE_END, type ReplicaState } from "./state.ts";

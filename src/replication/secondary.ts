@@ -11,11 +11,11 @@ import { onLearnerCheck } from "./learner.ts";
 import {
   adoptBallot,
   adoptReconcileEnd,
-  askToRejoin,
   becomeInactive,
   becomeTransient,
   followAsSecondary,
 } from "./membership.ts";
+import { askToRejoin } from "./rejoin.ts";
 import { append, head, isFollower, note, type ReplicaState, send } from "./state.ts";
 
 /** Mutations held above the commit point before a primary is refused: far above any primary's own window. */

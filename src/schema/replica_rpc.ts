@@ -78,7 +78,15 @@ export const GroupCheckReply = defineMessage({
 export const Rejoin = defineMessage({
   code: 204,
   name: "rejoin",
-  body: { ...head, lastPrepared: u53, committed: u53 },
+  body: {
+    ...head,
+    lastPrepared: u53,
+    committed: u53,
+    /** Its log may lack its end (R12.6, R12.7). */
+    mayLack: withDefault(bool, false),
+    /** Largest ballot of a mutation it holds. */
+    mutationBallot: withDefault(u53, 0),
+  },
 });
 
 /** Primary to restarted member. Accepted only if the member holds everything committed. */

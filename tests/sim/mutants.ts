@@ -10,8 +10,6 @@ export interface Mutant {
   readonly edits: readonly (readonly [from: string, to: string])[];
   /** The bug is in what only whole servers have: all seeds run them. */
   readonly whole?: boolean;
-  /** The unit test that must fail: behind this bug other checks stand that keep it from a run. */
-  readonly unitTest?: string;
 }
 
 /** All mutants the simulator must find. */
@@ -149,6 +147,14 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [[
       "if (!s.tailTorn || members.length === 0) return lead(s);",
       "if (!s.tailTorn || members.length > 0) return lead(s);",
+    ]],
+  },
+  {
+    name: "M36 a restarted member counts by the length of its log alone",
+    file: "src/replication/rejoin.ts",
+    edits: [[
+      "return !message.mayLack || message.mutationBallot >= committedBallot;",
+      "return committedBallot >= 0;",
     ]],
   },
   {

@@ -25,9 +25,6 @@ const COPIED = [
   "storage",
   "roles",
   "tests/sim",
-  "tests/unit/storage",
-  "tests/unit/replication",
-  "tests/unit/roles",
   "deno.json",
   "deno.lock",
 ];
@@ -74,27 +71,10 @@ async function tryMutant(mutant: Mutant, dir: string, seeds: number): Promise<Ou
   Deno.writeTextFileSync(path, changed);
   const permissions = ["--no-prompt", "--no-check", "--allow-read", "--allow-env", "--allow-ffi"];
   const whole = mutant.whole === true ? ["--whole"] : [];
-  const what = mutant.unitTest === undefined
-    ? [
-      "run",
-      ...permissions,
-      "tests/sim/main.ts",
-      "--jobs",
-      "1",
-      "--shrink",
-      "0",
-      "--seeds",
-      String(seeds),
-      ...whole,
-    ]
-    : ["test", ...permissions, "--allow-write", mutant.unitTest];
+  const limits = ["--jobs", "1", "--shrink", "0", "--seeds", String(seeds)];
+  const what = ["run", ...permissions, "tests/sim/main.ts", ...limits, ...whole];
   const output = await run(Deno.execPath(), what, dir);
   Deno.writeTextFileSync(path, original);
-  if (mutant.unitTest !== undefined) {
-    const tests = /(\d+) passed.* (\d+) failed/.exec(output);
-    if (tests === null) throw new Error(`"${mutant.name}" did not run: ${output.slice(-2000)}`);
-    return { seeds: 0, found: tests[2] !== "0", by: mutant.unitTest };
-  }
   const summary = /^(\d+) seeds, .* (\d+) failed$/m.exec(output);
   if (summary === null) throw new Error(`"${mutant.name}" did not run: ${output.slice(-2000)}`);
   const by = /^seed \S+: (\S+) at event/m.exec(output)?.[1] ?? "";
@@ -111,12 +91,11 @@ function writeTable(results: ReadonlyMap<string, Outcome>): void {
   for (const line of text.slice(start, end).split("\n").slice(2)) {
     old.set(line.split("|")[1]!.trim(), line);
   }
-  const rows = MUTANTS.map(({ name, unitTest }) => {
+  const rows = MUTANTS.map(({ name }) => {
     const result = results.get(name);
     if (result === undefined) return old.get(name) ?? `| ${name} | not tried | |`;
-    const by = unitTest === undefined ? result.by : "its unit test";
-    const seeds = unitTest === undefined ? `${result.seeds}` : "-";
-    return `| ${name} | ${result.found ? seeds : "not found"} | ${result.found ? by : ""} |`;
+    const { found, seeds, by } = result;
+    return `| ${name} | ${found ? seeds : "not found"} | ${found ? by : ""} |`;
   });
   const table = [TABLE_HEAD, "| --- | --- | --- |", ...rows].join("\n");
   Deno.writeTextFileSync(path, text.slice(0, start) + table + text.slice(end));

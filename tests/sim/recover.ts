@@ -32,6 +32,7 @@ export function recover(files: ReplicaFiles, shared: readonly LogRecord[]): Reco
   }
   let { ballot } = files.manifest;
   let committed = durable;
+  let mutationBallot = 0;
   const newest = new Map<number, { ballot: number; payload: Uint8Array }>();
   for (const record of files.privateLog) {
     applyRecord(newest, record);
@@ -40,6 +41,7 @@ export function recover(files: ReplicaFiles, shared: readonly LogRecord[]): Reco
     } else {
       const mutation = decodeMutation(record.payload)!;
       ballot = Math.max(ballot, mutation.ballot);
+      mutationBallot = Math.max(mutationBallot, mutation.ballot);
       committed = Math.max(committed, mutation.lastCommitted);
     }
   }
@@ -56,6 +58,7 @@ export function recover(files: ReplicaFiles, shared: readonly LogRecord[]): Reco
     ballot,
     applied: durable,
     durable,
+    mutationBallot,
     committed: Math.min(committed, contiguous),
     tail,
     sessions: files.engine.sessions.image,
