@@ -194,6 +194,22 @@ export function checkAnchors(page: Source, textOf: (path: string) => string): st
   return problems;
 }
 
+/**
+ * Sections that sources and pages name, as in `docs/meta.md, "Cure"` or `log_format.md, "Replay"`, exist: a heading
+ * holds these words, or something set in bold does. @param textOf Text of a page of docs/; "" if there is none.
+ */
+export function checkSections({ path, text }: Source, textOf: (path: string) => string): string[] {
+  const plain = text.replace(/\n\s*(?:\/\/|\*)?\s*/g, " ");
+  const named = /\b(\w+\.md)\)?,? "([A-Z][^"]{2,40})"(?: and "([A-Z][^"]{2,40})")?/g;
+  return [...plain.matchAll(named)].flatMap(([, page, ...sections]) => {
+    const titles = [...textOf(`docs/${page}`).matchAll(/^#+ (.*)$|\*\*([^*]+)\*\*/gm)]
+      .map(([, heading, bold]) => (heading ?? bold!).toLowerCase());
+    return sections.filter((section) => section !== undefined)
+      .filter((section) => !titles.some((title) => title.includes(section.toLowerCase())))
+      .map((section) => `${path}: docs/${page} has no section "${section}"`);
+  });
+}
+
 /** The source with comments, texts and regular expressions blanked, so that only code is left. */
 export function maskText(text: string): string {
   const skip =

@@ -10,6 +10,7 @@ import {
   checkLinks,
   checkMarkers,
   checkPurity,
+  checkSections,
   checkSize,
   importsOf,
   maskText,
@@ -73,6 +74,7 @@ Deno.test("tidy: links and named pages exist", () => {
   assertNone(named.flatMap((page) => checkLinks(page, exists)));
   const textOf = (path: string) => PAGES.find((page) => page.path === path)?.text ?? "";
   assertNone(PAGES.flatMap((page) => checkAnchors(page, textOf)));
+  assertNone(named.flatMap((page) => checkSections(page, textOf)));
 });
 
 Deno.test("tidy: generated pages are fresh", () => {
@@ -124,6 +126,9 @@ Deno.test("tidy: every rule complains about a sample that breaks it", () => {
   const linked = at("docs/a.md", "# §4 B, c\n[b](b.md#x) [a](#4-b-c)");
   assert.equal(checkAnchors(linked, () => "## X").length, 0);
   assert.equal(checkAnchors(linked, () => "## Y").length, 1);
+  const citing = at("src/a.ts", '// Rules: docs/a.md, "Aa and\n// bb" and "Cccc".');
+  assert.equal(checkSections(citing, () => "## §1 Aa and bb\n**Cccc.** D").length, 0);
+  assert.equal(checkSections(citing, () => "## Aa\n### bb").length, 2);
   assert.equal(
     checkLinks(at("src/a.ts", "// docs/c.md"), (path) => path !== "docs/c.md").length,
     1,

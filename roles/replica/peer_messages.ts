@@ -1,6 +1,6 @@
 // Messages between replicas at the border of a shard: how they are registered, sent and taken over. The
 // declaration belongs to the kind of a message by construction (PEER_RPC); the compiler cannot follow a union
-// through it, so the casts are here and nowhere else. Rules: docs/protocol.md, "Prepare, commit, reconcile".
+// through it, so the casts are here and nowhere else. Rules: docs/protocol.md, "Replication".
 
 import type { RpcClient, RpcServer } from "../../src/rpc/contract.ts";
 import { PEER_RPC, type PeerMessage } from "../../src/schema/replica_rpc.ts";

@@ -1,6 +1,6 @@
 // The control part of a replica server: runs ServerCore, talks to meta in its name and tells the shards what
 // meta said. Invariant: the lease in shared memory moves only when the core says so, before anything that
-// depends on it. Rules: docs/protocol.md, "Beacons" (meta.md §3, §4).
+// depends on it. Rules: docs/meta.md, "Failure detector" and "Config sync".
 
 import type { Clock } from "../../src/base/clock.ts";
 import { Err, errorName } from "../../src/base/errors.ts";

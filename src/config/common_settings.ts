@@ -57,7 +57,7 @@ export const PROCESS = group("Process", BOTH, {
   }),
 });
 
-/** The contract between beacons, the lease and the verdict (docs/protocol.md, "Beacons"). */
+/** The contract between beacons, the lease and the verdict (docs/meta.md, "Failure detector"). */
 export const DETECTOR = group("Failure detection", BOTH, {
   beaconIntervalMs: duration({
     default: "1s",

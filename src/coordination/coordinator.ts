@@ -81,7 +81,7 @@ export interface Coordinator {
   campaign(name: string, onEvent: (event: LeadershipEvent) => void): void;
   /**
    * Monotonic ms until which this process may act as leader without hearing from the store again; Infinity
-   * where no one else can be elected. (meta.md §2.4)
+   * where no one else can be elected. (docs/meta.md, "Leadership")
    */
   leaderUntil(): number;
   /** Names of everybody who campaigns, the leader first; absent where there can be only one. */

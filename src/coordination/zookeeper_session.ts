@@ -10,7 +10,7 @@ import type { LogCallback } from "../observe/logger.ts";
 import type { StoredNode, StoreOp } from "./coordinator.ts";
 import { ZkClient, ZkError } from "./zookeeper_client.ts";
 
-/** A reign ends when the store was not heard for this part of the session's length. (meta.md §2.4) */
+/** A reign ends when the store was not heard for this part of the session's length. (docs/meta.md, "Leadership") */
 const PROOF_PART = 2 / 3;
 /** The store is asked this often, as a part of the session's length. */
 const BEAT_PART = 1 / 6;

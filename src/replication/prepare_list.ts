@@ -1,7 +1,7 @@
 // The mutations a replica holds in memory: the uncommitted window above the commit point and what is not applied yet,
 // as entries; below them a stretch of applied ones kept for learners, as bytes (mutation_cache.ts). Nothing above the
 // commit point may be forgotten, and an entry is only ever replaced by one of a larger ballot. Rules:
-// docs/protocol.md, "Prepare" and "Reconciliation".
+// docs/protocol.md, "Prepare" and "Takeover".
 
 import { assert } from "../base/assert.ts";
 import type { Ballot, Decree } from "../base/ids.ts";

@@ -2,7 +2,7 @@
 // (roles/replica/server_driver.ts, or the simulator) performs the effects in order and feeds results back.
 // Invariants: replicas hear `contact: false` before the lease ends on either clock, and `contact: true`
 // only after a config sync succeeded under a valid lease, so nobody acts on a configuration that meta
-// replaced while this server was out of contact. Rules: docs/protocol.md, "Beacons" (meta.md §3, §4).
+// replaced while this server was out of contact. Rules: docs/meta.md, "Failure detector" and "Config sync".
 
 import type { Now } from "../base/clock.ts";
 import { Err } from "../base/errors.ts";
@@ -180,7 +180,7 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
       return;
     }
     if (newest) this.#onLeader(now, out);
-    // A lease granted by an earlier leader stays valid: a new one waits a full grace period (meta.md §4).
+    // A lease granted by an earlier leader stays valid: a new one waits a full grace period (meta.md, "Failure detector").
     if (!this.#lease.acknowledge(sent)) return;
     const { deadlineMono, deadlineWall } = this.#lease;
     out.push({ kind: "lease", deadlineMono, deadlineWall });

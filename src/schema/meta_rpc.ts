@@ -183,7 +183,7 @@ export const RenameTable = defineRpc({
   response: {},
 });
 
-/** How many partitions of a table are in which health (admin.md §1.3). */
+/** How many partitions of a table are in which health (docs/client.md, "Administration"). */
 export const tableHealth = struct({
   tableId: u32,
   healthy: u32,

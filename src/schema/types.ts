@@ -46,7 +46,7 @@ export const tableInfo = struct({
   status: tableStatus,
   partitionCount: u32,
   maxReplicaCount: u16,
-  /** Table environment variables (admin.md §3). */
+  /** Table environment variables (docs/data_api.md, "Table variables"). */
   envs: dict(str),
   /** Unix seconds; 0 = never. */
   createdAt: u53,

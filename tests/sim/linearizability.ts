@@ -1,7 +1,7 @@
 // Judges whether a history of client operations on one small object could have happened one operation at a
 // time, each between its call and its answer. An operation with an unknown outcome may take effect at any
-// time after its call, or never. The search is Wing and Gong's with Lowe's memo (docs/testing.md, "Judging
-// histories"); it trusts nothing but what clients saw. The object is one hash key: a few rows by sort key.
+// time after its call, or never. The search is Wing and Gong's with Lowe's memo (docs/testing.md,
+// "Histories"); it trusts nothing but what clients saw. The object is one hash key: a few rows by sort key.
 
 /** What a client asked. Values and numbers are texts; a counter is the decimal text of an integer. */
 export type ModelOp =

@@ -196,7 +196,7 @@ export class ScriptedMeta implements MetaSide {
     return [...this.#heard.keys()].filter((node) => !this.#dead.has(node));
   }
 
-  /** One step towards a healthy partition (meta.md, "Partition guardian"). */
+  /** One step towards a healthy partition (docs/meta.md, "Cure"). */
   #cure(partition: PartitionId): void {
     const config = this.#configs.get(partition)!;
     if (this.#inflight.has(partition)) return;

@@ -24,7 +24,7 @@ import { type Responder, SimRpc } from "./rpc.ts";
 import type { PileOrder } from "./scheduler.ts";
 import { SESSION_MS, SimStore, STORE_ID, type StoreSession } from "./sim_store.ts";
 
-/** Until when a leader may act after its newest answer of the store (meta.md §2.4). */
+/** Until when a leader may act after its newest answer of the store (docs/meta.md, "Leadership"). */
 const PROVEN_MS = SESSION_MS * 2 / 3;
 const TICK_MS = 50;
 const PING_MS = 150;

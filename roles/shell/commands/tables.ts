@@ -103,7 +103,7 @@ const ls: Command = {
   },
 };
 
-/** Health of one partition, by the original's definition (admin.md, "Tables"). */
+/** Health of one partition, by the original's definition (docs/client.md, "Administration"). */
 function healthOf(partition: PartitionConfig): "healthy" | "unhealthy" | "unwritable" | "dead" {
   if (partition.primary === "") return "dead";
   const members = 1 + partition.secondaries.length;
