@@ -77,11 +77,12 @@ export function shardCommands(
       run: () => host.syncLogs().then(() => "OK"),
     },
     "disk-replicas": {
-      brief: "disk-replicas: in which data directory every replica is, for programs",
+      brief: "In which data directory every replica is, for programs",
       run: () => host.shelf.reports().map(diskLine).join("\n"),
     },
     "disk-migrate": {
-      brief: "disk-migrate PARTITION DISK: move a replica to another data directory",
+      args: "PARTITION DISK",
+      brief: "Move a replica to another data directory",
       run: (words) => isOurs(words[0]) ? moves.start(words) : "",
     },
     ...engineCommands((words) => chosen(host, words), host.clock),
