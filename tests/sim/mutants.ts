@@ -253,7 +253,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [[
       'return wasUnsynced && (boot === "" || manifest.boot !== boot);',
       "return wasUnsynced && manifest.boot === boot && boot === manifest.tableName;",
-    ]],
+      // Bytes that are no records often tell as well.
+    ], ["const { tornTail } = recovery;", "const tornTail = recovery.lastSequence < 0;"]],
   },
   {
     name: "M32 a meta leader that slept trusts its monotonic clock",
