@@ -5,14 +5,15 @@ import { MUTANTS } from "../../sim/mutants.ts";
 
 const ROOT = new URL("../../../", import.meta.url);
 
-/** The part of a page from a heading to the next one of the same level. */
+/** The table rows of a page from a heading to the next one of the same level. */
 function section(page: string, heading: string): string {
   const text = Deno.readTextFileSync(new URL(`docs/${page}`, ROOT));
   const start = text.indexOf(`\n${heading}`);
   assert.ok(start >= 0, `${page} has no "${heading}"`);
   const level = heading.slice(0, heading.indexOf(" ") + 1);
   const end = text.indexOf(`\n${level}`, start + 1);
-  return text.slice(start, end < 0 ? undefined : end);
+  const part = text.slice(start, end < 0 ? undefined : end);
+  return part.split("\n").filter((line) => line.startsWith("|")).join("\n");
 }
 
 function filesBelow(path: string): string[] {
