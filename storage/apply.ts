@@ -1,5 +1,5 @@
 // Committed mutations become one engine batch, together with the decree they reach: so the rows and the
-// applied decree are always of one moment (R15.1). Also the other rows a replica keeps for itself: the
+// applied decree are always of one moment (§15.1). Also the other rows a replica keeps for itself: the
 // exactly-once window of its last checkpoint and the format of its data. docs/storage_layout.md, "Engine".
 
 import { assert } from "../src/base/assert.ts";

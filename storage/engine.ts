@@ -66,7 +66,7 @@ export interface Engine {
   exclusive(take: () => void): void;
   /**
    * Returns when everything written before the call survives power loss. For LevelDB this forces a memtable
-   * flush: its `sync` option covers only the current log file and is no barrier (docs/protocol.md, R15).
+   * flush: its `sync` option covers only the current log file and is no barrier (docs/protocol.md, §15).
    */
   flush(): Promise<void>;
   /** Rewrites [start, end) to give back the space of deleted rows. */

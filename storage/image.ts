@@ -1,5 +1,5 @@
 // A replica's whole content for a learner: rows of one snapshot in chunks, the decree they stand for, and the
-// exactly-once window. Invariant: decree and rows come from the same snapshot (R15.5), so the learner may
+// exactly-once window. Invariant: decree and rows come from the same snapshot (§15.5), so the learner may
 // continue at decree + 1. The replica's own rows are not copied; the window travels as the first row of chunk 0
 // under its own key, the rest is made anew by the importer. docs/storage_layout.md, "Images".
 

@@ -53,7 +53,7 @@ export interface SharedLog {
   onFailed: (error: Error) => void;
   /** The disk is full: what waits is kept in memory and tried again until there is room. Repeated. */
   onFull: (error: Error) => void;
-  /** True after a failed write or fsync: the log refuses for ever (R13). */
+  /** True after a failed write or fsync: the log refuses for ever (§13). */
   readonly poisoned: boolean;
   /**
    * Deletes the oldest segments in which every record is covered. Never the current one.

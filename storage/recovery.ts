@@ -29,7 +29,7 @@ export interface RecoveryResult {
   readonly lastSequence: number;
   /** Largest ballot of a mutation in the logs; 0 = they hold none. */
   readonly mutationBallot: Ballot;
-  /** What the logs end in may have been confirmed and damaged since (R12.7). */
+  /** What the logs end in may have been confirmed and damaged since (§12.6). */
   readonly tornTail: boolean;
   /** Why this replica must not be used; the other fields mean nothing then. */
   readonly condemned?: string;

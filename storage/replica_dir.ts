@@ -40,7 +40,7 @@ export interface Manifest {
   readonly info: unknown;
   /** How often it was copied to another data directory; of two equal lives the later copy counts. */
   readonly copies: number;
-  /** Start of the operating system in which it was whole; absent = not known (protocol.md, R12.6). */
+  /** Start of the operating system in which it was whole; absent = not known (protocol.md, §12.5). */
   readonly boot?: string;
 }
 

@@ -1,7 +1,7 @@
 // The log a prepare waits for: one writer per shard, one fdatasync per group of records of all its
 // replicas. Invariants: a position is reported durable only after the bytes of every record up to
 // it, and the directory entry of their file, are on stable storage; after one failure nothing is
-// reported any more (R13), a full disk apart, which is waited for. docs/log_format.md, "Writing" and "Collecting".
+// reported any more (§13), a full disk apart, which is waited for. docs/log_format.md, "Writing" and "Collecting".
 
 import { type Files, isNoSpace } from "../src/base/files.ts";
 import type { PartitionId } from "../src/base/ids.ts";

@@ -1,4 +1,4 @@
-// Client operations become physical puts and deletes, once, on the primary (R15.4): expiry is absolute,
+// Client operations become physical puts and deletes, once, on the primary (§15.4): expiry is absolute,
 // conditions are decided, counters are computed. Invariant: the result depends only on the engine, the writes
 // in flight, the operations before in the same mutation, the mutation's timestamp and the table's default TTL.
 // Semantics of every operation: docs/data_api.md.

@@ -1,6 +1,6 @@
 // The door of a shard for client requests: finds the replica, turns away what the table, the lease or the
 // replica's role forbid, and makes requests above the table's limits wait. It decides nothing about replication.
-// Invariants: a linearizable read passes the lease at the moment it is served (R8); a request that waited is
+// Invariants: a linearizable read passes the lease at the moment it is served (§8); a request that waited is
 // checked again in full, only not throttled twice. docs/data_api.md, "Throttling", "Follower reads".
 
 import type { Clock, Now } from "../../src/base/clock.ts";
@@ -129,7 +129,7 @@ export class Admission implements Pick<ReadHost, "find" | "reader"> {
     this.#line.close();
   }
 
-  /** Whether the replica's role and lease allow the read (R8). */
+  /** Whether the replica's role and lease allow the read (§8). */
   #mayRead(core: ReplicaMachine, head: ReadHead, now: Now): boolean {
     // A scan goes on with what it took when it was opened: the continuation needs no lease.
     const stale = head.stale ?? true;

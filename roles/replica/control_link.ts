@@ -1,6 +1,6 @@
 // How the control part of a replica server (beacons, config sync) and a shard talk: plain messages, so that
 // a shard may live in its own thread (shard_thread.ts). The one exception is the lease, which every read checks:
-// two numbers in memory that both sides see. Rules: docs/protocol.md, "Reads" (R8).
+// two numbers in memory that both sides see. Rules: docs/protocol.md, "Reads" (§8).
 
 import type { Clock, Now } from "../../src/base/clock.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";

@@ -1,6 +1,6 @@
 // One replica on disk: its directory, engine and private log, as replica_store.ts describes them. Invariants:
 // manifests are written one after the other, and never claim a durable decree or a synced sequence that the
-// disk has not confirmed (R15); an old generation is removed only after nobody uses it.
+// disk has not confirmed (§15); an old generation is removed only after nobody uses it.
 
 import type { Files } from "../../src/base/files.ts";
 import type { Ballot, Decree, PartitionId } from "../../src/base/ids.ts";
@@ -27,7 +27,7 @@ export interface DiskStoreOptions {
   readonly boot?: string;
   /**
    * The server wrote without fsync and did not end in order: replicas of another start of the operating system may
-   * lack what they have acknowledged (R12.6). @default false
+   * lack what they have acknowledged (§12.5). @default false
    */
   readonly wasUnsynced?: boolean;
   /** Private log kept for learners beyond what recovery needs, bytes. */

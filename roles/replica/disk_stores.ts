@@ -1,5 +1,5 @@
 // Creates, finds and opens the replicas of a shard on disk. Invariant: what a core starts from is what the
-// engine certainly holds: replay begins at the durable decree, whatever the applied row says (R15.2), and a
+// engine certainly holds: replay begins at the durable decree, whatever the applied row says (§15.2), and a
 // replica whose engine knows of mutations that the logs do not hold is not used at all.
 
 import { FilesError } from "../../src/base/files.ts";
@@ -126,7 +126,7 @@ export class DiskStores implements ReplicaStores {
     }
   }
 
-  /** R12.6. */
+  /** §12.5. */
   #mayLack({ manifest }: ReplicaDir): boolean {
     const { boot = "", wasUnsynced = false } = this.#options;
     return wasUnsynced && (boot === "" || manifest.boot !== boot);

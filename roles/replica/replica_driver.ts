@@ -1,7 +1,7 @@
 // Runs one replica: hands events to its core one at a time and performs the effects in order. It decides
 // nothing about replication. Invariants: events raised while effects are performed wait until the step is
 // over (no recursion); a record is reported durable only for the generation that a restart would read; the
-// engine is never read while it is being replaced or closed. Rules: docs/log_format.md, and docs/protocol.md, "Durable decree" (R15).
+// engine is never read while it is being replaced or closed. Rules: docs/log_format.md, and docs/protocol.md, "Durable decree" (§15).
 
 import { FilesError, isNoSpace } from "../../src/base/files.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";

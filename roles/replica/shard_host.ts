@@ -1,8 +1,8 @@
 // One shard of a replica server: its replicas, its shared log, its listener. It routes what comes in (client
 // requests, messages of other replicas, commands of the control part, durability of the log, time) to the
 // replica it concerns, and decides nothing about replication. Invariants: a partition has at most one open
-// replica; it is created empty only where meta or a primary says that nothing can be lost by it (§17); reads
-// pass the lease for every request. Rules: docs/protocol.md, "Reads" (R8), "Learning" (§11).
+// replica; it is created empty only where meta or a primary says that nothing can be lost by it (§12.7); reads
+// pass the lease for every request. Rules: docs/protocol.md, "Reads" (§8), "Learning" (§11).
 
 import type { Clock } from "../../src/base/clock.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";

@@ -1,5 +1,5 @@
 // A primary's side of copying: images for learners, and pieces of the private log. An image is a snapshot of
-// the engine and the exactly-once window of the same moment, taken when no apply is in flight (R15.5).
+// the engine and the exactly-once window of the same moment, taken when no apply is in flight (§15.5).
 // Invariant: the number of open snapshots is bounded; an image nobody asks for is given up, and so is one that was
 // read to its end, or whose learner has begun anew, if another needs its place. A learner that finds its image gone
 // starts another round. The other side is transfer_pull.ts.

@@ -1,5 +1,5 @@
 // From the commit point to the engine: committing what is logged, applying what is committed, answering who
-// waits, taking checkpoints. The same for every role. Rules: docs/protocol.md, "Commit propagation" and "Durable decree" (R15).
+// waits, taking checkpoints. The same for every role. Rules: docs/protocol.md, "Commit propagation" and "Durable decree" (§15).
 
 import { Err } from "../base/errors.ts";
 import type { Decree } from "../base/ids.ts";

@@ -39,7 +39,7 @@ export type ReplicaEvent =
   | { readonly kind: "message"; readonly message: PeerMessage }
   /** Every append effect with a token <= this one is durable. */
   | { readonly kind: "appended"; readonly token: number }
-  /** The log is poisoned: this replica is lost (R13). */
+  /** The log is poisoned: this replica is lost (§13). */
   | { readonly kind: "appendFailed"; readonly reason: string }
   /** Every mutation up to `decree` is in the engine. */
   | { readonly kind: "applied"; readonly decree: Decree }
@@ -124,7 +124,7 @@ export type ReplicaEffect =
     readonly kind: "checkpoint";
     readonly decree: Decree;
     readonly ballot: Ballot;
-    /** Nothing that was acknowledged is missing (R12.6). */
+    /** Nothing that was acknowledged is missing (§12.5). */
     readonly whole: boolean;
     readonly sessions: Uint8Array;
   }
@@ -198,9 +198,9 @@ export interface RecoveredState {
   readonly sessions: Uint8Array;
   /** True for a replica that existed before this process started. */
   readonly existed: boolean;
-  /** Its log may lack what it has acknowledged: written without fsync, and power may have been lost (R12.6). */
+  /** Its log may lack what it has acknowledged: written without fsync, and power may have been lost (§12.5). */
   readonly mayLack?: boolean;
-  /** The log ended in bytes that are no records: torn, or damaged after they were confirmed (R12.7). */
+  /** The log ended in bytes that are no records: torn, or damaged after they were confirmed (§12.6). */
   readonly tornTail?: boolean;
 }
 

@@ -2,7 +2,7 @@
 // before meta, which waits for the longer grace period, gives its partitions to others. Invariant: the
 // deadline counts from when a beacon was *sent*, never from when its answer came, and the lease is over
 // as soon as either clock says so: the monotonic clock stands still while a machine is suspended, the
-// wall clock steps. Rules: docs/protocol.md, "Reads" (R8); docs/meta.md, "Failure detector".
+// wall clock steps. Rules: docs/protocol.md, "Reads" (§8); docs/meta.md, "Failure detector".
 
 import type { Now } from "../base/clock.ts";
 

@@ -170,7 +170,7 @@ export function onConfig(s: ReplicaState, config: PartitionConfig): void {
   const own = s.reconfiguration;
   if (config.ballot === s.ballot) {
     s.config = config;
-    // While a request is out, only its answer ends the pause (§17, "primary on stale config").
+    // While a request is out, only its answer ends the pause (§9.4).
     if (s.status !== "inactive" || own !== undefined || !s.connected) return;
   } else {
     // Our own request came true, or somebody else's did and ours never will.
@@ -220,7 +220,7 @@ export function takeOver(s: ReplicaState): void {
   reconfigure(s, "UPGRADE_TO_PRIMARY", s.self, withPrimary(s.config, s.self));
 }
 
-/** What it lacks the others hold: one of them leads, and this one learns from it (R12.6, R12.7). */
+/** What it lacks the others hold: one of them leads, and this one learns from it (§12.5, §12.6). */
 export function stepAside(s: ReplicaState): void {
   reconfigure(s, "DOWNGRADE_TO_INACTIVE", s.self, withoutMember(s.config, s.self));
 }
@@ -268,7 +268,7 @@ export function onProposal(
     case "UPGRADE_TO_PRIMARY":
       if (!self || config.primary !== NOBODY || !config.secondaries.includes(node)) return;
       if (s.status !== "secondary" && !(s.status === "inactive" && s.transient)) return;
-      // Another member, or the former primary, holds what this one lost; without them an operator assigns (R12.6).
+      // Another member, or the former primary, holds what this one lost; without them an operator assigns (§12.5).
       if (s.mayLack) {
         return note(s, "status", { to: "inactive", reason: "may lack acknowledged mutations" });
       }

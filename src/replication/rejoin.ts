@@ -1,5 +1,5 @@
 // A member whose process has started again: it counts when the primary has heard what it still holds. Rules:
-// docs/protocol.md, "Restart" (R12.3, R12.5).
+// docs/protocol.md, "Restart" (§12.3, §12.2).
 
 import { NOBODY } from "../base/ids.ts";
 import type { RejoinMessage, RejoinReplyMessage } from "../schema/replica_rpc.ts";
@@ -8,7 +8,7 @@ import { adoptBallot, adoptReconcileEnd, followAsSecondary, outdated } from "./m
 import { newReceiver, receiverFailed, resend } from "./primary.ts";
 import { head, note, type ReplicaState, send } from "./state.ts";
 
-/** Restarted member: ask the primary whether we still count (R12.5). */
+/** Restarted member: ask the primary whether we still count (§12.2). */
 export function askToRejoin(s: ReplicaState): void {
   if (s.primaryNode === NOBODY || s.primaryNode === s.self) return;
   s.rejoinAt = s.now;
@@ -27,7 +27,7 @@ export function askToRejoin(s: ReplicaState): void {
 /**
  * Whether a restarted member still holds everything committed. One whose log lost its end may have lost the record
  * that drops a ghost with it, and hold the ghost in the place of what was committed: it must also hold a mutation
- * of the ballot under which that was (R12.3).
+ * of the ballot under which that was (§12.3).
  */
 function holdsCommitted(s: ReplicaState, message: RejoinMessage): boolean {
   const { committed, committedBallot } = s.list;

@@ -121,11 +121,11 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
     return (status === "primary" || status === "secondary") && applied === list.maxPrepared &&
       reconfiguration === undefined;
   }
-  /** It may lack what it acknowledged, and does not lead because of that (R12.6). */
+  /** It may lack what it acknowledged, and does not lead because of that (§12.5). */
   get mayLack(): boolean {
     return this.#s.mayLack;
   }
-  /** Its log may have lost its end, and it has not compared itself yet (R12.7). */
+  /** Its log may have lost its end, and it has not compared itself yet (§12.6). */
   get tailTorn(): boolean {
     return this.#s.tailTorn;
   }
@@ -247,7 +247,7 @@ function onDamaged(s: ReplicaState, reason: string): void {
 function onMessage(s: ReplicaState, message: PeerMessage): void {
   const { from, incarnation } = message.body;
   const newest = s.incarnations.get(from) ?? 0;
-  // What a process said before it died is void once its successor has spoken (R12.5).
+  // What a process said before it died is void once its successor has spoken (§12.2).
   if (incarnation < newest) return;
   if (incarnation > newest) s.incarnations.set(from, incarnation);
   switch (message.kind) {

@@ -102,13 +102,13 @@ export interface ReplicaState {
   status: ReplicaStatus;
   /** Inactive, but only between two configurations (It); a former P or S. */
   transient: boolean;
-  /** This process has not yet been confirmed in the role the configuration gives it (R12.5). */
+  /** This process has not yet been confirmed in the role the configuration gives it (§12.2). */
   restarted: boolean;
-  /** Restarted with a log that may lack what was acknowledged; nobody has vouched for it since (R12.6). */
+  /** Restarted with a log that may lack what was acknowledged; nobody has vouched for it since (§12.5). */
   mayLack: boolean;
   /** Somebody has vouched for it, and the next checkpoint says so. */
   vouchDue: boolean;
-  /** The log ended in bytes that are no records, and nobody has shown since that it lacks nothing (R12.7). */
+  /** The log ended in bytes that are no records, and nobody has shown since that it lacks nothing (§12.6). */
   tailTorn: boolean;
   /** The question to other members that runs because of that. */
   tailCheck: TailCheck | undefined;
@@ -156,7 +156,7 @@ export interface ReplicaState {
 
   primary: PrimaryState | undefined;
   readonly learners: Map<NodeId, Learner>;
-  /** Newest incarnation heard of each peer; what older ones say is void (R12.5). */
+  /** Newest incarnation heard of each peer; what older ones say is void (§12.2). */
   readonly incarnations: Map<NodeId, number>;
   signatureCounter: number;
   learner: LearnerState | undefined;
@@ -215,7 +215,7 @@ export function minMembers(s: ReplicaState): number {
   return max <= 2 ? 1 : Math.floor(max / 2) + 1;
 }
 
-/** Nothing it ever acknowledged is missing (R12.6): written down with the next checkpoint, which is due now. */
+/** Nothing it ever acknowledged is missing (§12.5): written down with the next checkpoint, which is due now. */
 export function vouched(s: ReplicaState): void {
   s.vouchDue ||= s.mayLack;
   s.mayLack = false;

@@ -1,7 +1,7 @@
 // A log that ended in bytes that are no records may have lost what it confirmed: after a power loss a torn tail and
 // a confirmed block whose bits have flipped look alike. A replica with such a log does not lead before it has
 // compared itself: every member logged what was committed, so any one of them knows. Rules: docs/protocol.md,
-// "Restart" (R12.7).
+// "Restart" (§12.6).
 
 import { NOBODY, type NodeId } from "../base/ids.ts";
 import type { TailQueryMessage, TailReportMessage } from "../schema/replica_rpc.ts";

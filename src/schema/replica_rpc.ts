@@ -74,7 +74,7 @@ export const GroupCheckReply = defineMessage({
   },
 });
 
-/** Restarted member to primary: may I count as a member again? (R12.5) */
+/** Restarted member to primary: may I count as a member again? (§12.2) */
 export const Rejoin = defineMessage({
   code: 204,
   name: "rejoin",
@@ -82,7 +82,7 @@ export const Rejoin = defineMessage({
     ...head,
     lastPrepared: u53,
     committed: u53,
-    /** Its log may lack its end (R12.6, R12.7). */
+    /** Its log may lack its end (§12.5, §12.6). */
     mayLack: withDefault(bool, false),
     /** Largest ballot of a mutation it holds. */
     mutationBallot: withDefault(u53, 0),
@@ -136,7 +136,7 @@ export const RemoveReplica = defineMessage({
   body: { ...head },
 });
 
-/** Restarted member whose log may lack its end, to the others: how far do you hold it? (R12.7) */
+/** Restarted member whose log may lack its end, to the others: how far do you hold it? (§12.6) */
 export const TailQuery = defineMessage({
   code: 210,
   name: "tail_query",

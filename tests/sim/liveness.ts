@@ -31,7 +31,7 @@ export function missingHealth(
 
 /**
  * Whether a partition waits for an operator: nothing is left of it; or, without fsync, who is left may have lost what it acknowledged with
- * the power. Then it must not come back by itself (R12.6).
+ * the power. Then it must not come back by itself (§12.5).
  */
 function isLost(env: Env, machines: readonly Machine[], config: PartitionConfig): boolean {
   if (env.watch.ghost(config.partition).isLost) {

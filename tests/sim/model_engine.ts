@@ -1,7 +1,7 @@
 // A replica's engine as far as crashes go: a map, and the batches written since the last flush in two
 // write-ahead segments. Like LevelDB, a switch of segments leaves the older one unsynced, so power loss may
 // drop the end of the older segment while keeping later batches: the reopened map then has holes below a
-// plausible applied decree (docs/protocol.md, R15). Only `flush` is a barrier.
+// plausible applied decree (docs/protocol.md, §15). Only `flush` is a barrier.
 
 import type { Prng } from "../../src/base/prng.ts";
 import type { PhysicalOp } from "../../src/replication/io.ts";

@@ -14,7 +14,7 @@ import type { MemoryFiles } from "./memory_files.ts";
 
 /**
  * "proven": something valid shows that what was damaged had been confirmed, so the replica is complete or condemned.
- * "tail": nothing does. Then it is complete, condemned, or knows that it may lack something (R12.7).
+ * "tail": nothing does. Then it is complete, condemned, or knows that it may lack something (§12.6).
  */
 export type RotPlace = "proven" | "tail";
 

@@ -359,7 +359,7 @@ export class ServerProcess implements SimProcess {
     return false;
   }
 
-  /** The shared log cannot be written any more, whatever the reason: every replica here is lost (R13). */
+  /** The shared log cannot be written any more, whatever the reason: every replica here is lost (§13). */
   failDisk(fault: DiskFault): void {
     this.disk.poisoned = true;
     this.#env.coverage.hit(`fault.disk.${fault}`);

@@ -69,7 +69,7 @@ export interface SimDisk {
   /** Partitions that have files here. */
   readonly partitions: readonly PartitionId[];
   holds(partition: PartitionId): boolean;
-  /** Whether a restart knows that nothing acknowledged was lost with the power (R12.6). */
+  /** Whether a restart knows that nothing acknowledged was lost with the power (§12.5). */
   isWhole(partition: PartitionId): boolean;
   /** Applies a crash. @returns Whether the end of what was being written to a log is torn. */
   crash(kind: CrashKind, fsync: boolean): boolean;

@@ -1,6 +1,6 @@
 // The database of a whole server, below write-behind: a sorted map that forgets like LevelDB. Batches since the last flush stand in
 // two write-ahead segments of which a switch leaves the older one unsynced, so power loss may take older batches
-// and leave newer ones (docs/protocol.md, R15). What survives is in EngineFiles, which outlives processes.
+// and leave newer ones (docs/protocol.md, §15). What survives is in EngineFiles, which outlives processes.
 
 import type { Prng } from "../../src/base/prng.ts";
 import {

@@ -1,4 +1,4 @@
-// When a replica makes its state durable: protocol.md, R15. Told through group.ts.
+// When a replica makes its state durable: protocol.md, §15. Told through group.ts.
 
 import assert from "node:assert/strict";
 import { Group } from "./group.ts";

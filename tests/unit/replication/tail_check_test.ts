@@ -1,4 +1,4 @@
-// Stories of replicas whose log ended in bytes that are no records (docs/protocol.md, R12.7).
+// Stories of replicas whose log ended in bytes that are no records (docs/protocol.md, §12.6).
 
 import assert from "node:assert/strict";
 import { Group } from "./group.ts";

@@ -42,3 +42,31 @@ Deno.test("The pages name tests, scenarios and mutants that are there", () => {
     assert.ok(MUTANTS.some(({ name }) => name.startsWith(`${mutant} `)), `No mutant ${mutant}`);
   }
 });
+
+Deno.test("Code names rules of protocol.md that are there", () => {
+  const text = Deno.readTextFileSync(new URL("docs/protocol.md", ROOT));
+  /** Rules by paragraph: how many are numbered. */
+  const rules = new Map<number, number>();
+  for (const part of text.split("\n### §").slice(1)) {
+    const numbers = [...part.matchAll(/^(\d+)\. /gm)].map(([, number]) => Number(number));
+    assert.deepEqual(numbers, numbers.map((_, i) => i + 1), `§${part.slice(0, 20)} is numbered`);
+    rules.set(parseInt(part), numbers.length);
+  }
+  const invariants = new Set([...text.matchAll(/^\| (I\d+) /gm)].map(([, name]) => name));
+  let count = 0;
+  for (const folder of ["src/replication/", "roles/replica/", "storage/"]) {
+    for (const path of filesBelow(folder).filter((name) => name.endsWith(".ts"))) {
+      const code = Deno.readTextFileSync(new URL(path, ROOT));
+      for (const [reference, paragraph, rule] of code.matchAll(/§(\d+)(?:\.(\d+))?/g)) {
+        const known = rules.get(Number(paragraph));
+        const isThere = known !== undefined && (rule === undefined || Number(rule) <= known);
+        assert.ok(isThere, `${path} names ${reference}, which protocol.md does not have`);
+        count++;
+      }
+      for (const [, name] of code.matchAll(/\b(I(?:10|[1-9]))\b/g)) {
+        assert.ok(invariants.has(name!), `${path} names ${name}`);
+      }
+    }
+  }
+  assert.ok(count > 50, `${count} references`);
+});
