@@ -2,6 +2,7 @@
 // engine certainly holds: replay begins at the durable decree, whatever the applied row says (§15.2), and a
 // replica whose engine knows of mutations that the logs do not hold is not used at all.
 
+import { NEW_REPLICA } from "../../src/replication/io.ts";
 import { FilesError } from "../../src/base/files.ts";
 import type { Decree, PartitionId } from "../../src/base/ids.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
@@ -64,16 +65,7 @@ export class DiskStores implements ReplicaStores {
       await dir.remove();
       throw error;
     });
-    const recovered = {
-      ballot: 0,
-      applied: 0,
-      durable: 0,
-      committed: 0,
-      tail: [],
-      sessions: new Uint8Array(0),
-      existed: false,
-    };
-    return { store, recovered, maxReplicaCount };
+    return { store, recovered: NEW_REPLICA, maxReplicaCount };
   }
 
   async reopen(partition: PartitionId): Promise<OpenedReplica | undefined> {

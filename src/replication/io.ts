@@ -204,6 +204,17 @@ export interface RecoveredState {
   readonly tornTail?: boolean;
 }
 
+/** What a new replica starts from. */
+export const NEW_REPLICA: RecoveredState = {
+  ballot: 0,
+  applied: 0,
+  durable: 0,
+  committed: 0,
+  tail: [],
+  sessions: new Uint8Array(0),
+  existed: false,
+};
+
 /** Limits and intervals of the core; src/config/settings.ts declares their defaults and bounds. */
 export interface ReplicaSettings {
   /** Mutations between assignment and commit. */

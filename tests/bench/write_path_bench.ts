@@ -3,7 +3,7 @@
 // Run: deno bench --allow-read --allow-write --allow-env --allow-ffi --allow-sys tests/bench/write_path_bench.ts
 
 import { partitionId } from "../../src/base/ids.ts";
-import type { ReplicaEffect, ReplicaEvent } from "../../src/replication/io.ts";
+import { NEW_REPLICA, type ReplicaEffect, type ReplicaEvent } from "../../src/replication/io.ts";
 import { encodedOf, PrepareList } from "../../src/replication/prepare_list.ts";
 import { ReplicaCore } from "../../src/replication/replica.ts";
 import { encodeBody } from "../../src/schema/mutation_body.ts";
@@ -60,15 +60,7 @@ class Cores {
         incarnation: 1,
         settings,
         translator: new StorageTranslator({ get: () => undefined }),
-        recovered: {
-          ballot: 0,
-          applied: 0,
-          durable: 0,
-          committed: 0,
-          tail: [],
-          sessions: new Uint8Array(0),
-          existed: true,
-        },
+        recovered: { ...NEW_REPLICA, existed: true },
         maxReplicaCount: 3,
       }, this.#time());
       this.#cores.set(self, core);

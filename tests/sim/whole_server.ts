@@ -7,7 +7,7 @@ import { FilesError } from "../../src/base/files.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { loggerOf, type LogLevel } from "../../src/observe/logger.ts";
-import type { RecoveredState } from "../../src/replication/io.ts";
+import { NEW_REPLICA, type RecoveredState } from "../../src/replication/io.ts";
 import { Get, MultiGet } from "../../src/schema/client_rpc.ts";
 import { encodeKey } from "../../src/schema/key_format.ts";
 import type { AnyRpc, RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
@@ -389,12 +389,4 @@ export class WholeProcess implements SimProcess, WholeHome {
 }
 
 /** What is left of a replica that cannot be used. */
-const NOTHING: RecoveredState = {
-  ballot: 0,
-  applied: 0,
-  durable: 0,
-  committed: 0,
-  tail: [],
-  sessions: new Uint8Array(0),
-  existed: true,
-};
+const NOTHING: RecoveredState = { ...NEW_REPLICA, existed: true };

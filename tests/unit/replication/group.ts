@@ -6,11 +6,12 @@ import assert from "node:assert/strict";
 import { fromUtf8, toHex, utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
-import type {
-  RecoveredState,
-  ReplicaEffect,
-  ReplicaEvent,
-  ReplicaSettings,
+import {
+  NEW_REPLICA,
+  type RecoveredState,
+  type ReplicaEffect,
+  type ReplicaEvent,
+  type ReplicaSettings,
 } from "../../../src/replication/io.ts";
 import { ReplicaCore } from "../../../src/replication/replica.ts";
 import type { WriteOp } from "../../../src/replication/write_op.ts";
@@ -100,15 +101,7 @@ export class Group {
       incarnation: member.incarnation,
       settings: this.settings,
       translator: member,
-      recovered: existed ? { ...recover(member), ...doubt } : {
-        ballot: 0,
-        applied: 0,
-        durable: 0,
-        committed: 0,
-        tail: [],
-        sessions: new Uint8Array(0),
-        existed: false,
-      },
+      recovered: existed ? { ...recover(member), ...doubt } : NEW_REPLICA,
       maxReplicaCount: 3,
       logFirstDecree: () => member.logFirstDecree,
     }, this.time());

@@ -1,6 +1,7 @@
 // One shard with the real core, an engine and logs in memory, and handlers called by hand: every step is
 // visible, and time passes only when the test says so.
 
+import { NEW_REPLICA } from "../../../src/replication/io.ts";
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { type PartitionId, partitionId } from "../../../src/base/ids.ts";
@@ -115,15 +116,7 @@ class Shard {
           this.created.push(partition);
           return Promise.resolve({
             store: new FakeStore(partition),
-            recovered: {
-              ballot: 0,
-              applied: 0,
-              durable: 0,
-              committed: 0,
-              tail: [],
-              sessions: new Uint8Array(0),
-              existed: false,
-            },
+            recovered: NEW_REPLICA,
             maxReplicaCount: 1,
           });
         },

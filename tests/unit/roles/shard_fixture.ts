@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { type Logger, SILENT } from "../../../src/observe/logger.ts";
-import type { ReplicaSettings } from "../../../src/replication/io.ts";
+import { NEW_REPLICA, type ReplicaSettings } from "../../../src/replication/io.ts";
 import type { IncomingCall, RpcClient, RpcServer } from "../../../src/rpc/contract.ts";
 import type { AnyRpc, RequestOf, ResponseOf } from "../../../src/schema/rpc.ts";
 import type { PartitionConfig, TableInfo } from "../../../src/schema/types.ts";
@@ -108,15 +108,7 @@ export class LeadShard {
         create: () =>
           Promise.resolve({
             store: this.store,
-            recovered: {
-              ballot: 0,
-              applied: 0,
-              durable: 0,
-              committed: 0,
-              tail: [],
-              sessions: new Uint8Array(0),
-              existed: false,
-            },
+            recovered: NEW_REPLICA,
             maxReplicaCount: 1,
           }),
         reopen: () => Promise.resolve(undefined),
