@@ -7,6 +7,7 @@ import { formatPartition } from "../../src/base/ids.ts";
 import { type ChaosCluster, CLIENT, PARTITIONS, STORE } from "./cluster.ts";
 import { cutMs, metaPauseMs, PAUSES, takeoverMs, type Timing } from "./timing.ts";
 import { askStalePrimary } from "./stale_primary.ts";
+import { loseReplicas } from "./lose_replicas.ts";
 import { moveClock } from "./move_clock.ts";
 import type { Workload } from "./workload.ts";
 
@@ -100,6 +101,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   corrupt: { run: corrupt, writeMsMax: CRASH_MS },
   "lost-replica": { run: lostReplica, writeMsMax: CRASH_MS },
+  "lost-replicas": {
+    run: async (context) => await loseReplicas(context, await victim(context)),
+    writeMsMax: takeoverMs,
+  },
   rolling: { run: rolling, p99MsMax: PLANNED_MS },
   "kill-all": { run: killAll },
   "all-at-once": { run: allAtOnce },
