@@ -1,5 +1,6 @@
 // Stories of one replica server and its metas.
 
+import { tableInfo } from "../../table_info.ts";
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
@@ -9,7 +10,7 @@ import {
   type ServerEffect,
   type ServerEvent,
 } from "../../../src/replication/server_io.ts";
-import type { PartitionConfig, ReplicaReport, TableInfo } from "../../../src/schema/types.ts";
+import type { PartitionConfig, ReplicaReport } from "../../../src/schema/types.ts";
 
 const P = partitionId(1, 0);
 
@@ -41,18 +42,7 @@ function report(partition = P, status: ReplicaReport["status"] = "inactive"): Re
   };
 }
 
-const TABLE: TableInfo = {
-  tableId: 1,
-  name: "t",
-  status: "available",
-  partitionCount: 1,
-  maxReplicaCount: 3,
-  envs: new Map(),
-  createdAt: 0,
-  droppedAt: 0,
-  expiresAt: 0,
-  revision: 0,
-};
+const TABLE = tableInfo();
 
 const REST = { table: TABLE, nodes: [], empty: false };
 

@@ -1,8 +1,8 @@
 // A replica's store in memory that remembers what was asked of it, for tests of drivers and hosts.
 
+import { tableInfo } from "../../table_info.ts";
 import type { PartitionId } from "../../../src/base/ids.ts";
 import type { AppendRecord } from "../../../src/replication/io.ts";
-import type { TableInfo } from "../../../src/schema/types.ts";
 import type { Engine } from "../../../storage/engine.ts";
 import { type LogRecord, RecordKind } from "../../../storage/log.ts";
 import type { ReplicaStore, StagedGeneration } from "../../../roles/replica/replica_store.ts";
@@ -12,10 +12,7 @@ import { MemoryEngine } from "../../sim/memory_engine.ts";
 export class FakeStore implements ReplicaStore {
   readonly partition: PartitionId;
   readonly firstDecree = 1;
-  readonly table: TableInfo = {
-    ...{ tableId: 1, name: "t", status: "available", partitionCount: 1, maxReplicaCount: 3 },
-    ...{ envs: new Map(), createdAt: 0, droppedAt: 0, expiresAt: 0, revision: 0 },
-  };
+  readonly table = tableInfo();
   engine: Engine = new MemoryEngine();
   generation = 1;
   sequence = 0;

@@ -1,6 +1,7 @@
 // Real replica servers in one process, on loopback and real directories, under a scripted meta that stores
 // one partition's configuration. Waits are for conditions, never for fixed times.
 
+import { tableInfo } from "../../table_info.ts";
 import assert from "node:assert/strict";
 import { Err, type StoreError } from "../../../src/base/errors.ts";
 import { type Files, FilesError } from "../../../src/base/files.ts";
@@ -14,23 +15,12 @@ import { Get, Incr, incrResult, OpenSession, Put } from "../../../src/schema/cli
 import { decode } from "../../../src/schema/codec.ts";
 import { encodeKey } from "../../../src/schema/key_format.ts";
 import { Beacon, ConfigProposal, ConfigSync, UpdateConfig } from "../../../src/schema/meta_rpc.ts";
-import type { ConfigChange, PartitionConfig, TableInfo } from "../../../src/schema/types.ts";
+import type { ConfigChange, PartitionConfig } from "../../../src/schema/types.ts";
 import { diskFiles } from "../../../storage/disk_files.ts";
 import { type RunningReplica, startReplica } from "../../../roles/replica/main_replica.ts";
 
 const P = partitionId(1, 0);
-const TABLE: TableInfo = {
-  tableId: 1,
-  name: "t",
-  status: "available",
-  partitionCount: 1,
-  maxReplicaCount: 3,
-  envs: new Map(),
-  createdAt: 0,
-  droppedAt: 0,
-  expiresAt: 0,
-  revision: 0,
-};
+const TABLE = tableInfo();
 const REPLICATION: ReplicaSettings = {
   inflightMutationsMax: 64,
   mutationBytesMax: 1024 * 1024,

@@ -1,6 +1,7 @@
 // One shard with the real core, an engine and logs in memory, and handlers called by hand: every step is
 // visible, and time passes only when the test says so.
 
+import { tableInfo } from "../../table_info.ts";
 import { NEW_REPLICA } from "../../../src/replication/io.ts";
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
@@ -29,18 +30,7 @@ const CONFIG: PartitionConfig = {
   maxReplicaCount: 1,
   committedHint: 0,
 };
-const TABLE = {
-  tableId: 1,
-  name: "t",
-  status: "available",
-  partitionCount: 1,
-  maxReplicaCount: 1,
-  envs: new Map<string, string>(),
-  createdAt: 0,
-  droppedAt: 0,
-  expiresAt: 0,
-  revision: 0,
-} as const;
+const TABLE = tableInfo({ maxReplicaCount: 1 });
 const SETTINGS = {
   inflightMutationsMax: 64,
   mutationBytesMax: 1024 * 1024,

@@ -1,6 +1,7 @@
 // One shard that leads one partition, with the real core and handlers called by hand, over an engine of the
 // test's choice. Time passes only when the test says so; the shared log is durable when the test settles.
 
+import { tableInfo } from "../../table_info.ts";
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
@@ -143,18 +144,11 @@ export class LeadShard {
 
   /** The table as meta would tell it. */
   table(envs: Readonly<Record<string, string>> = this.#options.envs ?? {}): TableInfo {
-    return {
-      tableId: 1,
-      name: "t",
-      status: "available",
+    return tableInfo({
       partitionCount: this.#options.partitionCount ?? 1,
       maxReplicaCount: 1,
       envs: new Map(Object.entries(envs)),
-      createdAt: 0,
-      droppedAt: 0,
-      expiresAt: 0,
-      revision: 0,
-    };
+    });
   }
 
   /** Meta changes the table's variables. */
