@@ -234,6 +234,8 @@ function enterSecondary(s: ReplicaState): void {
   if (s.status === "inactive" && !s.transient && !s.hasLearned) {
     // Cannot serve: its primary will notice and remove it. Without one it must say so itself.
     if (s.config.primary === NOBODY) stepAside(s);
+    // Not between two configurations, whatever meta answers: it must not become a member by a repeated word.
+    s.transient = false;
     return;
   }
   if (s.restarted) {

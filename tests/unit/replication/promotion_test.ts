@@ -122,4 +122,16 @@ Deno.test("ReplicaCore that cannot be the member it is named leaves a group with
   group.run();
   assert.deepEqual([group.config.primary, group.config.secondaries], ["", []]);
   assert.equal(group.core("D").status, "inactive");
+  // A meta that refuses makes it no member either.
+  const refused = tooLate();
+  for (const name of ["A", "B", "C"]) refused.crash(name);
+  const old = refused.config;
+  refused.config = { ...old, ballot: old.ballot + 1, primary: "", secondaries: ["D"] };
+  refused.update = (from, { attempt }) => {
+    refused.later(from, {
+      ...{ kind: "configReply", attempt, error: Err.INVALID_VERSION, config: refused.config },
+    });
+  };
+  for (let i = 0; i < 3; i++) refused.notify();
+  assert.deepEqual([refused.core("D").status, refused.core("D").transient], ["inactive", false]);
 });
