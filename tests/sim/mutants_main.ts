@@ -9,7 +9,7 @@ const USAGE: Usage = {
   summary:
     "Plants known bugs in a copy of the tree, one at a time, and counts the seeds until each is found.",
   flags: {
-    "--seeds": { value: "N", help: "give up after N seeds (1000)" },
+    "--seeds": { value: "N", help: "give up after N seeds (2000)" },
     "--only": { value: "TEXT", help: "mutants whose name contains TEXT" },
     "--list": { value: "", help: "their names, and run nothing" },
     "--write": { value: "", help: "put the results into the table of docs/testing.md" },
@@ -103,7 +103,7 @@ function writeTable(results: ReadonlyMap<string, Outcome>): void {
 
 async function main(): Promise<void> {
   const { flags } = flagsOrExit(USAGE);
-  const seeds = Number(flags.get("--seeds") ?? 1000);
+  const seeds = Number(flags.get("--seeds") ?? 2000);
   const only = flags.get("--only") ?? "";
   const chosen = MUTANTS.filter(({ name }) => name.includes(only));
   if (chosen.length === 0) exitUsage(USAGE, `No mutant's name contains "${only}"`);
