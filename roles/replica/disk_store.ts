@@ -34,6 +34,9 @@ export interface DiskStoreOptions {
   readonly privateReserveBytes: number;
 }
 
+/** Stands in a manifest for the start of the operating system in which the replica was whole: it may lack something. */
+export const DOUBTED = "doubted";
+
 /** What a checkpoint makes durable. */
 interface CheckpointOf {
   readonly decree: Decree;
@@ -235,7 +238,7 @@ export class DiskStore implements ReplicaStore {
 
   #whole(): { boot?: string } {
     const { boot = "" } = this.#options;
-    return boot === "" ? {} : { boot };
+    return boot === "" && this.#dir.manifest.boot !== DOUBTED ? {} : { boot };
   }
 
   #serially<T>(work: () => Promise<T>): Promise<T> {

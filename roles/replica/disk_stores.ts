@@ -3,7 +3,7 @@
 // replica whose engine knows of mutations that the logs do not hold is not used at all.
 
 import { NEW_REPLICA } from "../../src/replication/io.ts";
-import { FilesError } from "../../src/base/files.ts";
+import { FilesError, isNoSpace } from "../../src/base/files.ts";
 import type { Decree, PartitionId } from "../../src/base/ids.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
@@ -14,7 +14,7 @@ import { openPrivateLog } from "../../storage/private_log.ts";
 import { type RecoveryResult, ReplicaRecovery } from "../../storage/recovery.ts";
 import { copyReplica, UnsettledCopyError } from "../../storage/replica_copy.ts";
 import { moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
-import { DiskStore, type DiskStoreOptions } from "./disk_store.ts";
+import { DiskStore, type DiskStoreOptions, DOUBTED } from "./disk_store.ts";
 import { describeTable, imageBallotOf, maxReplicaCountOf } from "./stored_info.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
 
@@ -108,7 +108,9 @@ export class DiskStores implements ReplicaStores {
       const mutationBallot = Math.max(recovery.mutationBallot, imageBallotOf(info));
       const replayed = await replay(engine, durable, recovery);
       const { tornTail } = recovery;
-      const recovered = { ...replayed, mutationBallot, tornTail, mayLack: this.#mayLack(dir) };
+      const mayLack = this.#mayLack(dir);
+      if (mayLack) await writeDoubt(dir);
+      const recovered = { ...replayed, mutationBallot, tornTail, mayLack };
       const store = new DiskStore(this.#options, dir, engine, log);
       return { store, recovered, maxReplicaCount: maxReplicaCountOf(info), partitionCount };
     } catch (error) {
@@ -121,6 +123,7 @@ export class DiskStores implements ReplicaStores {
   /** §12.5. */
   #mayLack({ manifest }: ReplicaDir): boolean {
     const { boot = "", wasUnsynced = false } = this.#options;
+    if (manifest.boot === DOUBTED) return true;
     return wasUnsynced && (boot === "" || manifest.boot !== boot);
   }
 
@@ -201,6 +204,17 @@ export class DiskStores implements ReplicaStores {
       { files, dir: dir.logPath, generation, segmentBytes },
       (record) => recovery?.privateRecord(record),
     );
+  }
+}
+
+/** An end in order must not make it whole: what it may lack was lost before (§12.5). */
+async function writeDoubt(dir: ReplicaDir): Promise<void> {
+  if (dir.manifest.boot === DOUBTED) return;
+  try {
+    await dir.update({ boot: DOUBTED });
+  } catch (error) {
+    // A full disk must not keep the server from starting; this life knows.
+    if (!isNoSpace(error)) throw error;
   }
 }
 

@@ -295,6 +295,11 @@ export class Faults {
 
   /** The fault budget: another member of each of its partitions still has everything. */
   #mayLose(machine: Machine): boolean {
+    // A partition that has not begun may begin on the very disk that fails.
+    const begun = [...this.#env.watch.ghosts.values()].filter(({ newestConfig }) =>
+      newestConfig!.ballot > 0
+    );
+    if (begun.length < this.#env.swarm.partitions) return false;
     return machine.disk.partitions.every((partition) => {
       const config = this.#env.watch.ghost(partition).newestConfig;
       if (config === undefined) return true;

@@ -5,6 +5,9 @@ import { partitionId } from "../../../src/base/ids.ts";
 import { GenerationSource } from "../../../storage/replica_dir.ts";
 import { DiskSet } from "../../../roles/replica/disk_set.ts";
 import { DiskStores } from "../../../roles/replica/disk_stores.ts";
+import { openPrivateLog } from "../../../storage/private_log.ts";
+import { ReplicaRecovery } from "../../../storage/recovery.ts";
+import { ReplicaDir } from "../../../storage/replica_dir.ts";
 import { MemoryEngine } from "../../sim/memory_engine.ts";
 import { MemoryFiles } from "../../sim/memory_files.ts";
 
@@ -37,4 +40,46 @@ Deno.test("DiskStore gives a checkpoint up whose generation an image has replace
   files.delay = () => Promise.resolve();
   assert.equal(await store.checkpoint({ decree: 0, ballot: 1, sessions: new Uint8Array(0) }), true);
   await store.close();
+});
+
+Deno.test("DiskStores remember over an end in order that a replica may lack something", async () => {
+  const files = new MemoryFiles();
+  files.makeDir("/data/replicas");
+  const dirs = [{ tag: "d1", path: "/data" }];
+  const space = () => ({ totalBytes: 1e12, freeBytes: 1e12 });
+  const partition = partitionId(1, 0);
+  const engine = new MemoryEngine();
+  const storesOf = (boot: string, wasUnsynced: boolean) =>
+    new DiskStores({
+      ...{ files, boot, wasUnsynced, privateSegmentBytes: 1000, privateReserveBytes: 0 },
+      disks: new DiskSet({ files, dirs, reserveBytes: 0, space }),
+      generations: new GenerationSource(1),
+      openEngine: () => Promise.resolve(engine.survivor("process")),
+    }, () => 0);
+  const open = async (boot: string, wasUnsynced: boolean) => {
+    const dir = ReplicaDir.open(files, "/data", partition);
+    const recovery = new ReplicaRecovery(dir.manifest);
+    const { generation } = dir.manifest;
+    const opened = await openPrivateLog({ files, dir: dir.logPath, generation }, () => {});
+    recovery.privateEnd(opened);
+    return storesOf(boot, wasUnsynced).open(dir, opened.log, recovery.result());
+  };
+  const created = await storesOf("b1", false).create(partition, undefined);
+  await created.store.close();
+  // Another start of the operating system, after an end that was not in order.
+  const doubted = await open("b2", true);
+  assert.equal(doubted.recovered.mayLack, true);
+  await doubted.store.close();
+  const again = await open("b2", false);
+  assert.equal(
+    again.recovered.mayLack,
+    true,
+    "the server ended in order, and the replica is what it was",
+  );
+  // Somebody vouches for it.
+  await again.store.checkpoint({ decree: 0, ballot: 0, sessions: new Uint8Array(0), whole: true });
+  await again.store.close();
+  const whole = await open("b2", true);
+  assert.equal(whole.recovered.mayLack, false);
+  await whole.store.close();
 });
