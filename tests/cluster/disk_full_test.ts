@@ -34,7 +34,8 @@ async function withDisks(
     "private-log-reserve-bytes": "256KiB",
     "engine-write-buffer-bytes": "256KiB",
     "checkpoint-interval": "1s",
-    "prepare-timeout": "2s",
+    // Longer than disks are full here: beyond it a write that was under way costs the group its members.
+    "prepare-timeout": "20s",
   };
   await withCluster({ smallDisks, settings }, async (cluster) => {
     await cluster.createTable("t", 4, 3);
