@@ -2,6 +2,7 @@
 // detection fast enough for tests and slow enough for a busy machine. Built on the onebox, so that what
 // people run is what is tested. A failed test keeps the directory with the servers' logs and names it.
 
+import { existsSync } from "node:fs";
 import { LocalCluster } from "../../roles/onebox/local_cluster.ts";
 import { pathsOf, waitFor } from "../../roles/onebox/processes.ts";
 import type { DialSecurity } from "../../src/rpc/security.ts";
@@ -218,5 +219,16 @@ export async function withCluster(
     await cluster?.close();
     for (const disk of smallDisks.values()) disk.unmount();
   }
-  Deno.removeSync(dir, { recursive: true });
+  removeTree(dir);
+}
+
+/** Removes a directory in which something else may vanish meanwhile. */
+function removeTree(dir: string): void {
+  while (existsSync(dir)) {
+    try {
+      Deno.removeSync(dir, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
 }
