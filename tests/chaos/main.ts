@@ -1,73 +1,55 @@
 // deno task chaos: real servers, real signals, a network that is cut; prints what every fault cost.
-//
-//   --minutes M     rounds of faults until the time is over (default: one round)
-//   --faults A,B    only these (default: all)      --seed S    which victims and delays
-//   --replicas N    replica servers (default 5)    --metas N     meta servers; more than one over ZooKeeper (default 1)
-//   --timing NAME   "fast": lease 2 s, grace 2.5 s (default); "default": those of a cluster nobody tuned, 5 s and 6 s
-//   --histories DIR writes what the clients of registers saw, for other judges
-//
-// Exit code 1: a violation, with the directory of the servers' logs. Page: docs/testing.md, "Chaos".
+// Page: docs/testing.md, "Chaos".
 
 import { fakeClockMissing } from "../fake_clock.ts";
+import { exitUsage, flagsOrExit, namesOf, type Usage } from "../flags.ts";
 import { smallDiskMissing } from "../small_disk.ts";
 import { FAULTS } from "./faults.ts";
 import { resultTable, runChaos } from "./run.ts";
 import { TIMINGS } from "./timing.ts";
 
-const KNOWN = ["minutes", "faults", "seed", "replicas", "metas", "histories", "timing"];
-
-function readFlags(args: readonly string[]): Map<string, string> {
-  const flags = new Map<string, string>();
-  const words = args.flatMap((word) => word.split("=", 2));
-  for (let i = 0; i < words.length; i += 2) {
-    const name = words[i]!.replace(/^--/, "");
-    const value = words[i + 1];
-    if (!KNOWN.includes(name) || value === undefined) {
-      fail(`Wrong flag "${words[i]}": expected --NAME VALUE with one of ${KNOWN.join(", ")}`);
-    }
-    flags.set(name, value);
-  }
-  return flags;
-}
-
-function fail(message: string): never {
-  console.error(message);
-  Deno.exit(2);
-}
-
-function numberOf(
-  flags: Map<string, string>,
-  name: string,
-  otherwise: number,
-  min: number,
-): number {
-  const value = Number(flags.get(name) ?? otherwise);
-  if (value >= min) return value;
-  fail(`Wrong --${name} "${flags.get(name)}": expected a number, ${min} or more`);
-}
+const USAGE: Usage = {
+  task: "chaos",
+  summary:
+    "Kills, stops, cuts off and damages real servers under load, and judges what clients saw.",
+  flags: {
+    "--minutes": { value: "M", help: "rounds of faults until the time is over (one round)" },
+    "--faults": { value: "A,B", help: `only these of ${Object.keys(FAULTS).join(", ")}` },
+    "--seed": { value: "S", help: "which victims and delays (the time)" },
+    "--replicas": { value: "N", help: "replica servers, three or more (5)" },
+    "--metas": { value: "N", help: "meta servers; more than one over ZooKeeper (1)" },
+    "--timing": {
+      value: "NAME",
+      help: "fast: lease 2 s, grace 2.5 s; default: as nobody tuned it, 5 s and 6 s (fast)",
+    },
+    "--histories": { value: "DIR", help: "what the clients of registers saw (task linearize)" },
+  },
+  exitCodes:
+    "Exit codes: 0 no violation; 1 a violation, with the directory of the servers' logs; " +
+    "2 wrong flags.",
+};
 
 async function main(): Promise<void> {
-  const flags = readFlags(Deno.args);
-  const all = Object.keys(FAULTS);
-  const faults = flags.get("faults")?.split(",") ?? all;
-  const unknown = faults.filter((name) => !all.includes(name));
-  if (unknown.length > 0) fail(`Unknown fault "${unknown[0]}": expected some of ${all.join(",")}`);
-  const seed = flags.get("seed") ?? String(Date.now());
+  const given = flagsOrExit(USAGE);
+  const { flags } = given;
+  const faults = namesOf(USAGE, given, "--faults", Object.keys(FAULTS));
+  const [timing] = namesOf(USAGE, given, "--timing", Object.keys(TIMINGS));
+  const replicas = Number(flags.get("--replicas") ?? 5);
+  if (replicas < 3) exitUsage(USAGE, "--replicas takes three or more");
+  const seed = flags.get("--seed") ?? String(Date.now());
   console.log(`Seed ${seed}, faults ${faults.join(", ")}`);
-  const timing = TIMINGS[flags.get("timing") ?? "fast"];
-  if (timing === undefined) fail(`Unknown timing: expected ${Object.keys(TIMINGS).join(" or ")}`);
-  const histories = flags.get("histories");
+  const histories = flags.get("--histories");
   const disks = smallDiskMissing();
   const clocks = fakeClockMissing();
   for (const missing of [disks, clocks]) if (missing !== undefined) console.warn(missing);
   const { results, violations, summary, dir } = await runChaos({
     seed,
     faults,
-    timing,
-    replicas: numberOf(flags, "replicas", 5, 3),
-    metas: numberOf(flags, "metas", 1, 1),
+    timing: TIMINGS[flags.has("--timing") ? timing! : "fast"]!,
+    replicas,
+    metas: Number(flags.get("--metas") ?? 1),
     ...(histories === undefined ? {} : { histories }),
-    minutes: numberOf(flags, "minutes", 0, 0),
+    minutes: Number(flags.get("--minutes") ?? 0),
     print: (line) => console.log(line),
   });
   console.log(`\n${resultTable(results)}\n\n${summary.join("\n")}`);

@@ -1,46 +1,32 @@
-// deno task fuzz: hostile bytes against everything that reads bytes of others.
-//
-//   --minutes M   how long in all (default 1)       --target T   only this one; repeat for several
-//   --seed S      another stream of inputs          --cases N    per target instead of a time
-//   --input FILE  with --target: this input alone, as a failure has written it
-//
-// Exit code 0: no rule was broken. 1: one was; the input is in a file that --input takes.
+// deno task fuzz: hostile bytes against everything that reads bytes of others. Page: docs/testing.md, "Fuzzing".
 
+import { flagsOrExit, namesOf, type Usage } from "../flags.ts";
 import type { FuzzNews, FuzzOrder } from "./fuzz_worker.ts";
-import { targetOf, TARGETS } from "./targets.ts";
-
-interface Flags {
-  minutes: number;
-  seed: string;
-  cases: number;
-  targets: string[];
-  input: string | undefined;
-}
+import { TARGETS } from "./targets.ts";
 
 /** No news for so long, ms: an input never ends. */
 const SILENCE_MS = 20_000;
 const INPUT_BYTES_MAX = 128 * 1024;
 
-function parseFlags(args: readonly string[]): Flags {
-  const flags: Flags = { minutes: 1, seed: "1", cases: Infinity, targets: [], input: undefined };
-  for (let i = 0; i < args.length; i += 2) {
-    const [name, value] = [args[i]!, args[i + 1]];
-    if (value === undefined) usage(`${name} needs a value`);
-    if (name === "--minutes" && Number(value) > 0) flags.minutes = Number(value);
-    else if (name === "--cases" && Number(value) > 0) flags.cases = Number(value);
-    else if (name === "--seed") flags.seed = value;
-    else if (name === "--target") flags.targets.push(targetOf(value).name);
-    else if (name === "--input") flags.input = value;
-    else usage(`Cannot use ${name} ${value}`);
-  }
-  if (flags.targets.length === 0) flags.targets = TARGETS.map(({ name }) => name);
-  return flags;
-}
+const NAMES = TARGETS.map(({ name }) => name);
 
-function usage(problem: string): never {
-  console.error(`${problem}; flags: --minutes M --seed S --target T --cases N --input FILE`);
-  Deno.exit(2);
-}
+const USAGE: Usage = {
+  task: "fuzz",
+  summary: "Throws hostile bytes at everything that reads bytes of others.",
+  flags: {
+    "--minutes": { value: "M", help: "how long in all (1)" },
+    "--cases": { value: "N", help: "so many per target, instead of a time" },
+    "--target": { value: "A,B", help: `only these of ${NAMES.join(", ")}` },
+    "--seed": { value: "S", help: "another stream of inputs (1)" },
+    "--input": {
+      value: "FILE",
+      help: "with --target: this input alone, as a failure has written it",
+    },
+  },
+  exitCodes:
+    "Exit codes: 0 no rule was broken; 1 one was, and the input is in a file that --input " +
+    "takes; 2 wrong flags.",
+};
 
 /** Runs one target. @returns False if a rule was broken. */
 function run(order: FuzzOrder): Promise<boolean> {
@@ -90,16 +76,21 @@ function failed(order: FuzzOrder, message: string, input: Uint8Array): false {
 }
 
 async function main(): Promise<void> {
-  const flags = parseFlags(Deno.args);
-  const input = flags.input === undefined ? undefined : Deno.readFileSync(flags.input);
-  const ms = flags.cases < Infinity ? Infinity : flags.minutes * 60_000 / flags.targets.length;
+  const given = flagsOrExit(USAGE);
+  const { flags } = given;
+  const targets = namesOf(USAGE, given, "--target", NAMES);
+  const file = flags.get("--input");
+  const input = file === undefined ? undefined : Deno.readFileSync(file);
+  const seed = flags.get("--seed") ?? "1";
+  const cases = Number(flags.get("--cases") ?? Infinity);
+  const minutes = Number(flags.get("--minutes") ?? 1);
+  const ms = cases < Infinity ? Infinity : minutes * 60_000 / targets.length;
   let isGood = true;
-  for (const target of flags.targets) {
-    const order = { target, seed: flags.seed, input, ms, cases: flags.cases };
-    isGood = await run(order) && isGood;
+  for (const target of targets) {
+    isGood = await run({ target, seed, input, ms, cases }) && isGood;
   }
   const rss = Math.round(Deno.memoryUsage().rss / 2 ** 20);
-  console.log(`Seed ${flags.seed}; memory of the process at the end: ${rss} MiB`);
+  console.log(`Seed ${seed}; memory of the process at the end: ${rss} MiB`);
   if (!isGood) Deno.exit(1);
 }
 

@@ -1,6 +1,6 @@
 // deno task linearize FILE...: judges recorded histories (docs/testing.md, "Histories").
 
-import { exitUsage, flagsOrExit, type Usage } from "./flags.ts";
+import { exitUsage, flagsOrExit, type Usage } from "../flags.ts";
 import { HistoryError, parseHistory } from "./history.ts";
 import { type Finding, judge, type Judgement, MEMO_MAX } from "./judge.ts";
 import type { Operation } from "./linearizability.ts";

@@ -5,7 +5,7 @@ import process from "node:process";
 import { suggestion } from "../../src/config/suggest.ts";
 import { Chance } from "./chance.ts";
 import { Coverage, REQUIRED_SEEDS, unreached } from "./coverage.ts";
-import { exitUsage, flagsOrExit, type Usage } from "./flags.ts";
+import { exitUsage, flagsOrExit, type Usage } from "../flags.ts";
 import { runOrder, type SeedOrder, type SeedReport } from "./seed_report.ts";
 import { type Bend, bendable, bendFlags, shrink } from "./shrink.ts";
 import { drawSwarm } from "./swarm.ts";

@@ -1,7 +1,7 @@
 // deno task sim:mutants: plants each deliberate bug in a copy of the tree and counts the seeds until the
 // simulator finds it.
 
-import { exitUsage, flagsOrExit, type Usage } from "./flags.ts";
+import { exitUsage, flagsOrExit, type Usage } from "../flags.ts";
 import { type Mutant, MUTANTS } from "./mutants.ts";
 
 const USAGE: Usage = {

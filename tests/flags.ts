@@ -1,7 +1,7 @@
-// The flags of the simulator's tasks: declared once, checked, and listed by --help. Exit code 2 with a message for
+// The flags of the tasks that test for long: declared once, checked, and listed by --help. Exit code 2 with a message for
 // what is wrong with them.
 
-import { suggestion } from "../../src/config/suggest.ts";
+import { suggestion } from "../src/config/suggest.ts";
 
 /** One flag. */
 export interface Flag {
@@ -98,6 +98,19 @@ export function flagsOrExit(usage: Usage): Given {
     if (!(error instanceof UsageError)) throw error;
     exitUsage(usage, error.message);
   }
+}
+
+/** The names of a flag "--x A,B", checked; all of them without it. */
+export function namesOf(
+  usage: Usage,
+  { flags }: Given,
+  flag: string,
+  all: readonly string[],
+): readonly string[] {
+  const names = flags.get(flag)?.split(",") ?? all;
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown === undefined) return names;
+  exitUsage(usage, `${flag} knows no "${unknown}"${suggestion(unknown, all)}: ${all.join(", ")}`);
 }
 
 /** Ends the process because of a flag. */

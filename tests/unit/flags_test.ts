@@ -1,10 +1,10 @@
 // The flags of the simulator's tasks, and how a failing run is made smaller.
 
 import assert from "node:assert/strict";
-import { Chance } from "../../sim/chance.ts";
-import { helpOf, parseFlags, type Usage, UsageError } from "../../sim/flags.ts";
-import { type Bend, bend, bendFlags, shrink, UNBENT } from "../../sim/shrink.ts";
-import { drawSwarm } from "../../sim/swarm.ts";
+import { Chance } from "../sim/chance.ts";
+import { helpOf, parseFlags, type Usage, UsageError } from "../flags.ts";
+import { type Bend, bend, bendFlags, shrink, UNBENT } from "../sim/shrink.ts";
+import { drawSwarm } from "../sim/swarm.ts";
 
 const USAGE: Usage = {
   task: "x",
