@@ -30,15 +30,25 @@ export function missingHealth(
 }
 
 /**
- * Whether a partition waits for an operator: nothing is left of it; or, without fsync, who is left may have lost what it acknowledged with
- * the power. Then it must not come back by itself (§12.5).
+ * Whether a partition waits for an operator: nothing is left of it; or its last two members lost their disks, and meta
+ * does not know what the one before them lacks (meta.md, "Cure"); or, without fsync, who is left may have lost what it
+ * acknowledged with the power. Then it must not come back by itself (§12.5).
  */
 function isLost(env: Env, machines: readonly Machine[], config: PartitionConfig): boolean {
   if (env.watch.ghost(config.partition).isLost) {
     env.coverage.hit("liveness.onlyCopyLost");
     return true;
   }
-  if (env.swarm.disk.fsync || config.primary !== "") return false;
+  if (config.primary !== "") return false;
+  const dropped = machines.filter(({ id }) => config.lastDrops.slice(-2).includes(id));
+  const areGone = dropped.every(({ id, disk }) =>
+    !disk.holds(config.partition) && env.watch.hasLost(id, config.partition)
+  );
+  if (config.secondaries.length === 0 && dropped.length === 2 && areGone) {
+    env.coverage.hit("liveness.lastTwoLost");
+    return true;
+  }
+  if (env.swarm.disk.fsync) return false;
   const members = machines.filter(({ id }) => config.secondaries.includes(id));
   const lost = members.every(({ process }) => process?.replica(config.partition)?.core.mayLack);
   if (lost) env.coverage.hit("liveness.waitsForOperator");

@@ -253,6 +253,11 @@ export class Watch {
     if (damaged) this.#lost.add(key);
   }
 
+  /** Whether a fault of the disk ever took this replica. */
+  hasLost(node: NodeId, partition: PartitionId): boolean {
+    return this.#lost.has(`${node} ${partition}`);
+  }
+
   /** S14: only an injected fault may damage a replica. */
   #closed(
     replica: WatchedReplica,
