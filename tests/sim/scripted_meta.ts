@@ -225,13 +225,17 @@ export class ScriptedMeta implements MetaSide {
     }
   }
 
-  /** Everybody was lost: the last one that still holds it; the last two must have said what they hold. */
+  /** Everybody was lost: the last one that still holds it and all that is recorded as committed; both must have said so. */
   #lastHolder(config: PartitionConfig, alive: readonly NodeId[]): NodeId | undefined {
     const lastTwo = config.lastDrops.slice(-2);
     if (!lastTwo.every((node) => alive.includes(node) && this.#reports.has(node))) return undefined;
-    const holds = (node: NodeId) =>
-      this.#reports.get(node)!.some((report) => report.partition === config.partition);
-    return lastTwo.findLast(holds);
+    const reportOf = (node: NodeId) =>
+      this.#reports.get(node)!.find((report) => report.partition === config.partition);
+    const chosen = lastTwo.findLast((node) => reportOf(node) !== undefined);
+    if (chosen === undefined || reportOf(chosen)!.maxPrepared < config.committedHint) {
+      return undefined;
+    }
+    return chosen;
   }
 
   /** Something nobody needs. */
