@@ -240,7 +240,7 @@ export class Faults {
     const machine = chance.pick(this.#machines);
     const { process } = machine;
     if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
-    process.failDisk(chance.pick(DISK_FAULTS));
+    process.failDisk(chance.pick(DISK_FAULTS), () => this.#mayLose(machine));
     this.#later(logUniform(chance, 50, 5000), () => {
       if (machine.process !== process || (chance.chance(0.7) && process.freeDisk())) return;
       this.#crash(chance, machine, "power");

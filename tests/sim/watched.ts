@@ -49,8 +49,12 @@ export interface SimProcess extends WatchedServer {
    * @returns False if this kind of server only ends at once.
    */
   stop(handOverMs: number, onEnd: () => void): boolean;
-  /** Its disk fails. */
-  failDisk(fault: DiskFault): void;
+  /**
+   * Its disk fails, at the next occasion.
+   *
+   * @param may Whether it may at that moment: since then it may have become the only one that has something.
+   */
+  failDisk(fault: DiskFault, may: () => boolean): void;
   /** Room comes back on a full disk. @returns False if the disk needs another life of the server. */
   freeDisk(): boolean;
 }

@@ -58,7 +58,7 @@ export class WholeProcess implements SimProcess, WholeHome {
   #incarnation = 0;
   #dead = false;
   #flushPlanned = false;
-  #failsEngine = false;
+  #failsEngine: () => boolean = () => false;
   #isClosing = false;
   #dirs: DataDirs | undefined;
 
@@ -139,15 +139,15 @@ export class WholeProcess implements SimProcess, WholeHome {
     return true;
   }
 
-  failDisk(fault: DiskFault): void {
+  failDisk(fault: DiskFault, may: () => boolean): void {
     this.disk.poisoned = true;
     this.#env.coverage.hit(`fault.disk.${fault}`);
     const { files } = this.disk;
     if (fault === "noSpace") files.bytesFree = this.#chance.below(2000);
-    else if (fault === "engine") this.#failsEngine = true;
+    else if (fault === "engine") this.#failsEngine = may;
     else {
       files.fault = (operation, path) => {
-        if (operation !== "sync" || !path.includes("/shared.")) return;
+        if (operation !== "sync" || !path.includes("/shared.") || !may()) return;
         files.fault = () => {};
         throw new FilesError("io", `Cannot sync "${path}": injected`);
       };
@@ -188,8 +188,8 @@ export class WholeProcess implements SimProcess, WholeHome {
       },
       switchesSegment: () => this.#chance.chance(disk.segmentSwitch),
       fails: () => {
-        const fails = this.#failsEngine;
-        this.#failsEngine = false;
+        const fails = this.#failsEngine();
+        if (fails) this.#failsEngine = () => false;
         return fails;
       },
     });
