@@ -139,7 +139,7 @@ export const REPLICATION = group("Replication", ["replica"], {
     doc: "Committed mutations kept in memory for learners",
   }),
   cacheBytesMax: bytes({
-    default: "8MiB",
+    default: "4MiB",
     min: "64KiB",
     max: "1GiB",
     reload: true,
