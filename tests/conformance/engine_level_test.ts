@@ -114,6 +114,6 @@ Deno.test("LevelEngine reports damaged and missing databases by kind", async () 
   await assert.rejects(openLevelEngine(dir), isKind("corruption"));
   const empty = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_empty_" });
   await assert.rejects(openLevelEngine(empty, { createIfMissing: false }), EngineError);
-  const file = Deno.makeTempFileSync();
+  const file = Deno.makeTempFileSync({ dir: ROOT });
   await assert.rejects(openLevelEngine(`${file}/db`), EngineError);
 });

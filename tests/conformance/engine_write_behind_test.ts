@@ -11,9 +11,13 @@ import { WriteBehindEngine, type WriteBehindOptions } from "../../storage/write_
 import { MemoryEngine } from "../sim/memory_engine.ts";
 import { engineSuite } from "./engine_suite.ts";
 
+const ROOT = Deno.makeTempDirSync({ prefix: "pegasus_behind_" });
+globalThis.addEventListener("unload", () => Deno.removeSync(ROOT, { recursive: true }));
+
 engineSuite({
   name: "WriteBehindEngine over LevelEngine",
-  open: async () => new WriteBehindEngine(await openLevelEngine(Deno.makeTempDirSync())),
+  open: async () =>
+    new WriteBehindEngine(await openLevelEngine(Deno.makeTempDirSync({ dir: ROOT }))),
 });
 engineSuite({
   name: "WriteBehindEngine over MemoryEngine",
