@@ -19,7 +19,6 @@ import {
   note,
   type ReplicaState,
   send,
-  vouched,
 } from "./state.ts";
 import { leadWhole } from "./tail_check.ts";
 import { addLearner } from "./teacher.ts";
@@ -96,7 +95,6 @@ function becomeSecondary(s: ReplicaState): void {
   s.status = "secondary";
   s.transient = false;
   s.restarted = false;
-  vouched(s);
   s.hasLearned = false;
   s.reigning = false;
   s.primary = undefined;

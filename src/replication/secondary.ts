@@ -16,7 +16,7 @@ import {
   followAsSecondary,
 } from "./membership.ts";
 import { askToRejoin } from "./rejoin.ts";
-import { append, head, isFollower, note, type ReplicaState, send } from "./state.ts";
+import { append, head, isFollower, note, type ReplicaState, send, vouched } from "./state.ts";
 
 /** Mutations held above the commit point before a primary is refused: far above any primary's own window. */
 const UNCOMMITTED_MAX = 4096;
@@ -151,6 +151,15 @@ export function advanceAck(s: ReplicaState): void {
     s.ackEnd = end;
     s.ackDue = true;
   }
+  if (s.mayLack || s.tailTorn) vouchForEnd(s);
+}
+
+/**
+ * A member that may lack what it acknowledged is whole again when it has logged all that its primary held when it began:
+ * what was committed, and what perhaps was (§12.5).
+ */
+function vouchForEnd(s: ReplicaState): void {
+  if (s.status === "secondary" && s.ackEnd >= s.reconcileEnd) vouched(s);
 }
 
 /** Sends the one ack that covers everything of this batch. */

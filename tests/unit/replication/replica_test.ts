@@ -239,45 +239,6 @@ Deno.test("ReplicaCore removes a restarted secondary that lost acknowledged muta
   assert.equal(group.row("B", "k"), "last");
 });
 
-Deno.test("ReplicaCore steps aside after a restart that may have cost it acknowledged writes", () => {
-  const group = formed();
-  for (let i = 0; i < 3; i++) {
-    group.put("A", `w${i}`, "k", `${i}`);
-    group.run();
-  }
-  group.crash("A");
-  group.member("A").log.splice(-1);
-  group.restart("A", { mayLack: true });
-  group.pass(200);
-  assert.deepEqual([group.config.primary, group.config.secondaries], ["", ["B", "C"]]);
-  group.failOver("A", "B");
-  assert.equal(group.row("B", "k"), "2");
-  // Meta adds it again, it learns, and the next checkpoint says that it is whole.
-  group.propose("B", "ADD_SECONDARY", "A");
-  group.pass(1500);
-  assert.deepEqual(group.config.secondaries, ["C", "A"]);
-  assert.equal(group.core("A").mayLack, false);
-});
-
-Deno.test("ReplicaCore does not take over while it may lack acknowledged writes", () => {
-  const group = formed();
-  group.put("A", "w", "k", "v");
-  group.run();
-  group.crash("A");
-  group.crash("B");
-  group.restart("B", { mayLack: true });
-  const { ballot } = group.config;
-  group.config = { ...group.config, ballot: ballot + 1, primary: "", secondaries: ["B", "C"] };
-  group.step("B", { kind: "config", config: group.config });
-  group.propose("B", "UPGRADE_TO_PRIMARY", "B");
-  group.run();
-  assert.equal(group.config.primary, "");
-  // Only an operator who accepts the loss makes it lead.
-  group.propose("B", "ASSIGN_PRIMARY", "B");
-  group.run();
-  assert.equal(group.config.primary, "B");
-});
-
 Deno.test("ReplicaCore survives the restart of all members at once", () => {
   const group = formed();
   for (let i = 0; i < 20; i++) {
