@@ -63,6 +63,7 @@ function startLearning(s: ReplicaState, message: GroupCheckMessage): void {
     signature: message.signature,
     phase: "starting",
     prepareStart: 0,
+    avoidsLog: false,
     retryAt: s.now,
     rounds: 0,
     heardAt: s.now,
@@ -124,7 +125,7 @@ export function onLearnReply(s: ReplicaState, message: LearnReplyMessage): void 
   if (message.source === "cache") return takeCache(s, learner, message);
   learner.phase = "fetching";
   const { primary: from, signature } = learner;
-  if (message.source === "log" && !message.fromScratch) {
+  if (message.source === "log" && !message.fromScratch && !learner.avoidsLog) {
     const first = s.applied + 1;
     if (first > message.committed) return retryNow(s, learner);
     s.out.push({ kind: "fetchLog", from, signature, first, last: message.committed });
@@ -226,7 +227,10 @@ export function onLogFetched(
   if (done) retryNow(s, learner);
 }
 
-/** A copy failed: by the primary's fault start again, by our own this replica is lost (§13). */
+/**
+ * A copy failed: by the primary's fault start again, by our own this replica is lost (§13). The next one is of the other
+ * kind, because a log that cannot be read any more would be offered for ever (§11.3).
+ */
 export function onFetchFailed(
   s: ReplicaState,
   { signature }: Extract<ReplicaEvent, { kind: "fetchFailed" }>,
@@ -234,5 +238,6 @@ export function onFetchFailed(
   const learner = s.learner;
   if (learner?.signature !== signature || learner.phase !== "fetching") return;
   learner.phase = "asking";
+  learner.avoidsLog = !learner.avoidsLog;
   learner.retryAt = s.now + s.settings.learnRetryMs;
 }

@@ -82,6 +82,8 @@ export interface LearnerState {
   readonly signature: number;
   phase: LearnPhase;
   prepareStart: Decree;
+  /** Copies an image where the primary offers its log. Changes with every copy that fails. */
+  avoidsLog: boolean;
   /** When to ask again, monotonic ms. */
   retryAt: number;
   rounds: number;

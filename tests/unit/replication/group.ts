@@ -72,6 +72,8 @@ export class Group {
   /** Drops messages for which it returns true. */
   drop: (to: string, message: PeerMessage) => boolean = () => false;
   metaDown = false;
+  /** Nobody can read its log any more. */
+  isLogLost = false;
   updates: string[] = [];
 
   constructor(names: string[]) {
@@ -168,6 +170,11 @@ export class Group {
         this.image(member, effect.from, effect.signature);
         return;
       case "fetchLog": {
+        if (this.isLogLost) {
+          const { signature } = effect;
+          this.later(name, { kind: "fetchFailed", signature, local: false, reason: "lost" });
+          return;
+        }
         const mutations: Mutation[] = [];
         for (let d = effect.first; d <= effect.last; d++) {
           mutations.push(newest(this.member(effect.from).log, d)!);

@@ -287,6 +287,24 @@ Deno.test("ReplicaCore teaches a learner by log and cache while writes go on", (
   assert(sources.includes("log") && sources.includes("cache"), sources);
 });
 
+Deno.test("ReplicaCore takes an image where the log of its primary cannot be read", () => {
+  const group = formed();
+  group.isLogLost = true;
+  group.crash("B");
+  group.step("A", { kind: "peerDown", node: "B" });
+  group.run();
+  // More than the cache holds.
+  for (let i = 0; i < 100; i++) {
+    group.put("A", `w${i}`, `k${i}`, "v");
+    group.run();
+  }
+  group.restart("B");
+  group.propose("A", "ADD_SECONDARY", "B");
+  group.pass(2000);
+  assert.deepEqual(group.config.secondaries, ["C", "B"]);
+  assert.equal(group.row("B", "k99"), "v");
+});
+
 Deno.test("ReplicaCore counts a learner's log before it is a member", () => {
   const group = new Group(["A", "B"]);
   group.propose("A", "ASSIGN_PRIMARY", "A");
