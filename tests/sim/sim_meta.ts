@@ -150,8 +150,9 @@ class MetaProcess {
     this.#store.ping(this.#session, (answer) => {
       if (answer === "lost") return;
       if (answer === "expired") return this.#lost();
-      // When the answer was asked for decides, not when it came.
-      if (askedAt.mono > (this.#provenAt?.mono ?? -Infinity)) this.#provenAt = askedAt;
+      // When the answer was asked for decides, not when it came: a session is answered in order.
+      if (askedAt.mono <= (this.#provenAt?.mono ?? -Infinity)) return;
+      this.#provenAt = askedAt;
       if (answer.epoch !== 0 && answer.epoch !== this.#epoch) {
         this.#epoch = answer.epoch;
         this.#following = "";
