@@ -22,6 +22,10 @@ export async function release(root: string, targets: readonly string[], dir: str
 
 if (import.meta.main) {
   const root = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+  if (Deno.args.includes("--help")) {
+    console.log("Usage: deno task release [target ...]\n\nTargets: see deno task compile --help");
+    Deno.exit(0);
+  }
   const targets = Deno.args.length > 0 ? Deno.args : [Deno.build.target];
   const unknown = targets.filter((target) => !isTarget(target));
   if (unknown.length > 0) {

@@ -114,12 +114,12 @@ function commonHandlers(
     },
     "/recentStartTime": () => ({ json: { RecentStartTime: started } }),
     "/config": ({ args }) => {
-      const found = live.get(args.get("name")!);
+      const name = args.get("name");
+      if (name === undefined) return { json: allSettings(live) };
+      const found = live.get(name);
       return typeof found === "string" ? problem(404, found) : { json: found };
     },
-    "/configs": () => ({
-      json: Object.fromEntries(live.list().map((setting) => [setting.name, setting])),
-    }),
+    "/configs": () => ({ json: allSettings(live) }),
     "/updateConfig": (ask) => {
       const answer = updateConfig(live, ask);
       if (answer.status === undefined) logger.warn("Setting changed over HTTP", logged(answer));
@@ -130,6 +130,11 @@ function commonHandlers(
     "/pprof/heap": profiles.heap,
     "/pprof/profile": profiles.cpu,
   };
+}
+
+/** Every setting by its name. */
+function allSettings(live: LiveSettings): Record<string, unknown> {
+  return Object.fromEntries(live.list().map((setting) => [setting.name, setting]));
 }
 
 function logged({ json }: Answer): Record<string, unknown> {

@@ -22,8 +22,8 @@ export const COMMON_ROUTES = routes({
   "/version": { brief: "Versions, role, cluster, and when the process started" },
   "/recentStartTime": { brief: "When the process started, Unix milliseconds and UTC" },
   "/config": {
-    brief: "One setting: value, default, allowed values, whether it is mutable",
-    args: { name: { doc: "name of the setting, as in docs/config.md", required: true } },
+    brief: "One setting, or all of them: value, default, allowed values, whether it is mutable",
+    args: { name: { doc: "name of the setting, as in docs/config.md; all if left out" } },
   },
   "/configs": { brief: "All settings" },
   "/updateConfig": {

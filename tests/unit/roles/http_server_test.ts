@@ -54,6 +54,7 @@ Deno.test("HTTP server tells its paths, health, versions and settings", async ()
     const { version, role, cluster } = (await get("/version")).json;
     assert.deepEqual([version, role, cluster], ["1.2.3", "meta", "test"]);
     assert.match((await get("/recentStartTime")).json.RecentStartTime.utc, /^\d{4}-.*Z$/);
+    assert.deepEqual((await get("/config")).json, (await get("/configs")).json);
     const one = (await get("/config?name=log-level")).json;
     assert.deepEqual([one.value, one.mutable, one.section], ["info", true, "process"]);
     assert.deepEqual((await get("/configs")).json["log-level"], one);
