@@ -26,6 +26,8 @@ const FRAMES_PER_CLOCK_READ = 32;
 const FLUSH_ROUNDS_MAX = 4;
 // Two looks at the clock further apart than this: the event loop stood still.
 const STALL_MS = 200;
+/** A probe leaves after this part of `answerProbeMs`, and after as much again it is a suspicion. */
+const PROBE_PART = 1 / 4;
 /** More than this may take long, and a probe waits behind it. */
 const SUSPECT_BYTES_MAX = 64 * 1024;
 
@@ -193,7 +195,7 @@ export class Connection implements WireEvents {
       if (now - this.#pingedAt < this.#pongMs) return;
       return this.#fault(`The peer was silent for ${Math.round(now - this.readAt)} ms`);
     }
-    const probeMs = answerProbeMs / 4;
+    const probeMs = PROBE_PART * answerProbeMs;
     const isLate = this.#owedSince !== -1 && now - this.#owedSince >= probeMs;
     if (!isLate && now - this.readAt < keepAliveMs) return;
     this.#pingedAt = now;
@@ -205,7 +207,7 @@ export class Connection implements WireEvents {
   /** Whether a probe was not answered for a while although little was sent. */
   isSuspect(now: number): boolean {
     return this.#pingedAt !== -1 && this.#owedBytes <= SUSPECT_BYTES_MAX &&
-      now - this.#pingedAt >= this.#context.settings.answerProbeMs / 4;
+      now - this.#pingedAt >= PROBE_PART * this.#context.settings.answerProbeMs;
   }
 
   /** Announces that this end closes after the running calls. */
