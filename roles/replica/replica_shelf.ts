@@ -52,6 +52,8 @@ export class ReplicaShelf {
   readonly #closedTables = new Map<PartitionId, TableInfo>();
   /** Damaged and not moved aside: a restart would find them, so logs must be kept for them. */
   readonly #stuck = new Set<PartitionId>();
+  /** Left their place in this life with a history: stored, set aside, or lost with a disk. */
+  readonly #begun = new Set<PartitionId>();
   #stopping = false;
   /** Whether a message comes too late for a replica, which leaves its place because of it (disk_moves.ts). */
   intercepts: (driver: ReplicaDriver, message: PeerMessage) => boolean = () => false;
@@ -96,6 +98,11 @@ export class ReplicaShelf {
     return { partition, attempt: 0, change: "DOWNGRADE_TO_INACTIVE", node, config: next } as const;
   }
 
+  /** Whether a replica with a history was here in this life, whatever became of it. */
+  hadHistory(partition: PartitionId): boolean {
+    return this.#begun.has(partition);
+  }
+
   /** Whether the replica is stored but not open. */
   isClosed(partition: PartitionId): boolean {
     return this.#closed.has(partition);
@@ -134,6 +141,7 @@ export class ReplicaShelf {
     if (fate === "damaged") logger.error("Replica is damaged and closed", details);
     else logger.info("Replica closed", details);
     const report: ClosedReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
+    if (report.ballot > 0) this.#begun.add(partition);
     const disk = stores.locate(partition);
     const closing = driver.stop().then(() => fate === "damaged", (error) => {
       // A log that could not be closed may lack what the shared log is about to forget.
@@ -205,6 +213,7 @@ export class ReplicaShelf {
       return false;
     }
     const report = closed ?? { ...driver!.core.report(), status: "inactive", bytes: 0 };
+    if (report.ballot > 0) this.#begun.add(partition);
     this.#open.delete(partition);
     this.#closed.delete(partition);
     const moving = this.#move(partition, tag, driver).then(() => {

@@ -93,7 +93,7 @@ export class ServerDriver {
     this.#options = options;
     this.#identity = options.identity ?? new MemoryIdentity();
     const { node, metas, settings } = options;
-    this.#core = new ServerCore({ self: node, metas, settings });
+    this.#core = new ServerCore({ self: node, incarnation: options.incarnation, metas, settings });
   }
 
   /** Contact with meta, for health pages and logs. */

@@ -365,8 +365,9 @@ export class ShardHost implements ReplicaDriverHost {
     const driver = this.#drivers.get(partition);
     if (driver !== undefined) return driver.deliver(event);
     if (change !== "ASSIGN_PRIMARY" || node !== this.#options.node) return;
-    // With a history, an empty replica as primary would lose it (Pegasus #895).
-    if (empty || config.ballot === 0 || this.shelf.isClosed(partition)) {
+    // With a history, an empty replica as primary would lose it (Pegasus #895); a word of ballot 0 may be late.
+    const isNew = config.ballot === 0 && !this.shelf.hadHistory(partition);
+    if (empty || isNew || this.shelf.isClosed(partition)) {
       return this.#open(partition, event);
     }
     const details = { partition: formatPartition(partition), ballot: config.ballot };

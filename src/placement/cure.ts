@@ -198,7 +198,10 @@ function propose(s: MetaState, reign: Reign, table: TableState, partition: Parti
   s.out.push({
     kind: "send",
     to: target,
-    message: { change, node, config, table: table.info, nodes, empty: head.empty === true },
+    message: {
+      ...{ change, node, config, table: table.info, nodes, empty: head.empty === true },
+      incarnation: reign.detector.incarnation(target),
+    },
   });
 }
 

@@ -77,6 +77,11 @@ export class FailureDetector {
     return this.#nodes.get(node)?.alive === true;
   }
 
+  /** Which life of the server spoke last; 0 = none yet. */
+  incarnation(node: NodeId): number {
+    return this.#nodes.get(node)?.incarnation ?? 0;
+  }
+
   /**
    * A member of a stored configuration: alive until it has been silent for a grace period from
    * `now` on.

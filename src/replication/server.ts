@@ -24,6 +24,7 @@ const LEAVE_FAILURES_MAX = 20;
 /** See the file comment. */
 export class ServerCore implements Core<ServerEvent, ServerEffect> {
   readonly #self: NodeId;
+  readonly #incarnation: number;
   readonly #metas: readonly string[];
   readonly #settings: ServerSettings;
   readonly #lease: Lease;
@@ -56,9 +57,15 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
 
   /** @param options `metas`: at least one "host:port"; the order is the order of trying. */
   constructor(
-    options: { self: NodeId; metas: readonly string[]; settings: ServerSettings },
+    options: {
+      self: NodeId;
+      incarnation: number;
+      metas: readonly string[];
+      settings: ServerSettings;
+    },
   ) {
     this.#self = options.self;
+    this.#incarnation = options.incarnation;
     this.#metas = options.metas;
     this.#settings = options.settings;
     this.#lease = new Lease(options.settings.leaseMs, options.settings.leaseSafetyMs);
@@ -325,6 +332,8 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
   #onProposal(proposal: ConfigProposalMessage, out: ServerEffect[]): void {
     // Before the first sync this server may hold a view that meta has left behind.
     if (this.#state !== "connected") return;
+    // One for an earlier life may have been sent before this server lost what it stored (§12.7).
+    if (proposal.incarnation !== 0 && proposal.incarnation !== this.#incarnation) return;
     if (proposal.nodes.length > 0) out.push({ kind: "nodes", nodes: proposal.nodes });
     out.push({ kind: "tables", tables: [proposal.table] });
     out.push({ kind: "proposal", proposal });

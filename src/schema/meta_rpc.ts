@@ -134,6 +134,8 @@ export const ConfigProposal = defineMessage({
     nodes: list(nodeAddress, 10_000),
     /** An operator gave the partition's rows up: whoever becomes primary may begin with nothing. */
     empty: withDefault(bool, false),
+    /** The incarnation of the receiver that it is meant for; 0 = whichever is there (from an older meta server). */
+    incarnation: withDefault(u53, 0),
   },
 });
 export type ConfigProposalMessage = Of<typeof ConfigProposal.request>;

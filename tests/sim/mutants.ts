@@ -232,8 +232,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "M34 a replica that is gone is made anew, and leads",
     file: "roles/replica/shard_host.ts",
     edits: [[
-      "if (empty || config.ballot === 0 || this.shelf.isClosed(partition)) {",
-      "if (empty || config.ballot >= 0 || this.shelf.isClosed(partition)) {",
+      "if (empty || isNew || this.shelf.isClosed(partition)) {",
+      "if (empty || isNew !== undefined || this.shelf.isClosed(partition)) {",
     ]],
     whole: true,
   },

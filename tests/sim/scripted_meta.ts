@@ -40,6 +40,8 @@ export class ScriptedMeta implements MetaSide {
   readonly #inflight = new Map<PartitionId, NodeId>();
   /** When each server was heard last, monotonic ms of this machine. */
   readonly #heard = new Map<NodeId, number>();
+  /** Newest incarnation of each server. */
+  readonly #lives = new Map<NodeId, number>();
   readonly #reports = new Map<NodeId, readonly ReplicaReport[]>();
   readonly #dead = new Set<NodeId>();
   readonly #table: TableInfo;
@@ -93,7 +95,8 @@ export class ScriptedMeta implements MetaSide {
   #handle(): void {
     const rpc = this.#rpc;
     rpc.handle(Beacon, (_from, body, responder) => {
-      const { node, sentAt } = body as RequestOf<typeof Beacon>;
+      const { node, sentAt, incarnation } = body as RequestOf<typeof Beacon>;
+      this.#lives.set(node, Math.max(incarnation, this.#lives.get(node) ?? 0));
       this.#heard.set(node, this.#clock.now().mono);
       // A verdict is final until the server comes back by itself: this beacon is that.
       this.#dead.delete(node);
@@ -262,20 +265,13 @@ export class ScriptedMeta implements MetaSide {
 
   #propose(change: ConfigChange, node: NodeId, config: PartitionConfig): void {
     const to = config.primary === "" ? node : config.primary;
-    this.#rpc.send(to, ConfigProposal, {
-      change,
-      node,
-      config,
-      table: this.#table,
-      nodes: [],
-      empty: false,
-    });
+    const incarnation = this.#lives.get(to) ?? 0;
+    const rest = { nodes: [], empty: false, incarnation };
+    this.#rpc.send(to, ConfigProposal, { change, node, config, table: this.#table, ...rest });
     // Proposals are one-way: some come twice, much later.
     if (this.#env.healed || !this.#chance.chance(0.05)) return;
     this.#env.scheduler.after(between(this.#chance, 10, 3000), "late proposal", this, () => {
-      const table = this.#table;
-      const proposal = { change, node, config, table, nodes: [], empty: false };
-      this.#rpc.send(to, ConfigProposal, proposal);
+      this.#rpc.send(to, ConfigProposal, { change, node, config, table: this.#table, ...rest });
     });
   }
 }

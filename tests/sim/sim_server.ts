@@ -49,6 +49,8 @@ export class ServerProcess implements SimProcess {
   #pending: { position: number; replica: SimReplica; token: number }[] = [];
   #syncing = false;
   readonly #touched = new Set<SimReplica>();
+  /** See ReplicaShelf. */
+  readonly #begun = new Set<PartitionId>();
   #dead = false;
 
   constructor(env: Env, machine: Machine, disk: ServerDisk) {
@@ -203,7 +205,8 @@ export class ServerProcess implements SimProcess {
     let replica = this.replicas.get(partition);
     if (replica === undefined && change === "ASSIGN_PRIMARY" && node === this.id) {
       // With a history, an empty replica as primary would lose it (Pegasus #895).
-      replica = this.#reopen(partition) ?? (ballot === 0 ? this.#create(partition) : undefined);
+      const isNew = ballot === 0 && !this.#begun.has(partition);
+      replica = this.#reopen(partition) ?? (isNew ? this.#create(partition) : undefined);
     }
     replica?.step({ kind: "proposal", change, node, config });
   }
@@ -302,6 +305,7 @@ export class ServerProcess implements SimProcess {
     this.#env.trace.add(this.#env.scheduler.now, this.id, "close", { how, reason });
     replica.closed = true;
     this.replicas.delete(replica.partition);
+    if (replica.core.ballot > 0) this.#begun.add(replica.partition);
     if (how === "keep") {
       this.#env.coverage.hit("close.keep");
       const report = { ...replica.core.report(), status: "inactive" as const, bytes: 0, disk: "" };

@@ -344,7 +344,7 @@ export class World {
   #obey(to: string, message: ConfigProposalMessage): void {
     const server = this.nodes.get(to)!;
     const learner = this.nodes.get(message.node)!;
-    if (!server.up || !server.obeys) return;
+    if (!server.up || !server.obeys || message.incarnation !== server.incarnation) return;
     const isAdd = message.change === "ADD_SECONDARY" || message.change === "ADD_SECONDARY_FOR_LB";
     if (isAdd && (!learner.up || !learner.obeys)) return;
     const change = isAdd ? "UPGRADE_TO_SECONDARY" : message.change;

@@ -6,7 +6,12 @@ import { ServerCore } from "../../../src/replication/server.ts";
 import { SERVER_DEFAULTS, type ServerEffect } from "../../../src/replication/server_io.ts";
 
 Deno.test("ServerCore that is not admitted gets no lease, and tells the leader what is stored if asked", () => {
-  const core = new ServerCore({ self: "r1", metas: ["m1"], settings: SERVER_DEFAULTS });
+  const core = new ServerCore({
+    self: "r1",
+    incarnation: 7,
+    metas: ["m1"],
+    settings: SERVER_DEFAULTS,
+  });
   const step = (event: Parameters<ServerCore["step"]>[0], at: number) => {
     const effects: ServerEffect[] = [];
     core.step(event, { mono: at, wall: at }, effects);

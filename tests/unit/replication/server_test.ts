@@ -44,7 +44,7 @@ function report(partition = P, status: ReplicaReport["status"] = "inactive"): Re
 
 const TABLE = tableInfo();
 
-const REST = { table: TABLE, nodes: [], empty: false };
+const REST = { table: TABLE, nodes: [], empty: false, incarnation: 7 };
 
 /** A server under test with its clocks and the effects of the last step. */
 class Story {
@@ -54,7 +54,7 @@ class Story {
   effects: ServerEffect[] = [];
 
   constructor(metas = ["m1", "m2"]) {
-    this.core = new ServerCore({ self: "r1", metas, settings: SERVER_DEFAULTS });
+    this.core = new ServerCore({ self: "r1", incarnation: 7, metas, settings: SERVER_DEFAULTS });
   }
 
   step(event: ServerEvent): ServerEffect[] {
@@ -208,6 +208,16 @@ Deno.test("ServerCore accepts proposals only when connected", () => {
   const connected = new Story().connect();
   connected.step({ kind: "proposal", proposal });
   assert.equal(connected.of("proposal").length, 1);
+});
+
+Deno.test("ServerCore ignores a proposal that was meant for an earlier life of its server", () => {
+  const story = new Story().connect();
+  const proposal = { change: "ASSIGN_PRIMARY", node: "r1", config: config(), ...REST } as const;
+  story.step({ kind: "proposal", proposal: { ...proposal, incarnation: 6 } });
+  assert.equal(story.of("proposal").length, 0);
+  // An older meta server does not say.
+  story.step({ kind: "proposal", proposal: { ...proposal, incarnation: 0 } });
+  assert.equal(story.of("proposal").length, 1);
 });
 
 Deno.test("ServerCore keeps the lease across a change of the leader and syncs with the new one", () => {

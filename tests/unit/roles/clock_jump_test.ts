@@ -14,7 +14,12 @@ class Story {
   wall = 1_700_000_000_000;
   readonly clock = { now: () => ({ mono: this.mono, wall: this.wall }) };
   readonly gate = new LeaseGate(this.clock);
-  readonly core = new ServerCore({ self: "r1", metas: ["m1"], settings: SERVER_DEFAULTS });
+  readonly core = new ServerCore({
+    self: "r1",
+    incarnation: 7,
+    metas: ["m1"],
+    settings: SERVER_DEFAULTS,
+  });
   readonly contacts: boolean[] = [];
 
   /** Lets time pass in ticks, with a meta that answers everything at once. */

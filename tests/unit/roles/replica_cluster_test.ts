@@ -93,6 +93,7 @@ class ScriptedMeta {
       table: TABLE,
       nodes: [],
       empty: false,
+      incarnation: 0,
     });
   }
   /** Takes a dead node out, as the failure detector would. */

@@ -166,7 +166,7 @@ class Shard {
   async lead(): Promise<void> {
     this.connect();
     const proposal = { change: "ASSIGN_PRIMARY", node: "n1:1", config: CONFIG } as const;
-    const rest = { table: TABLE, nodes: [], empty: false };
+    const rest = { table: TABLE, nodes: [], empty: false, incarnation: 1 };
     this.host.command({ kind: "proposal", proposal: { ...proposal, ...rest } });
     await turn();
     const asked = this.reports.find((report) => report.kind === "updateConfig");
@@ -271,6 +271,7 @@ Deno.test("ShardHost creates a replica for ASSIGN_PRIMARY only if the partition 
     table: TABLE,
     nodes: [],
     empty: false,
+    incarnation: 1,
   };
   shard.host.command({ kind: "proposal", proposal });
   await turn();
@@ -320,6 +321,13 @@ Deno.test("ShardHost closes garbage first and sets it aside when meta says so ag
   shard.host.command({ kind: "garbage", partition: P });
   await turn();
   assert.deepEqual(shard.aside, ["gar"]);
+  // A word from the time before the partition had a history comes late.
+  shard.connect();
+  const late = { change: "ASSIGN_PRIMARY", node: "n1:1", config: CONFIG } as const;
+  const rest = { table: TABLE, nodes: [], empty: false, incarnation: 1 };
+  shard.host.command({ kind: "proposal", proposal: { ...late, ...rest } });
+  await turn();
+  assert.equal(shard.created.length, 1, "A history is not begun anew");
 });
 
 Deno.test("ShardHost condemns its replicas when the shared log fails, and opens no new ones", async () => {

@@ -239,7 +239,10 @@ export class LeadShard {
     };
     this.setEnvs(this.#options.envs ?? {});
     const proposal = { change: "ASSIGN_PRIMARY", node: NODE, config, table: this.table() } as const;
-    this.host.command({ kind: "proposal", proposal: { ...proposal, nodes: [], empty: false } });
+    this.host.command({
+      kind: "proposal",
+      proposal: { ...proposal, nodes: [], empty: false, incarnation: 0 },
+    });
     await this.settle(() => this.#reports.some(({ kind }) => kind === "updateConfig"));
     const asked = this.#reports.find((report) => report.kind === "updateConfig")!;
     assert(asked.kind === "updateConfig");
