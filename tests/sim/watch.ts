@@ -178,7 +178,8 @@ export class Watch {
     }
     for (const node of [config.primary, ...config.secondaries]) {
       const log = this.#log(node, replica.partition);
-      if (log.holds(decree, payload) || this.#lost.has(`${node} ${replica.partition}`)) continue;
+      if (log.holds(decree, payload) || log.hasRotted(decree, payload)) continue;
+      if (this.#lost.has(`${node} ${replica.partition}`)) continue;
       throw new Violation("S3", "Committed before every member holds it", {
         partition: formatPartition(replica.partition),
         decree,
@@ -238,7 +239,7 @@ export class Watch {
     }
     // An image may have been installed durably in the moment the process ended, unheard.
     log.generation = generation;
-    log.restore(state, this.#fsync);
+    log.restore(state, this.#fsync, mayLack);
   }
 
   /** A process ended. */

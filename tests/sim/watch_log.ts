@@ -17,6 +17,8 @@ export function payloadId(mutation: Mutation): string {
 /** See the file comment. */
 export class HeldLog {
   readonly #entries = new Map<number, { ballot: number; payload: string }>();
+  /** Payloads that were durable and acknowledged here until bits flipped: who heard the ack counts on them. */
+  readonly #rotted = new Map<number, string>();
   /** Everything up to here came with an image or is in the durable engine. */
   #base = 0;
   ballot = 0;
@@ -48,6 +50,11 @@ export class HeldLog {
     return decree <= this.#base || this.#entries.get(decree)?.payload === payload;
   }
 
+  /** Whether rot took the decree with this payload from here. */
+  hasRotted(decree: number, payload: string): boolean {
+    return this.#rotted.get(decree) === payload;
+  }
+
   /** An image replaced everything. */
   reset(base: number, ballot: number, generation: number): void {
     this.#entries.clear();
@@ -76,11 +83,15 @@ export class HeldLog {
   /**
    * Takes over what a restart found. Without fsync what the power took was nevertheless acknowledged, and counts as
    * held: by the policy's standard it was durable.
+   *
+   * @param hasRotted Whether bits may have flipped in what is missing now.
    */
-  restore(state: RecoveredState, fsync: boolean): void {
+  restore(state: RecoveredState, fsync: boolean, hasRotted: boolean): void {
     this.#base = Math.max(this.#base, state.applied);
-    for (const decree of [...this.#entries.keys()]) {
-      if (decree > this.#base && fsync) this.#entries.delete(decree);
+    for (const [decree, { payload }] of [...this.#entries]) {
+      if (decree <= this.#base || !fsync) continue;
+      this.#entries.delete(decree);
+      if (hasRotted) this.#rotted.set(decree, payload);
     }
     for (const mutation of state.tail) {
       this.#entries.set(mutation.decree, { ballot: mutation.ballot, payload: payloadId(mutation) });
