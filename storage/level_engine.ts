@@ -79,7 +79,7 @@ function hasChecksums(db: Db): boolean {
 }
 
 async function openDb(dir: string, options: LevelOptions): Promise<Db> {
-  const damage = damagedTable(dir);
+  const damage = await damagedTable(dir);
   if (damage !== undefined) {
     throw new EngineError("corruption", `Cannot open the database in "${dir}": ${damage}`);
   }

@@ -6,6 +6,7 @@
 import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { crc32c } from "../src/base/crc.ts";
 import { type Cursor, tablesOf, varint } from "./level_manifest.ts";
+import { atEndOfTurn } from "./turns.ts";
 
 /** Bytes of rows that are checked when a database is opened; 0.8 GB/s, so 20 ms. */
 const ROW_BYTES_MAX = 16 * 1024 * 1024;
@@ -17,6 +18,8 @@ const TRAILER_BYTES = 5;
 const SNAPPY = 1;
 /** Bytes of rows read at a time before a database is opened. */
 const BLOCK_READ_BYTES = 256 * 1024;
+/** After so long the event loop gets a turn: a learner opens its images while its server works. */
+const TURN_MS = 4;
 
 /** Where a block stands in its table. */
 interface Handle {
@@ -40,17 +43,21 @@ export function isTableDamage(error: unknown): error is Error {
  * @param rowBytesMax Bytes of rows to check, newest tables first; indexes and filters are always checked.
  * @returns What is damaged, or `undefined`.
  */
-export function damagedTable(dir: string, rowBytesMax = ROW_BYTES_MAX): string | undefined {
+export async function damagedTable(
+  dir: string,
+  rowBytesMax = ROW_BYTES_MAX,
+): Promise<string | undefined> {
   const tables = tablesOf(dir);
   // A new database, or one whose manifest LevelDB will complain about.
   if (tables === undefined) return undefined;
   const names = readdirSync(dir).filter((name) =>
     /^\d+\.(ldb|sst)$/.test(name) && tables.has(parseInt(name))
   );
+  const pace = { since: performance.now() };
   let left = rowBytesMax;
   for (const name of names.sort((a, b) => parseInt(b) - parseInt(a))) {
     try {
-      left -= checkTable(`${dir}/${name}`, left);
+      left -= await checkTable(`${dir}/${name}`, left, pace);
     } catch (error) {
       if (!isTableDamage(error)) throw error;
       return `Table ${name} is damaged: ${error.message}`;
@@ -60,12 +67,20 @@ export function damagedTable(dir: string, rowBytesMax = ROW_BYTES_MAX): string |
 }
 
 /** @returns Bytes of rows checked. @throws {Damage | RangeError} */
-function checkTable(path: string, rowBytesMax: number): number {
+async function checkTable(
+  path: string,
+  rowBytesMax: number,
+  pace: { since: number },
+): Promise<number> {
   const descriptor = openSync(path, "r");
   try {
     const check = tableCheck(statSync(path).size, BLOCK_READ_BYTES, rowBytesMax);
     let step = check.next();
     while (!step.done) {
+      if (performance.now() - pace.since > TURN_MS) {
+        await new Promise<void>((resolve) => atEndOfTurn(resolve));
+        pace.since = performance.now();
+      }
       const { offset, length } = step.value;
       const bytes = new Uint8Array(length);
       step = check.next(bytes.subarray(0, readSync(descriptor, bytes, 0, length, offset)));

@@ -32,6 +32,7 @@ import { PLAIN_HOOKS, type ShardHooks } from "./shard_hooks.ts";
 import type { ShardHostOptions } from "./shard_host_options.ts";
 import { ShardTables } from "./shard_tables.ts";
 import { Sweeper } from "./sweeper.ts";
+import { FetchTurns } from "./fetch_turns.ts";
 import { pullImage, pullLog, type PullOptions } from "./transfer_pull.ts";
 import { TouchedReplicas } from "./touched_replicas.ts";
 import { TransferSource } from "./transfer_source.ts";
@@ -62,6 +63,7 @@ export class ShardHost implements ReplicaDriverHost {
   readonly #waiting = new DurableQueue<ReplicaDriver>();
   readonly #touched: TouchedReplicas;
   readonly #source: TransferSource;
+  readonly #fetchTurns = new FetchTurns();
   readonly #admission: Admission;
   readonly #reads: ReadWatch;
   readonly #room: RoomTeller;
@@ -271,10 +273,11 @@ export class ShardHost implements ReplicaDriverHost {
   };
 
   #pullOptions(pull: Pull): PullOptions {
-    const { client, node, clock } = this.#options;
+    const { client, node } = this.#options;
     const address = this.#book.address(pull.from, pull.partition);
     const received = (bytes: number) => this.metrics?.learned(bytes);
-    return { client, address, node, pull, clock, received, pause: this.#hooks.pause };
+    const turns = this.#fetchTurns;
+    return { client, address, node, pull, turns, received, pause: this.#hooks.pause };
   }
 
   updateConfig(

@@ -2,7 +2,6 @@
 // again for what got lost. Invariant: nothing is used before its checksum and its place in the order are
 // right. The serving side is transfer_source.ts; rules: docs/protocol.md, "Learning" (§11).
 
-import type { Clock } from "../../src/base/clock.ts";
 import { Err, StoreError } from "../../src/base/errors.ts";
 import type { Decree, NodeId } from "../../src/base/ids.ts";
 import type { RpcClient } from "../../src/rpc/contract.ts";
@@ -12,16 +11,18 @@ import type { RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
 import type { Engine } from "../../storage/engine.ts";
 import { ImageImport } from "../../storage/image.ts";
 import type { Pull } from "./driver_host.ts";
+import type { FetchTurns } from "./fetch_turns.ts";
 
 /** Where to pull from and in whose name. */
 export interface PullOptions {
   readonly client: RpcClient;
-  readonly clock: Clock;
   /** "host:port" of the primary's shard. */
   readonly address: string;
   /** Ourselves. */
   readonly node: NodeId;
   readonly pull: Pull;
+  /** Shared by all pulls of a shard. */
+  readonly turns: FetchTurns;
   /** Resolves after so many ms. */
   readonly pause: (ms: number) => Promise<void>;
   /** Sees the bytes that arrive. */
@@ -107,15 +108,18 @@ export async function pullLog(
 }
 
 async function fetchChunk(
-  { client, address, node, pull, pause, received }: PullOptions,
+  { client, address, node, pull, turns, pause, received }: PullOptions,
   what: Pick<RequestOf<typeof LearnFetch>, "source" | "position" | "image">,
 ): Promise<Chunk> {
   const request = { partition: pull.partition, from: node, signature: pull.signature, ...what };
   let failures = 0;
   while (!pull.cancelled) {
     try {
-      const chunk = await client.call(address, LearnFetch, request, FETCH_TIMEOUT_MS);
-      if (pull.cancelled) break;
+      const chunk = await turns.run(address, async () => {
+        if (pull.cancelled) return undefined;
+        return await client.call(address, LearnFetch, request, FETCH_TIMEOUT_MS);
+      });
+      if (chunk === undefined || pull.cancelled) break;
       received?.(bytesOf(chunk.rows) + bytesOf(chunk.mutations));
       return chunk;
     } catch (error) {

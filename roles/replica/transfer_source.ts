@@ -23,7 +23,7 @@ const IMAGES_MAX = 5;
 /** An image nobody has asked for so long is given up. */
 const IMAGE_IDLE_MS = 60_000;
 /** Mutations of one log chunk, bytes. */
-const LOG_CHUNK_BYTES = 1024 * 1024;
+const LOG_CHUNK_BYTES = 256 * 1024;
 
 interface Image {
   readonly id: number;

@@ -43,7 +43,7 @@ for (const compression of [true, false]) {
     const { dir, tables } = await makeDatabase(compression);
     assert.ok(tables.length > 0);
     assert.deepEqual([...tablesOf(dir)!].sort(), tables.map((name) => parseInt(name)).sort());
-    assert.equal(damagedTable(dir), undefined);
+    assert.equal(await damagedTable(dir), undefined);
     const random = new Prng("flips");
     for (const name of tables) {
       const path = `${dir}/${name}`;
@@ -53,15 +53,15 @@ for (const compression of [true, false]) {
         const at = random.below(sound.length - FOOTER_BYTES);
         damaged[at]! ^= 1 << random.below(8);
         Deno.writeFileSync(path, damaged);
-        assert.match(damagedTable(dir) ?? "", /Table .* is damaged/, `${name}, byte ${at}`);
+        assert.match((await damagedTable(dir)) ?? "", /Table .* is damaged/, `${name}, byte ${at}`);
       }
       for (const length of [0, 10, FOOTER_BYTES, sound.length - 1]) {
         Deno.writeFileSync(path, sound.subarray(0, length));
-        assert.ok(damagedTable(dir) !== undefined, `${name} cut to ${length} bytes`);
+        assert.ok(await damagedTable(dir) !== undefined, `${name} cut to ${length} bytes`);
       }
       Deno.writeFileSync(path, sound);
     }
-    assert.equal(damagedTable(dir), undefined);
+    assert.equal(await damagedTable(dir), undefined);
     Deno.removeSync(dir, { recursive: true });
   });
 }
@@ -69,7 +69,7 @@ for (const compression of [true, false]) {
 Deno.test("A database with a damaged table is refused, with an unfinished one that is not its own opened", async () => {
   const { dir, tables } = await makeDatabase(true);
   Deno.writeTextFileSync(`${dir}/999999.ldb`, "half a table");
-  assert.equal(damagedTable(dir), undefined);
+  assert.equal(await damagedTable(dir), undefined);
   await (await openLevelEngine(dir)).close();
   const path = `${dir}/${tables[0]}`;
   const bytes = Deno.readFileSync(path);
