@@ -121,11 +121,13 @@ export function onLearnReply(s: ReplicaState, message: LearnReplyMessage): void 
   adoptBallot(s, message.ballot);
   s.reconcileEnd = message.reconcileEnd;
   learner.rounds++;
-  note(s, "learn", { source: message.source, from: s.applied, round: learner.rounds });
-  if (message.source === "cache") return takeCache(s, learner, message);
+  const mustCopyAll = message.fromScratch || learner.avoidsLog;
+  const source = message.source === "log" && mustCopyAll ? "image" : message.source;
+  note(s, "learn", { source, from: s.applied, round: learner.rounds });
+  if (source === "cache") return takeCache(s, learner, message);
   learner.phase = "fetching";
   const { primary: from, signature } = learner;
-  if (message.source === "log" && !message.fromScratch && !learner.avoidsLog) {
+  if (source === "log") {
     const first = s.applied + 1;
     if (first > message.committed) return retryNow(s, learner);
     s.out.push({ kind: "fetchLog", from, signature, first, last: message.committed });

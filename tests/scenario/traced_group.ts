@@ -36,8 +36,10 @@ export class TracedGroup extends Group {
   }
 
   /** Adds a server with an empty replica. */
-  add(name: string): void {
-    this.members.set(name, new Member(name));
+  add(name: string, incarnation = 1): void {
+    const member = new Member(name);
+    member.incarnation = incarnation;
+    this.members.set(name, member);
     this.open(name, false);
   }
 

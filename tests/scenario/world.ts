@@ -56,6 +56,8 @@ export class World {
       ["fail-log", ([name]) => this.#failLog(name!)],
       ["lose-log", ([name, count]) => void this.#group.member(name!).log.splice(-Number(count))],
       ["collect-log", ([name]) => this.#collectLog(name!)],
+      ["lose-replica", ([name]) => this.#loseReplica(name!)],
+      ["fail-copy", ([where]) => this.#failCopy(where!)],
       ["drop", (args) => this.#rule(args, false)],
       ["hold", (args) => this.#rule(args, true)],
       ["deliver", () => this.#deliver()],
@@ -125,6 +127,15 @@ export class World {
     member.log = member.log.filter((r) => r.kind !== "mutation" || r.decree > member.durable);
     member.logFirstDecree = member.durable + 1;
     return [`${name}'s log starts at ${member.logFirstDecree}`];
+  }
+
+  /** Nothing of a stopped member can be used: its server starts without the replica. */
+  #loseReplica(name: string): void {
+    this.#group.add(name, this.#group.member(name).incarnation + 1);
+  }
+
+  #failCopy(where: string): void {
+    this.#group.copyFaults.push(oneOf(where, ["source", "here"]) as "source" | "here");
   }
 
   /** `drop prepare A->B 1`: the kind may be *, the count may be missing. */

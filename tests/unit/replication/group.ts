@@ -74,6 +74,8 @@ export class Group {
   metaDown = false;
   /** Nobody can read its log any more. */
   isLogLost = false;
+  /** Where the next copies of learners fail. */
+  copyFaults: ("source" | "here")[] = [];
   updates: string[] = [];
 
   constructor(names: string[]) {
@@ -167,14 +169,11 @@ export class Group {
         this.update(name, effect);
         return;
       case "fetchImage":
+        if (this.failsCopy(name, effect.signature, false)) return;
         this.image(member, effect.from, effect.signature);
         return;
       case "fetchLog": {
-        if (this.isLogLost) {
-          const { signature } = effect;
-          this.later(name, { kind: "fetchFailed", signature, local: false, reason: "lost" });
-          return;
-        }
+        if (this.failsCopy(name, effect.signature, this.isLogLost)) return;
         const mutations: Mutation[] = [];
         for (let d = effect.first; d <= effect.last; d++) {
           mutations.push(newest(this.member(effect.from).log, d)!);
@@ -193,6 +192,14 @@ export class Group {
       case "requestConfigSync":
         return;
     }
+  }
+
+  failsCopy(learner: string, signature: number, isLost: boolean): boolean {
+    const fault = isLost ? "source" : this.copyFaults.shift();
+    if (fault === undefined) return false;
+    const [local, reason] = fault === "here" ? [true, "I/O error"] : [false, "lost"];
+    this.later(learner, { kind: "fetchFailed", signature, local, reason });
+    return true;
   }
 
   readonly #later: { to: string; event: ReplicaEvent }[] = [];
