@@ -24,6 +24,7 @@ const COPIED = [
   "src",
   "storage",
   "roles",
+  "tests/flags.ts",
   "tests/sim",
   "deno.json",
   "deno.lock",

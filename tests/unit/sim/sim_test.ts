@@ -99,6 +99,13 @@ Deno.test("Every mutant's text is in the tree", () => {
   }
 });
 
+Deno.test("A planted bug is found, by the command that the manual names", async () => {
+  const args = ["run", "--no-prompt", "-A", "tests/sim/mutants_main.ts", "--only", "M3 "];
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
+  assert.match(new TextDecoder().decode(stdout), /^M3 .* found by S3 after \d+ seeds\n$/);
+  assert.equal(code, 0);
+});
+
 Deno.test("Scheduler runs by time, and what a held owner plans when it is released", () => {
   const scheduler = new Scheduler("test");
   const seen: string[] = [];
