@@ -43,7 +43,8 @@ export function answerCheck(s: ReplicaState, to: NodeId, signature: number): voi
     body: {
       ...head(s),
       signature,
-      status: s.status,
+      // Damaged, it asks to be removed (§13).
+      status: s.damage === undefined ? s.status : "error",
       committed: s.list.committed,
       lastPrepared: s.list.lastPrepared,
       learned: s.learner?.phase === "learned",

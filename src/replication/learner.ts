@@ -5,7 +5,7 @@ import { Err } from "../base/errors.ts";
 import type { Decree } from "../base/ids.ts";
 import { decodeMutation, type Mutation } from "../schema/mutation.ts";
 import type { GroupCheckMessage, LearnReplyMessage } from "../schema/replica_rpc.ts";
-import { failWaiting, followCommit } from "./execution.ts";
+import { condemn, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
 import { adoptBallot, becomeInactive } from "./membership.ts";
 import { encodedOf, PrepareList } from "./prepare_list.ts";
@@ -42,6 +42,8 @@ function startLearning(s: ReplicaState, message: GroupCheckMessage): void {
     adoptBallot(s, message.ballot);
     return becomeInactive(s, "another primary leads");
   }
+  // What it would keep is damaged: a new replica learns instead of it (§13).
+  if (s.damage !== undefined) return condemn(s, `Damaged: ${s.damage}`);
   failWaiting(s);
   s.out.push({ kind: "cancelFetch" });
   adoptBallot(s, message.ballot);
@@ -197,6 +199,7 @@ function complete(s: ReplicaState, learner: LearnerState): void {
 
 /** The engine now holds the primary's image, and the log begins anew. */
 export function onImageInstalled(s: ReplicaState, decree: Decree, sessions: Uint8Array): void {
+  s.damage = undefined;
   s.list = new PrepareList(decree, s.ballot);
   s.applied = decree;
   s.applying = 0;

@@ -7,9 +7,10 @@ import { type Ballot, type Decree, NOBODY, type NodeId } from "../base/ids.ts";
 import type { RemoveReplicaMessage } from "../schema/replica_rpc.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import { withoutMember, withPrimary, withSecondary } from "./config_steps.ts";
+import { answerCheck } from "./disk_room.ts";
 import { condemn, failQueue, failUnknown, failWaiting, followCommit } from "./execution.ts";
 import type { ReplicaEvent } from "./io.ts";
-import { becomePrimary } from "./primary.ts";
+import { becomePrimary, prepareBarrier } from "./primary.ts";
 import { askToRejoin } from "./rejoin.ts";
 import {
   append,
@@ -181,7 +182,13 @@ export function onConfig(s: ReplicaState, config: PartitionConfig): void {
   if (config.primary === s.self) return enterPrimary(s, sameReign);
   if (config.secondaries.includes(s.self)) return enterSecondary(s);
   if (s.status === "learner") return; // Learners are told by their primary, not by meta.
-  becomeInactive(s, "not a member");
+  leave(s, "not a member", config.primary !== NOBODY || config.secondaries.length > 0);
+}
+
+/** No member any more. A damaged copy goes for good where others have the rows (§13). */
+function leave(s: ReplicaState, reason: string, hasOthers: boolean): void {
+  if (s.damage !== undefined && hasOthers) return condemn(s, `Damaged: ${s.damage}`);
+  becomeInactive(s, reason);
 }
 
 function enterPrimary(s: ReplicaState, sameReign: boolean): void {
@@ -301,8 +308,29 @@ export function continueHandOver(s: ReplicaState): void {
   const since = s.primary?.handOverSince;
   if (since === undefined) return;
   const isDone = s.applied === s.list.maxPrepared;
-  if (!isDone && s.now - since < s.settings.prepareResendMs) return;
+  if (!isDone && (s.damage !== undefined || s.now - since < s.settings.prepareResendMs)) return;
+  if (s.damage !== undefined && s.config.secondaries.length > 0) return stepAside(s);
   reconfigure(s, "DOWNGRADE_TO_SECONDARY", s.self, withSecondary(s.config, s.self));
+}
+
+/**
+ * Something is wrong with the rows here; repeated for as long as it is. A damaged copy gives way to the others, one
+ * at a time, because each leaves by a configuration: a primary asks meta, when they all have just acknowledged
+ * everything, a secondary its primary. The last one goes on: each of its rows is checked when it is read (§13).
+ */
+export function onDamaged(s: ReplicaState, reason: string): void {
+  s.damage ??= reason;
+  if (s.status === "secondary") {
+    if (s.primaryNode !== NOBODY) answerCheck(s, s.primaryNode, 0);
+    // Nobody else tells it that it was removed.
+    s.out.push({ kind: "requestConfigSync" });
+  }
+  if (s.status !== "primary" || s.config.secondaries.length === 0) return;
+  if (s.primary!.handOverSince === undefined) {
+    s.primary!.handOverSince = s.now;
+    prepareBarrier(s);
+  }
+  continueHandOver(s);
 }
 
 /** The primary removed this replica. Ignored by one that learns again at the same ballot (§9.5). */
@@ -310,7 +338,7 @@ export function onRemoveReplica(s: ReplicaState, message: RemoveReplicaMessage):
   if (message.ballot < s.ballot || s.status === "error") return;
   if (message.ballot === s.ballot && (s.status === "learner" || s.status === "primary")) return;
   adoptBallot(s, message.ballot);
-  becomeInactive(s, "removed");
+  leave(s, "removed", true);
 }
 
 /** The lease is lost or regained (§3). A pending request stays pending: it may have been persisted. */

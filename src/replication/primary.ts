@@ -72,10 +72,21 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
     fullMembers: new Set(),
   };
   for (let decree = committed + 1; decree <= end; decree++) prepareAgain(s, decree);
-  if (newReign) assign(s, encodeBody([], [], MUTATION_HEAD_BYTES), []);
+  if (newReign) addBarrier(s);
   note(s, "reconcile", { ballot: s.ballot, committed, end, newReign });
   // Everybody hears of the new ballot at once, also when there is nothing to prepare.
   groupCheck(s);
+  sendAll(s);
+  tryCommit(s);
+}
+
+function addBarrier(s: ReplicaState): void {
+  assign(s, encodeBody([], [], MUTATION_HEAD_BYTES), []);
+}
+
+/** An empty mutation: once it is committed, every member was there and holds everything before it. */
+export function prepareBarrier(s: ReplicaState): void {
+  addBarrier(s);
   sendAll(s);
   tryCommit(s);
 }

@@ -37,6 +37,7 @@ import {
   continueHandOver,
   onConfig,
   onConfigReply,
+  onDamaged,
   onMetaContact,
   onProposal,
   onRemoveReplica,
@@ -94,6 +95,10 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   }
   get status(): ReplicaStatus {
     return this.#s.status;
+  }
+  /** What is wrong with the rows here; undefined = nothing that is known (§13). */
+  get damage(): string | undefined {
+    return this.#s.damage;
   }
   get ballot(): Ballot {
     return this.#s.ballot;
@@ -236,14 +241,6 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
   }
 }
 
-/** A damaged copy gives way to the others. The last one goes on: each of its rows is checked when it is read. */
-function onDamaged(s: ReplicaState, reason: string): void {
-  const hasOthers = s.status === "primary"
-    ? s.config.secondaries.length > 0
-    : s.status === "secondary";
-  if (hasOthers) condemn(s, `Damaged: ${reason}`);
-}
-
 function onMessage(s: ReplicaState, message: PeerMessage): void {
   const { from, incarnation } = message.body;
   const newest = s.incarnations.get(from) ?? 0;
@@ -335,6 +332,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     vouchDue: false,
     tailTorn: recovered.existed && recovered.tornTail === true,
     tailCheck: undefined,
+    damage: undefined,
     connected: false,
     closing: false,
     ballot: recovered.ballot,

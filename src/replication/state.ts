@@ -114,6 +114,8 @@ export interface ReplicaState {
   tailTorn: boolean;
   /** The question to other members that runs because of that. */
   tailCheck: TailCheck | undefined;
+  /** What is wrong with the rows here: the copy gives way to the others (§13). */
+  damage: string | undefined;
   connected: boolean;
   closing: boolean;
   ballot: Ballot;

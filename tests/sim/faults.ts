@@ -1,7 +1,7 @@
 // What goes wrong in a run: each kind of fault has its own mean pause and its own stream of chance, and ends
 // by itself after a while. `heal` ends everything at once for the last phase of a run.
 
-import type { NodeId } from "../../src/base/ids.ts";
+import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { Beacon } from "../../src/schema/meta_rpc.ts";
 import { between, logUniform } from "./chance.ts";
@@ -16,7 +16,7 @@ import {
 } from "./plots.ts";
 import type { PileOrder } from "./scheduler.ts";
 import type { FaultRates } from "./swarm.ts";
-import type { CrashKind, DiskFault } from "./watched.ts";
+import { type CrashKind, type DiskFault, HARM, type WatchedReplica } from "./watched.ts";
 import { membersOf } from "./watch_config.ts";
 
 const DISK_FAULTS: readonly DiskFault[] = ["fsync", "fsync", "noSpace", "engine"];
@@ -52,6 +52,8 @@ export class Faults {
   readonly #stopped = new Map<Machine, object>();
   /** Servers that lost a part of what they had confirmed: by their policy of fsync, or by flipped bits. */
   readonly #doubtful = new Set<Machine>();
+  /** Replicas with damaged rows. */
+  readonly #harmed = new WeakSet<WatchedReplica>();
 
   constructor(env: Env, machines: readonly Machine[], meta: MetaSide, clients: readonly NodeId[]) {
     this.#env = env;
@@ -70,6 +72,7 @@ export class Faults {
     this.#every("diskFaultMs", (chance) => this.#failDisk(chance));
     this.#every("rotMs", (chance) => this.#rot(chance));
     this.#every("stopMs", (chance) => this.#stop(chance));
+    this.#every("harmMs", (chance) => this.#harm(chance));
     this.#every("lostCopyMs", (chance) => this.#loseOnlyCopy(chance));
     this.#every("lostReplicaMs", (chance) => this.#loseReplica(chance));
     this.#every("metaCrashMs", (chance) => meta.crashOne(chance));
@@ -265,6 +268,29 @@ export class Faults {
     this.#env.coverage.hit(`fault.rot.${machine.disk.rotten}`);
   }
 
+  /**
+   * Rows of some or all copies of a partition are found to be damaged, also of all at the same moment: nobody counts
+   * on more than that one of them goes on.
+   */
+  #harm(chance: Prng): void {
+    const partition = this.#env.watch.anyConfig(chance)?.partition;
+    const machines = this.#machines.filter(() => chance.chance(0.5));
+    if (partition === undefined) return;
+    for (const { process } of machines) {
+      const replica = process?.replica(partition);
+      if (process === undefined || replica === undefined || this.#harmed.has(replica)) continue;
+      this.#harmed.add(replica);
+      this.#env.coverage.hit("fault.harmed");
+      const tell = () => {
+        // One that learns may get an image without the damage.
+        if (process.replica(partition) !== replica || replica.core.status === "learner") return;
+        replica.hear(HARM);
+        this.#env.scheduler.after(this.#env.swarm.tickMs, "damaged", process, tell);
+      };
+      tell();
+    }
+  }
+
   /** A directory disappears while its server is down. */
   #loseReplica(chance: Prng): void {
     const machine = chance.pick(this.#machines);
@@ -307,9 +333,16 @@ export class Faults {
         const other = this.#machines.find(({ id }) => id === node);
         return other !== undefined && other !== machine && !other.disk.poisoned &&
           other.disk.holds(partition) && !this.#isDoubtful(other) &&
+          !this.#isHarmed(other, partition) &&
           (this.#env.swarm.disk.fsync || other.disk.isWhole(partition));
       });
     });
+  }
+
+  /** Whether its copy is about to give way. */
+  #isHarmed({ process }: Machine, partition: PartitionId): boolean {
+    const replica = process?.replica(partition);
+    return replica !== undefined && this.#harmed.has(replica);
   }
 
   /** Everybody runs, and hears everybody. */

@@ -238,6 +238,14 @@ export const MUTANTS: readonly Mutant[] = [
     whole: true,
   },
   {
+    name: "M37 a damaged copy goes at once",
+    file: "src/replication/membership.ts",
+    edits: [[
+      "  s.damage ??= reason;\n",
+      '  s.damage ??= reason;\n  if (s.status !== "inactive") return condemn(s, reason);\n',
+    ]],
+  },
+  {
     name: "M29 an image comes without its exactly-once window",
     file: "roles/replica/transfer_source.ts",
     whole: true,

@@ -78,6 +78,10 @@ export class SimReplica implements WatchedReplica {
     return this.files.engine.contentHash;
   }
 
+  hear(event: ReplicaEvent): void {
+    this.step(event);
+  }
+
   /** Feeds one event; events that arise meanwhile run after it. */
   step(event: ReplicaEvent): void {
     if (this.closed) return;

@@ -26,6 +26,7 @@ export interface FaultRates {
   /** The files of one replica disappear. */
   readonly lostReplicaMs: number;
   /** The only copy of a partition disappears. */
+  readonly harmMs: number;
   readonly lostCopyMs: number;
   /** Flipped bits in a log or manifest. */
   readonly rotMs: number;
@@ -245,6 +246,7 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     halfPreparedMs: rate(0.25, 1000, 10_000),
     sleepingLeaderMs: rate(0.4, 1500, 8000),
     lostReplicaMs: rate(0.15, 4000, 40_000),
+    harmMs: rate(0.25, 1000, 20_000),
     lostCopyMs: rate(0.5, 1000, 10_000),
     stopMs: rate(0.3, 2000, 20_000),
     rotMs: rate(0.3, 1000, 20_000),

@@ -259,6 +259,15 @@ export class Watch {
     return this.#lost.has(`${node} ${partition}`);
   }
 
+  /** Whether a damaged copy has left others behind. */
+  #gaveWay({ server, partition, core }: WatchedReplica): boolean {
+    if (core.damage === undefined) return false;
+    return [...this.ghost(partition).configs.values()].some((config) => {
+      const members = membersOf(config);
+      return config.ballot >= core.ballot && members.length > 0 && !members.includes(server.id);
+    });
+  }
+
   /** S14: only an injected fault may damage a replica. */
   #closed(
     replica: WatchedReplica,
@@ -266,6 +275,7 @@ export class Watch {
   ): void {
     if (damaged) this.#count("close.damaged");
     if (!damaged || replica.server.isDamaged) return;
+    if (this.#gaveWay(replica)) return this.#count("close.harmed");
     throw new Violation("S14", "A replica condemned itself without a fault of its disk", {
       node: replica.server.id,
       partition: formatPartition(replica.partition),

@@ -3,6 +3,7 @@
 
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
+import type { ReplicaEvent } from "../../src/replication/io.ts";
 import type { ReplicaCore } from "../../src/replication/replica.ts";
 import type { RotAim, RotPlace } from "./rot.ts";
 
@@ -19,6 +20,8 @@ export interface WatchedReplica {
   statusSeen: string;
   /** How far the judge has followed the commit point. */
   commitsChecked: number;
+  /** Something happened to it. */
+  hear(event: ReplicaEvent): void;
 }
 
 /** One life of a server. */
@@ -32,6 +35,9 @@ export interface WatchedServer {
   /** Whether a client request would be served now, as far as the lease goes. */
   readonly holdsLease: boolean;
 }
+
+/** What a replica with harmed rows hears. */
+export const HARM = { kind: "damaged", reason: "harmed rows" } as const;
 
 /** Faults of a running server's disk. */
 export type DiskFault = "fsync" | "noSpace" | "engine";

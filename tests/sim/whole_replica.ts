@@ -25,6 +25,7 @@ import type { HashedEngine } from "./hashed_engine.ts";
 export interface WholeHome extends WatchedServer {
   readonly disk: WholeDisk;
   readonly isDead: boolean;
+  deliver(partition: PartitionId, event: ReplicaEvent): void;
 }
 
 /** See the file comment. */
@@ -84,6 +85,10 @@ export class WholeReplica implements ReplicaMachine, WatchedReplica {
 
   report() {
     return this.core.report();
+  }
+
+  hear(event: ReplicaEvent): void {
+    this.server.deliver(this.partition, event);
   }
 
   step(event: ReplicaEvent, now: Now, out: ReplicaEffect[]): void {

@@ -78,23 +78,74 @@ Deno.test("ReplicaCore refuses what is queued when its disk gets full", () => {
   assert.equal(group.reply("w1")?.error, Err.DISK_INSUFFICIENT);
 });
 
-Deno.test("ReplicaCore gives a damaged copy up, but not the last one", () => {
-  const group = formed();
-  const damaged = { kind: "damaged", reason: "a test" } as const;
-  group.step("C", damaged);
-  assert.equal(group.core("C").status, "error", "a secondary");
-  group.step("A", damaged);
-  assert.equal(group.core("A").status, "error", "a primary with a secondary");
-  group.failOver("A", "B");
-  group.run();
-  for (const name of ["A", "C"]) {
-    if (group.config.secondaries.includes(name)) {
-      group.propose("B", "DOWNGRADE_TO_INACTIVE", name);
-      group.run();
-    }
+/** Everybody asks meta, as a damaged replica does. */
+function syncConfigs(group: Group): void {
+  for (const name of group.members.keys()) {
+    group.step(name, { kind: "config", config: group.config });
   }
-  assert.deepEqual(group.config.secondaries, []);
-  group.step("B", damaged);
-  assert.equal(group.core("B").status, "primary", "the last one");
-  assert.equal(group.core("B").readable, true);
+  group.run();
+}
+
+const DAMAGED = { kind: "damaged", reason: "a test" } as const;
+
+Deno.test("ReplicaCore gives a damaged secondary up when its primary has removed it", () => {
+  const group = formed();
+  group.put("A", "w1", "k", "v");
+  group.step("C", DAMAGED);
+  assert.equal(group.core("C").status, "secondary", "Until then it is a member");
+  group.run();
+  syncConfigs(group);
+  assert.equal(group.core("C").status, "error");
+  assert.deepEqual([group.config.primary, group.config.secondaries], ["A", ["B"]]);
+  assert.equal(group.reply("w1")?.error, Err.OK);
+});
+
+Deno.test("ReplicaCore gives a damaged primary up after it has answered its clients", () => {
+  const group = formed();
+  group.member("B").holdLog = true;
+  group.put("A", "w1", "k", "v");
+  group.run();
+  group.step("A", DAMAGED);
+  group.run();
+  assert.equal(group.config.primary, "A", "It waits for the write");
+  group.member("B").holdLog = false;
+  group.run();
+  group.step("A", DAMAGED);
+  group.run();
+  assert.equal(group.reply("w1")?.error, Err.OK);
+  assert.equal(group.core("A").status, "error");
+  assert.deepEqual([group.config.primary, group.config.secondaries], ["", ["B", "C"]]);
+});
+
+Deno.test("ReplicaCore keeps one of three copies that are found damaged at the same moment", () => {
+  for (const order of ["ABC", "ACB", "BAC", "BCA", "CAB", "CBA"]) {
+    const group = formed();
+    for (let round = 0; round < 20; round++) {
+      for (const name of order) group.step(name, DAMAGED);
+      group.run();
+      const { primary, secondaries } = group.config;
+      if (primary === "") group.propose(secondaries[0]!, "UPGRADE_TO_PRIMARY", secondaries[0]!);
+      group.run();
+      syncConfigs(group);
+    }
+    const { primary, secondaries } = group.config;
+    assert.deepEqual(secondaries, [], order);
+    assert.equal(group.core(primary).status, "primary", order);
+    assert.equal(group.core(primary).readable, true, order);
+    const others = [...order].filter((name) => name !== primary);
+    for (const name of others) assert.equal(group.core(name).status, "error", order);
+  }
+});
+
+Deno.test("ReplicaCore does not learn on top of damaged rows", () => {
+  const group = formed();
+  group.crash("C");
+  group.step("A", { kind: "peerDown", node: "C" });
+  group.run();
+  group.restart("C");
+  group.step("C", DAMAGED);
+  assert.equal(group.core("C").status, "inactive", "No member: nothing to give up");
+  group.propose("A", "ADD_SECONDARY", "C");
+  group.run();
+  assert.equal(group.core("C").status, "error", "A new replica learns instead");
 });
