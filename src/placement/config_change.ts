@@ -3,6 +3,7 @@
 // against that, and makes the rest itself. Rules: docs/meta.md, "Changing a configuration".
 
 import { type Ballot, NOBODY, type NodeId } from "../base/ids.ts";
+import { sameMembers } from "../schema/partition_config.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 
 /** Lost members that a configuration remembers. */
@@ -98,13 +99,6 @@ function withMembers(
 export function sameConfig(a: PartitionConfig, b: PartitionConfig): boolean {
   return a.partition === b.partition && a.maxReplicaCount === b.maxReplicaCount &&
     a.committedHint === b.committedHint && sameMembers(a, b);
-}
-
-/** Whether both have the same ballot, primary and set of secondaries. */
-export function sameMembers(a: PartitionConfig, b: PartitionConfig): boolean {
-  return a.ballot === b.ballot && a.primary === b.primary &&
-    a.secondaries.length === b.secondaries.length &&
-    a.secondaries.every((node) => b.secondaries.includes(node));
 }
 
 /**

@@ -5,9 +5,10 @@
 
 import { Err } from "../base/errors.ts";
 import { formatPartition, NOBODY, type NodeId } from "../base/ids.ts";
+import { sameMembers } from "../schema/partition_config.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import type { PartitionState, TableState } from "./cluster_state.ts";
-import { mayAsk, membersOf, nextConfig, sameConfig, sameMembers } from "./config_change.ts";
+import { mayAsk, membersOf, nextConfig, sameConfig } from "./config_change.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { allows } from "./levels.ts";
 import { levelNow, type MetaState, note, type Reign, reply, write } from "./meta_state.ts";

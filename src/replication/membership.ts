@@ -5,6 +5,7 @@
 import { Err } from "../base/errors.ts";
 import { type Ballot, type Decree, NOBODY, type NodeId } from "../base/ids.ts";
 import type { RemoveReplicaMessage } from "../schema/replica_rpc.ts";
+import { sameMembers } from "../schema/partition_config.ts";
 import type { ConfigChange, PartitionConfig } from "../schema/types.ts";
 import { withoutMember, withPrimary, withSecondary } from "./config_steps.ts";
 import { answerCheck } from "./disk_room.ts";
@@ -172,8 +173,9 @@ export function onConfig(s: ReplicaState, config: PartitionConfig): void {
     // While a request is out, only its answer ends the pause (§9.4).
     if (s.status !== "inactive" || own !== undefined || !s.connected) return;
   } else {
-    // Our own request came true, or somebody else's did and ours never will.
-    const restarted = s.restarted && own === undefined;
+    // Our own request came true, or somebody else's did and ours never will. Only what it asked for itself makes a
+    // restarted replica what it was: with anything else it begins anew (§12).
+    const restarted = s.restarted && !(own !== undefined && sameMembers(own.config, config));
     adoptBallot(s, config.ballot);
     s.config = config;
     s.reconfiguration = undefined;

@@ -31,6 +31,25 @@ Deno.test("ReplicaCore steps aside after a restart that may have cost it acknowl
   assert.equal(group.core("A").mayLack, false);
 });
 
+Deno.test("ReplicaCore steps aside although another request than its own came true", () => {
+  const group = formed();
+  group.put("A", "w", "k", "v");
+  group.run();
+  group.crash("A");
+  group.member("A").log.splice(-1);
+  group.metaDown = true;
+  group.restart("A", { mayLack: true });
+  // Its request is on its way while meta stores that a secondary has left.
+  const { config } = group;
+  group.config = { ...config, ballot: config.ballot + 1, secondaries: ["B"], lastDrops: ["C"] };
+  group.step("A", { kind: "config", config: group.config });
+  group.run();
+  assert.notEqual(group.core("A").status, "primary");
+  group.metaDown = false;
+  group.pass(1000);
+  assert.deepEqual([group.config.primary, group.config.secondaries], ["", ["B"]]);
+});
+
 Deno.test("ReplicaCore does not take over while it may lack acknowledged writes", () => {
   const group = formed();
   group.put("A", "w", "k", "v");
