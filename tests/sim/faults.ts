@@ -1,9 +1,10 @@
 // What goes wrong in a run: each kind of fault has its own mean pause and its own stream of chance, and ends
 // by itself after a while. `heal` ends everything at once for the last phase of a run.
 
-import type { NodeId, PartitionId } from "../../src/base/ids.ts";
+import type { NodeId } from "../../src/base/ids.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { Beacon } from "../../src/schema/meta_rpc.ts";
+import { Budget } from "./budget.ts";
 import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
@@ -16,7 +17,7 @@ import {
 } from "./plots.ts";
 import type { PileOrder } from "./scheduler.ts";
 import type { FaultRates } from "./swarm.ts";
-import { type CrashKind, type DiskFault, HARM, type WatchedReplica } from "./watched.ts";
+import { type CrashKind, type DiskFault, HARM } from "./watched.ts";
 import { membersOf } from "./watch_config.ts";
 
 const DISK_FAULTS: readonly DiskFault[] = ["fsync", "fsync", "noSpace", "engine"];
@@ -50,14 +51,12 @@ export class Faults {
   readonly #cuts: [NodeId, NodeId][] = [];
   #cutsHeld = 0;
   readonly #stopped = new Map<Machine, object>();
-  /** Servers that lost a part of what they had confirmed: by their policy of fsync, or by flipped bits. */
-  readonly #doubtful = new Set<Machine>();
-  /** Replicas with damaged rows. */
-  readonly #harmed = new WeakSet<WatchedReplica>();
+  readonly #budget: Budget;
 
   constructor(env: Env, machines: readonly Machine[], meta: MetaSide, clients: readonly NodeId[]) {
     this.#env = env;
     this.#machines = machines;
+    this.#budget = new Budget(env, machines);
     this.#meta = meta;
     this.#everybody = [...machines.map((machine) => machine.id), ...env.metas, ...clients];
     this.#every("crashMs", (chance) => this.#crash(chance, chance.pick(machines), "process"));
@@ -104,7 +103,7 @@ export class Faults {
     const again = () => {
       this.#env.scheduler.after(mean * between(chance, 0.1, 1.9), kind, undefined, () => {
         if (this.#env.healed) return;
-        if (this.#machines.some((machine) => this.#isComparing(machine))) return again();
+        if (this.#budget.isComparing) return again();
         this.#env.coverage.hit(`fault.${kind}`);
         this.#env.trace.add(this.#env.scheduler.now, "", `fault ${kind}`, undefined);
         act(chance);
@@ -126,11 +125,11 @@ export class Faults {
     kind: CrashKind,
     downMs = logUniform(chance, 5, 20_000),
   ): void {
-    if (this.#machines.some((one) => this.#isComparing(one))) return;
+    if (this.#budget.isComparing) return;
     this.#resume(machine);
     const loses = kind === "power" && !this.#env.swarm.disk.fsync;
-    const end = loses && !this.#mayLose(machine) ? "process" : kind;
-    if (loses && end === "power") this.#doubtful.add(machine);
+    const end = loses && !this.#budget.mayLose(machine) ? "process" : kind;
+    if (loses && end === "power") this.#budget.doubt(machine);
     machine.crash(end);
     this.#later(downMs, () => machine.start());
   }
@@ -242,8 +241,12 @@ export class Faults {
   #failDisk(chance: Prng): void {
     const machine = chance.pick(this.#machines);
     const { process } = machine;
-    if (process === undefined || this.#stopped.has(machine) || !this.#mayLose(machine)) return;
-    process.failDisk(chance.pick(DISK_FAULTS), () => this.#mayLose(machine));
+    if (process === undefined || this.#stopped.has(machine) || !this.#budget.mayLose(machine)) {
+      return;
+    }
+    // What fails is noticed later: until then it must not be left alone, and commit what nobody else has.
+    const may = () => this.#budget.mayLose(machine) && this.#budget.isJoined(machine);
+    process.failDisk(chance.pick(DISK_FAULTS), may);
     this.#later(logUniform(chance, 50, 5000), () => {
       if (machine.process !== process || (chance.chance(0.7) && process.freeDisk())) return;
       this.#crash(chance, machine, "power");
@@ -260,11 +263,11 @@ export class Faults {
     const newest = isCalm && chance.chance(0.5);
     const leader = newest ? this.#env.watch.anyConfig(chance)?.primary : undefined;
     const machine = this.#machines.find(({ id }) => id === leader) ?? chance.pick(this.#machines);
-    if (machine.process === undefined || !this.#mayLose(machine)) return;
+    if (machine.process === undefined || !this.#budget.mayLose(machine)) return;
     const downMs = newest ? logUniform(chance, 5, this.#env.swarm.graceMs / 2) : undefined;
     this.#crash(chance, machine, newest || chance.chance(0.5) ? "power" : "process", downMs);
     if (!machine.disk.rot({ newest, tail: isCalm })) return;
-    this.#doubtful.add(machine);
+    this.#budget.doubt(machine);
     this.#env.coverage.hit(`fault.rot.${machine.disk.rotten}`);
   }
 
@@ -278,8 +281,7 @@ export class Faults {
     if (partition === undefined) return;
     for (const { process } of machines) {
       const replica = process?.replica(partition);
-      if (process === undefined || replica === undefined || this.#harmed.has(replica)) continue;
-      this.#harmed.add(replica);
+      if (process === undefined || replica === undefined || !this.#budget.harm(replica)) continue;
       this.#env.coverage.hit("fault.harmed");
       const tell = () => {
         // One that learns may get an image without the damage.
@@ -294,11 +296,11 @@ export class Faults {
   /** A directory disappears while its server is down. */
   #loseReplica(chance: Prng): void {
     const machine = chance.pick(this.#machines);
-    if (machine.process === undefined || !this.#mayLose(machine)) return;
+    if (machine.process === undefined || !this.#budget.mayLose(machine)) return;
     this.#crash(chance, machine, "process");
     const partition = machine.disk.loseReplica(chance);
     if (partition === undefined) return;
-    this.#doubtful.add(machine);
+    this.#budget.doubt(machine);
     this.#env.watch.forgotten(machine.id, partition, true);
     this.#env.coverage.hit("fault.lostReplica");
   }
@@ -311,7 +313,7 @@ export class Faults {
     const holders = this.#machines.filter(({ disk }) => disk.holds(config.partition));
     const ghost = this.#env.watch.ghost(config.partition);
     if (membersOf(config).length > 1 || holders.length > 1 || ghost.ackedMax === 0) return;
-    if (config.maxReplicaCount > 1 || this.#machines.some((one) => this.#isComparing(one))) return;
+    if (config.maxReplicaCount > 1 || this.#budget.isComparing) return;
     this.#crash(chance, machine, "process", logUniform(chance, 20, 4 * this.#env.swarm.graceMs));
     machine.disk.loseReplica(chance, config.partition);
     this.#env.watch.forgotten(machine.id, config.partition, true);
@@ -319,61 +321,10 @@ export class Faults {
     this.#env.coverage.hit("fault.lostCopy");
   }
 
-  /** The fault budget: another member of each of its partitions still has everything. */
-  #mayLose(machine: Machine): boolean {
-    // A partition that has not begun may begin on the very disk that fails.
-    const begun = [...this.#env.watch.ghosts.values()].filter(({ newestConfig }) =>
-      newestConfig!.ballot > 0
-    );
-    if (begun.length < this.#env.swarm.partitions) return false;
-    return machine.disk.partitions.every((partition) => {
-      const config = this.#env.watch.ghost(partition).newestConfig;
-      if (config === undefined) return true;
-      return membersOf(config).some((node) => {
-        const other = this.#machines.find(({ id }) => id === node);
-        return other !== undefined && other !== machine && !other.disk.poisoned &&
-          other.disk.holds(partition) && !this.#isDoubtful(other) &&
-          !this.#isHarmed(other, partition) &&
-          (this.#env.swarm.disk.fsync || other.disk.isWhole(partition));
-      });
-    });
-  }
-
-  /** Whether its copy is about to give way. */
-  #isHarmed({ process }: Machine, partition: PartitionId): boolean {
-    const replica = process?.replica(partition);
-    return replica !== undefined && this.#harmed.has(replica);
-  }
-
   /** Everybody runs, and hears everybody. */
   #isCalm(): boolean {
     return this.#stopped.size === 0 && this.#cutsHeld === 0 &&
-      this.#machines.every((one) => one.process !== undefined && !this.#isDoubtful(one));
-  }
-
-  /**
-   * Whether a server's newest records may have rotted and it is still finding out: another end now, and nothing
-   * would show it any more (limits.md, "Damaged data").
-   */
-  #isComparing({ disk, process }: Machine): boolean {
-    if (disk.rotten !== "tail") return false;
-    return disk.isRotUnread || disk.partitions.some((partition) => {
-      const core = process?.replica(partition)?.core;
-      return core !== undefined && core.transient && core.tailTorn;
-    });
-  }
-
-  /** Whether a server has lost something and nobody has found out yet what it lacks. */
-  #isDoubtful(machine: Machine): boolean {
-    if (!this.#doubtful.has(machine)) return false;
-    for (const [partition, { newestConfig }] of this.#env.watch.ghosts) {
-      if (newestConfig === undefined || !membersOf(newestConfig).includes(machine.id)) continue;
-      const core = machine.process?.replica(partition)?.core;
-      const counts = core?.status === "primary" || core?.status === "secondary";
-      if (!counts || core.ballot !== newestConfig.ballot) return true;
-    }
-    this.#doubtful.delete(machine);
-    return false;
+      this.#machines.every((one) => one.process !== undefined && !this.#budget.isDoubtful(one));
   }
 
   /** Ends all faults: everybody runs, every link works. */
