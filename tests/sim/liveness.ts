@@ -32,7 +32,8 @@ export function missingHealth(
 /**
  * Whether a partition waits for an operator: nothing is left of it; or its last two members lost their disks, and meta
  * does not know what the one before them lacks (meta.md, "Cure"); or, without fsync, who is left may have lost what it
- * acknowledged with the power. Then it must not come back by itself (§12.5).
+ * acknowledged, with the power or with the end of a log that lacks what another one has. Then it must not come back by
+ * itself (§12.5, §12.6).
  */
 function isLost(env: Env, machines: readonly Machine[], config: PartitionConfig): boolean {
   if (env.watch.ghost(config.partition).isLost) {
@@ -50,7 +51,10 @@ function isLost(env: Env, machines: readonly Machine[], config: PartitionConfig)
   }
   if (env.swarm.disk.fsync) return false;
   const members = machines.filter(({ id }) => config.secondaries.includes(id));
-  const lost = members.every(({ process }) => process?.replica(config.partition)?.core.mayLack);
+  const lost = members.every(({ process }) => {
+    const core = process?.replica(config.partition)?.core;
+    return core?.mayLack === true || core?.tailTorn === true;
+  });
   if (lost) env.coverage.hit("liveness.waitsForOperator");
   return lost;
 }
