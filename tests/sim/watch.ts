@@ -28,6 +28,9 @@ export class Watch {
   readonly #held = new Map<string, HeldLog>();
   /** Logs that faults of disks took, until the replica exists again. */
   readonly #lost = new Set<string>();
+  /** Replicas that have said that they hold everything; and those that were lost after that, until others say so. */
+  readonly #learned = new Set<string>();
+  readonly #lostLearned = new Set<string>();
   /** What the writes that cores took ask for. */
   readonly #asked = new WeakMap<object, WriteOp>();
   /** Translations of the step that is running. */
@@ -126,6 +129,11 @@ export class Watch {
         });
       }
       ghost.payloadSeen(mutation);
+    }
+    if (message.kind === "learnCompletion") {
+      const key = `${replica.server.id} ${replica.partition}`;
+      this.#learned.add(key);
+      this.#lostLearned.delete(key);
     }
     if (message.kind !== "prepareAck" || message.body.error !== Err.OK) return;
     // S5: an ack is a promise that survives: ballot and mutations are durable, without a hole.
@@ -251,7 +259,9 @@ export class Watch {
   forgotten(node: NodeId, partition: PartitionId, damaged: boolean): void {
     const key = `${node} ${partition}`;
     this.#held.delete(key);
-    if (damaged) this.#lost.add(key);
+    if (!damaged) return;
+    this.#lost.add(key);
+    if (this.#learned.delete(key)) this.#lostLearned.add(key);
   }
 
   /** Whether a fault of the disk ever took this replica. */
@@ -293,7 +303,9 @@ export class Watch {
       // S11: who becomes a member holds everything the primary has committed.
       const log = this.#log(change.promoted, config.partition);
       for (let d = 1; d <= ghost.committedMax; d++) {
-        const isLost = this.#lost.has(`${change.promoted} ${config.partition}`);
+        // Its word may still be on its way when its disk takes it, and a new replica is made.
+        const key = `${change.promoted} ${config.partition}`;
+        const isLost = this.#lost.has(key) || this.#lostLearned.has(key);
         if (!isLost && !log.holds(d, ghost.commits.get(d)!.payload)) {
           throw new Violation("S11", "A learner was promoted with a hole", {
             node: change.promoted,
