@@ -27,7 +27,10 @@ function metaKey(name: string): Uint8Array {
   return key;
 }
 
-/** Row of the highest applied decree: u64 big-endian. */
+/**
+ * Row of the highest applied decree: u64 big-endian; then the mutation's timestamp, u64, microseconds, unless an image or
+ * an older version wrote it.
+ */
 export const APPLIED_KEY: Uint8Array = metaKey("applied");
 /** Row of the exactly-once window: u64 big-endian decree, then the image. */
 export const SESSIONS_KEY: Uint8Array = metaKey("sessions");
@@ -60,14 +63,15 @@ export function applyOps(mutations: readonly Mutation[], applied: Decree): Batch
       throw new EngineError("corruption", `Mutation ${decree} cannot be decoded`);
     }
   }
-  ops.push(appliedOp(decree));
+  ops.push(appliedOp(decree, mutations[mutations.length - 1]!.timestampUs));
   return ops;
 }
 
-/** The row of the applied decree. */
-export function appliedOp(decree: Decree): BatchOp {
-  const value = new Uint8Array(8);
+/** The row of the applied decree. @param timestampUs Of its mutation, 0 = not known. */
+export function appliedOp(decree: Decree, timestampUs = 0): BatchOp {
+  const value = new Uint8Array(timestampUs === 0 ? 8 : 16);
   putU64(value, decree);
+  if (timestampUs !== 0) putU64(value.subarray(8), timestampUs);
   return { type: "put", key: APPLIED_KEY, value };
 }
 
@@ -75,6 +79,12 @@ export function appliedOp(decree: Decree): BatchOp {
 export function readApplied(source: RowSource): Decree {
   const value = source.get(APPLIED_KEY);
   return value === undefined ? 0 : getU64(value, "applied decree");
+}
+
+/** Timestamp of the mutation of that decree, microseconds; 0 = not known. @throws {EngineError} */
+export function readAppliedTimestamp(source: RowSource): number {
+  const value = source.get(APPLIED_KEY);
+  return value === undefined || value.length < 16 ? 0 : getU64(value.subarray(8), "applied decree");
 }
 
 /** The row of the exactly-once window as of `decree`. */

@@ -7,7 +7,13 @@ import { FilesError, isNoSpace } from "../../src/base/files.ts";
 import type { Decree, PartitionId } from "../../src/base/ids.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
-import { applyOps, ensureFormat, readApplied, readSessions } from "../../storage/apply.ts";
+import {
+  applyOps,
+  ensureFormat,
+  readApplied,
+  readAppliedTimestamp,
+  readSessions,
+} from "../../storage/apply.ts";
 import type { Engine } from "../../storage/engine.ts";
 import type { PrivateLog } from "../../storage/log.ts";
 import { openPrivateLog } from "../../storage/private_log.ts";
@@ -219,6 +225,23 @@ async function writeDoubt(dir: ReplicaDir): Promise<void> {
 }
 
 /**
+ * Without fsync the power may take the end of the logs and leave what the engine has applied. In the place of the
+ * newest applied mutation the logs then hold a ghost, which must not be applied on top of it: they lack the committed
+ * one. Its timestamp names a mutation whatever ballot carries it.
+ *
+ * @throws {CondemnedError}
+ */
+function checkApplied(engine: Engine, durable: Decree, mutations: readonly Mutation[]): void {
+  const applied = readApplied(engine);
+  const logged = mutations[applied - durable - 1];
+  const timestampUs = readAppliedTimestamp(engine);
+  if (logged === undefined || timestampUs === 0 || logged.timestampUs === timestampUs) return;
+  throw new CondemnedError(
+    `The engine has applied another mutation ${applied} than the one in the logs`,
+  );
+}
+
+/**
  * Brings the engine to the decree of its sessions row, from which the core goes on by itself: it applies the
  * rest again, over whatever the engine holds already, and moves the exactly-once window along.
  */
@@ -240,6 +263,7 @@ async function replay(
   if (end !== proven || needed.length !== proven - durable) {
     throw new CondemnedError(`The engine holds decree ${proven}, the logs end at ${end}`);
   }
+  checkApplied(engine, durable, mutations);
   const first: Mutation[] = needed.slice(0, sessions.decree - durable);
   for (let at = 0; at < first.length; at += REPLAY_BATCH) {
     await engine.write(applyOps(first.slice(at, at + REPLAY_BATCH), durable + at));

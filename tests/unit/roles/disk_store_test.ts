@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { partitionId } from "../../../src/base/ids.ts";
+import { encodeMutation, type Mutation } from "../../../src/schema/mutation.ts";
+import { applyOps } from "../../../storage/apply.ts";
 import { GenerationSource } from "../../../storage/replica_dir.ts";
 import { DiskSet } from "../../../roles/replica/disk_set.ts";
 import { DiskStores } from "../../../roles/replica/disk_stores.ts";
@@ -40,6 +42,49 @@ Deno.test("DiskStore gives a checkpoint up whose generation an image has replace
   files.delay = () => Promise.resolve();
   assert.equal(await store.checkpoint({ decree: 0, ballot: 1, sessions: new Uint8Array(0) }), true);
   await store.close();
+});
+
+Deno.test("DiskStores condemn a replica whose engine has applied another mutation than its log holds", async () => {
+  const files = new MemoryFiles();
+  files.makeDir("/data/replicas");
+  const dirs = [{ tag: "d1", path: "/data" }];
+  const space = () => ({ totalBytes: 1e12, freeBytes: 1e12 });
+  const partition = partitionId(1, 0);
+  let engine = new MemoryEngine();
+  const stores = new DiskStores({
+    ...{ files, privateSegmentBytes: 1000, privateReserveBytes: 0 },
+    disks: new DiskSet({ files, dirs, reserveBytes: 0, space }),
+    generations: new GenerationSource(1),
+    openEngine: () => Promise.resolve(engine),
+  }, () => 0);
+  const mutation = (ballot: number, timestampUs: number): Mutation => {
+    return { ballot, decree: 1, lastCommitted: 0, timestampUs, body: new Uint8Array(0) };
+  };
+  const { store } = await stores.create(partition, undefined);
+  // A mutation that nobody else had; what was committed in its place went with the power, but the engine has it.
+  store.append({ kind: "mutation", decree: 1, payload: encodeMutation(mutation(1, 111)) });
+  await store.close();
+  const reopen = async (applied: Mutation) => {
+    engine = engine.survivor("process");
+    engine.writeNow(applyOps([applied], 0));
+    const dir = ReplicaDir.open(files, "/data", partition);
+    const { generation } = dir.manifest;
+    const recovery = new ReplicaRecovery(dir.manifest);
+    const opened = await openPrivateLog({ files, dir: dir.logPath, generation }, (record) => {
+      recovery.privateRecord(record);
+    });
+    recovery.privateEnd(opened);
+    return { dir, log: opened.log, result: recovery.result() };
+  };
+  const other = await reopen(mutation(3, 222));
+  await assert.rejects(
+    stores.open(other.dir, other.log, other.result),
+    /The engine has applied another mutation 1 than the one in the logs/,
+  );
+  // The same one, prepared again under a larger ballot, is the same.
+  const same = await reopen(mutation(3, 111));
+  const { recovered } = await stores.open(same.dir, same.log, same.result);
+  assert.equal(recovered.committed, 1);
 });
 
 Deno.test("DiskStores remember over an end in order that a replica may lack something", async () => {
