@@ -75,6 +75,8 @@ export interface Engine {
   approximateSize(start: Uint8Array, end: Uint8Array): Promise<number>;
   /** What a read found to be damaged; once there is something, it stays. Absent: the engine proves nothing. */
   readonly damage?: string | undefined;
+  /** Why nothing more can be written, also what was acknowledged already; it stays. Absent: writes tell by themselves. */
+  readonly failure?: EngineError | undefined;
   /** Paths of the table files in use now, for somebody who checks them. Absent: there are none. */
   tableFiles?(): string[];
   /** Waits for running operations, then releases everything. Idempotent. */

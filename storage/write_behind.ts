@@ -151,6 +151,10 @@ export class WriteBehindEngine implements Engine {
     return this.#engine.approximateSize(start, end);
   }
 
+  get failure(): EngineError | undefined {
+    return this.#failure;
+  }
+
   get damage(): string | undefined {
     return this.#engine.damage;
   }

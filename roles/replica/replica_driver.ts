@@ -246,6 +246,14 @@ export class ReplicaDriver {
     ));
   }
 
+  /** Whether a batch has failed behind the answers: that ends the replica now, and not with its next apply. */
+  noticeFailure(): boolean {
+    const failure = this.engine?.failure;
+    if (failure === undefined || this.#applying > 0 || isEngineFull(failure)) return false;
+    this.deliver({ kind: "applyFailed", reason: String(failure) });
+    return true;
+  }
+
   #onApplyFailed(error: unknown): void {
     if (!isEngineFull(error)) {
       return this.#onApplied({ kind: "applyFailed", reason: String(error) });

@@ -30,6 +30,10 @@ export class HashedEngine implements Engine {
     return this.#hash >>> 0;
   }
 
+  get failure() {
+    return this.#inner.failure;
+  }
+
   get(key: Uint8Array): Uint8Array | undefined {
     return this.#inner.get(key);
   }

@@ -157,6 +157,15 @@ Deno.test("ReplicaDriver reports an apply that the engine or the bytes refuse", 
   await closed.until("applyFailed");
 });
 
+Deno.test("ReplicaDriver notices a batch that failed behind the answers without another apply", () => {
+  const world = new World();
+  assert.equal(world.driver.noticeFailure(), false);
+  const failure = new EngineError("io", "Write failed");
+  Object.defineProperty(world.store.engine, "failure", { value: failure });
+  assert.equal(world.driver.noticeFailure(), true);
+  assert.deepEqual(world.core.kinds(), ["applyFailed"]);
+});
+
 Deno.test("ReplicaDriver finds the quiescent moment between two applies", async () => {
   const world = new World();
   let decree = 0;
