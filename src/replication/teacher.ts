@@ -45,7 +45,7 @@ export function addLearner(s: ReplicaState, node: NodeId, forBalance: boolean): 
   groupCheck(s, node);
 }
 
-/** Forgets a learner; the ballot does not change. */
+/** Forgets a learner; the ballot does not change. What waited for it alone is committed by whoever calls (§5.6). */
 export function forgetLearner(s: ReplicaState, node: NodeId, reason: string): void {
   if (s.learners.delete(node)) note(s, "learnerForgotten", { learner: node, reason });
 }
@@ -86,7 +86,7 @@ export function onGroupCheckReply(s: ReplicaState, reply: GroupCheckReplyMessage
     learner.heardAt = s.now;
     // Whoever gave up a signature does not take it again: meta proposes it anew.
     const hasGivenUp = reply.status === "error" || reply.status === "inactive";
-    if (hasGivenUp) forgetLearner(s, reply.from, `says it is ${reply.status}`);
+    if (hasGivenUp) receiverFailed(s, learner, `says it is ${reply.status}`);
     return;
   }
   const member = s.primary!.secondaries.get(reply.from);
@@ -190,7 +190,7 @@ export function onLearnCompletion(s: ReplicaState, message: LearnCompletionMessa
   if (learner === undefined || learner.signature !== message.signature) return;
   if (learner.prepareStart === 0) {
     // A late or repeated LEARN began a round that the learner knows nothing of: both begin anew.
-    return forgetLearner(s, message.from, "out of step");
+    return receiverFailed(s, learner, "out of step");
   }
   learner.heardAt = s.now;
   learner.completed = true;
