@@ -200,7 +200,9 @@ function enterPrimary(s: ReplicaState, sameReign: boolean): void {
     if (s.mayLack && s.config.secondaries.length > 0) return stepAside(s);
     return leadWhole(s);
   }
-  if (!sameReign && !s.transient && s.status !== "secondary") {
+  // A primary that has missed configurations in which others left leads anew.
+  const wasMember = s.transient || s.status === "secondary" || s.status === "primary";
+  if (!sameReign && !wasMember) {
     // Meta names a replica that never asked to lead: do not serve, do not destroy, let meta look again.
     note(s, "status", { to: s.status, reason: "made primary without having been a member" });
     s.out.push({ kind: "requestConfigSync" });

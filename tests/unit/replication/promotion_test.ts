@@ -1,10 +1,10 @@
-// Stories of a learner whose promotion is stored late: it may have become something else meanwhile.
+// Stories of a learner whose promotion is stored late, of one that gives up, and of a primary that missed configurations.
 // docs/protocol.md, "Learning" (§11.8).
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import type { PeerMessage } from "../../../src/schema/replica_rpc.ts";
-import { Group } from "./group.ts";
+import { Group, PARTITION } from "./group.ts";
 
 /** A leads B and C; D has learned, and its promotion is on its way to a meta that does not answer. */
 function promoting(): Group {
@@ -134,4 +134,48 @@ Deno.test("ReplicaCore that cannot be the member it is named leaves a group with
   };
   for (let i = 0; i < 3; i++) refused.notify();
   assert.deepEqual([refused.core("D").status, refused.core("D").transient], ["inactive", false]);
+});
+
+Deno.test("ReplicaCore commits what only a learner had held up when that learner gives up", () => {
+  const group = new Group(["A", "B", "C"]);
+  group.form();
+  group.crash("C");
+  group.step("A", { kind: "peerDown", node: "C" });
+  group.run();
+  group.restart("C");
+  // It holds everything so far, and its next acknowledgements and its last word are lost.
+  group.drop = (to, { kind, body }) =>
+    to === "A" && body.from === "C" && (kind === "learnCompletion" || kind === "prepareAck");
+  group.propose("A", "ADD_SECONDARY", "C");
+  group.run();
+  group.put("A", "w", "k", "v");
+  group.run();
+  assert.equal(group.reply("w"), undefined, "The learner counts");
+  const { ballot } = group.core("A");
+  const signature = group.core("A").learnerSignature("C");
+  const head = { partition: PARTITION, from: "C", incarnation: 2, ballot, signature };
+  const body = { ...head, committed: 0, lastPrepared: 0, learned: false, diskFull: false };
+  const message = { kind: "groupCheckReply", body: { ...body, status: "inactive" } } as const;
+  group.step("A", { kind: "message", message });
+  group.run();
+  assert.equal(group.reply("w")?.error, Err.OK);
+});
+
+Deno.test("ReplicaCore leads anew when it finds itself primary two configurations later", () => {
+  const group = new Group(["A", "B", "C"]);
+  group.form();
+  group.member("A").holdLog = true;
+  group.put("A", "w", "k", "v");
+  group.run();
+  // Both others have left by themselves, and the primary has heard of neither.
+  const { config } = group;
+  group.config = { ...config, ballot: config.ballot + 2, secondaries: [], lastDrops: ["B", "C"] };
+  group.crash("B");
+  group.crash("C");
+  group.step("A", { kind: "config", config: group.config });
+  group.member("A").holdLog = false;
+  group.run();
+  const { status, ballot, readable } = group.core("A");
+  assert.deepEqual([status, ballot, readable], ["primary", group.config.ballot, true]);
+  assert.equal(group.reply("w")?.error, Err.OK);
 });

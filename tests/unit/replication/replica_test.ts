@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
-import { Group, PARTITION } from "./group.ts";
+import { Group } from "./group.ts";
 
 function formed(): Group {
   const group = new Group(["A", "B", "C"]);
@@ -368,29 +368,4 @@ Deno.test("ReplicaCore ignores prepares of an older ballot and says so", () => {
   assert.equal(group.member("C").log.length, before);
   // The answer told A that it is history.
   assert.equal(group.core("A").status, "inactive");
-});
-
-Deno.test("ReplicaCore commits what only a learner had held up when that learner gives up", () => {
-  const group = new Group(["A", "B", "C"]);
-  group.form();
-  group.crash("C");
-  group.step("A", { kind: "peerDown", node: "C" });
-  group.run();
-  group.restart("C");
-  // It holds everything so far, and its next acknowledgements and its last word are lost.
-  group.drop = (to, { kind, body }) =>
-    to === "A" && body.from === "C" && (kind === "learnCompletion" || kind === "prepareAck");
-  group.propose("A", "ADD_SECONDARY", "C");
-  group.run();
-  group.put("A", "w", "k", "v");
-  group.run();
-  assert.equal(group.reply("w"), undefined, "The learner counts");
-  const { ballot } = group.core("A");
-  const signature = group.core("A").learnerSignature("C");
-  const head = { partition: PARTITION, from: "C", incarnation: 2, ballot, signature };
-  const body = { ...head, committed: 0, lastPrepared: 0, learned: false, diskFull: false };
-  const message = { kind: "groupCheckReply", body: { ...body, status: "inactive" } } as const;
-  group.step("A", { kind: "message", message });
-  group.run();
-  assert.equal(group.reply("w")?.error, Err.OK);
 });
