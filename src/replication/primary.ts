@@ -27,7 +27,7 @@ import {
   send,
   vouched,
 } from "./state.ts";
-import { forgetLearner, groupCheck } from "./teacher.ts";
+import { groupCheck } from "./teacher.ts";
 
 /** Mutations on their way to the engine: soon after they are applied, nobody holds them any more. */
 const slab = new ByteSlab();
@@ -330,12 +330,15 @@ export function onPrepareAck(s: ReplicaState, ack: PrepareAckMessage): void {
   }
 }
 
-/** A member is removed through meta, never skipped; a learner is forgotten (§5.8). */
+/**
+ * A member is removed through meta, never skipped; a learner is forgotten at the same ballot, and what waited for it
+ * alone is committed (§5.8).
+ */
 export function receiverFailed(s: ReplicaState, receiver: Receiver, reason: string): void {
   if (s.learners.get(receiver.node) === receiver) {
-    forgetLearner(s, receiver.node, reason);
-    if (s.status === "primary") tryCommit(s);
-    return;
+    s.learners.delete(receiver.node);
+    note(s, "learnerForgotten", { learner: receiver.node, reason });
+    return tryCommit(s);
   }
   note(s, "reconfigure", { remove: receiver.node, reason });
   reconfigure(s, "DOWNGRADE_TO_INACTIVE", receiver.node, withoutMember(s.config, receiver.node));

@@ -45,11 +45,6 @@ export function addLearner(s: ReplicaState, node: NodeId, forBalance: boolean): 
   groupCheck(s, node);
 }
 
-/** Forgets a learner; the ballot does not change. What waited for it alone is committed by whoever calls (§5.6). */
-export function forgetLearner(s: ReplicaState, node: NodeId, reason: string): void {
-  if (s.learners.delete(node)) note(s, "learnerForgotten", { learner: node, reason });
-}
-
 /** Tells one member or learner, or all of them, what it is and what is committed (§7). */
 export function groupCheck(s: ReplicaState, only?: NodeId): void {
   const check = (to: NodeId, role: "secondary" | "learner", signature: number) =>

@@ -25,8 +25,9 @@ export interface FaultRates {
   readonly diskFaultMs: number;
   /** The files of one replica disappear. */
   readonly lostReplicaMs: number;
-  /** The only copy of a partition disappears. */
+  /** Rows of some or all copies of a partition are found to be damaged. */
   readonly harmMs: number;
+  /** The only copy of a partition disappears. */
   readonly lostCopyMs: number;
   /** Flipped bits in a log or manifest. */
   readonly rotMs: number;

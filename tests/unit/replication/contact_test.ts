@@ -2,13 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
-import { Group } from "./group.ts";
-
-function formed(): Group {
-  const group = new Group(["A", "B", "C"]);
-  group.form();
-  return group;
-}
+import { formed } from "./group.ts";
 
 Deno.test("ReplicaCore stops at once when contact with meta is lost, and resumes", () => {
   const group = formed();

@@ -3,13 +3,7 @@
 import assert from "node:assert/strict";
 import { utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
-import { Group } from "./group.ts";
-
-function formed(): Group {
-  const group = new Group(["A", "B", "C"]);
-  group.form();
-  return group;
-}
+import { formed } from "./group.ts";
 
 Deno.test("ReplicaCore applies a repeated write of a session once", () => {
   const group = formed();

@@ -2,13 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Group } from "./group.ts";
-
-function formed(): Group {
-  const group = new Group(["A", "B", "C"]);
-  group.form();
-  return group;
-}
+import { formed, type Group } from "./group.ts";
 
 Deno.test("ReplicaCore of a secondary is as fresh as its primary's last word", () => {
   const group = formed();

@@ -333,3 +333,10 @@ export class Group {
     this.run();
   }
 }
+
+/** A leads B and C. */
+export function formed(): Group {
+  const group = new Group(["A", "B", "C"]);
+  group.form();
+  return group;
+}

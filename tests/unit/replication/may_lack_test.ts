@@ -3,13 +3,7 @@
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
-import { Group } from "./group.ts";
-
-function formed(): Group {
-  const group = new Group(["A", "B", "C"]);
-  group.form();
-  return group;
-}
+import { formed, type Group } from "./group.ts";
 
 Deno.test("ReplicaCore steps aside after a restart that may have cost it acknowledged writes", () => {
   const group = formed();

@@ -2,13 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
-import { Group } from "./group.ts";
-
-function formed(): Group {
-  const group = new Group(["A", "B", "C"]);
-  group.form();
-  return group;
-}
+import { formed, Group } from "./group.ts";
 
 Deno.test("ReplicaCore answers a write after every member has logged it", () => {
   const group = formed();
