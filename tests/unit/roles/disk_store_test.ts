@@ -13,15 +13,27 @@ import { ReplicaDir } from "../../../storage/replica_dir.ts";
 import { MemoryEngine } from "../../sim/memory_engine.ts";
 import { MemoryFiles } from "../../sim/memory_files.ts";
 
-Deno.test("DiskStore gives a checkpoint up whose generation an image has replaced", async () => {
+function emptyDisk(): MemoryFiles {
   const files = new MemoryFiles();
   files.makeDir("/data/replicas");
+  return files;
+}
+
+/** Options of stores in one directory with room. */
+function optionsOf(files: MemoryFiles) {
   const dirs = [{ tag: "d1", path: "/data" }];
   const space = () => ({ totalBytes: 1e12, freeBytes: 1e12 });
-  const stores = new DiskStores({
+  return {
     ...{ files, privateSegmentBytes: 1000, privateReserveBytes: 0 },
     disks: new DiskSet({ files, dirs, reserveBytes: 0, space }),
     generations: new GenerationSource(1),
+  };
+}
+
+Deno.test("DiskStore gives a checkpoint up whose generation an image has replaced", async () => {
+  const files = emptyDisk();
+  const stores = new DiskStores({
+    ...optionsOf(files),
     openEngine: () => Promise.resolve(new MemoryEngine()),
   }, () => 0);
   const { store } = await stores.create(partitionId(1, 0), undefined);
@@ -45,16 +57,11 @@ Deno.test("DiskStore gives a checkpoint up whose generation an image has replace
 });
 
 Deno.test("DiskStores condemn a replica whose engine has applied another mutation than its log holds", async () => {
-  const files = new MemoryFiles();
-  files.makeDir("/data/replicas");
-  const dirs = [{ tag: "d1", path: "/data" }];
-  const space = () => ({ totalBytes: 1e12, freeBytes: 1e12 });
+  const files = emptyDisk();
   const partition = partitionId(1, 0);
   let engine = new MemoryEngine();
   const stores = new DiskStores({
-    ...{ files, privateSegmentBytes: 1000, privateReserveBytes: 0 },
-    disks: new DiskSet({ files, dirs, reserveBytes: 0, space }),
-    generations: new GenerationSource(1),
+    ...optionsOf(files),
     openEngine: () => Promise.resolve(engine),
   }, () => 0);
   const mutation = (ballot: number, timestampUs: number): Mutation => {
@@ -88,17 +95,12 @@ Deno.test("DiskStores condemn a replica whose engine has applied another mutatio
 });
 
 Deno.test("DiskStores remember over an end in order that a replica may lack something", async () => {
-  const files = new MemoryFiles();
-  files.makeDir("/data/replicas");
-  const dirs = [{ tag: "d1", path: "/data" }];
-  const space = () => ({ totalBytes: 1e12, freeBytes: 1e12 });
+  const files = emptyDisk();
   const partition = partitionId(1, 0);
   const engine = new MemoryEngine();
   const storesOf = (boot: string, wasUnsynced: boolean) =>
     new DiskStores({
-      ...{ files, boot, wasUnsynced, privateSegmentBytes: 1000, privateReserveBytes: 0 },
-      disks: new DiskSet({ files, dirs, reserveBytes: 0, space }),
-      generations: new GenerationSource(1),
+      ...{ ...optionsOf(files), boot, wasUnsynced },
       openEngine: () => Promise.resolve(engine.survivor("process")),
     }, () => 0);
   const open = async (boot: string, wasUnsynced: boolean) => {
