@@ -96,7 +96,8 @@ export class HeldLog {
     for (const mutation of state.tail) {
       this.#entries.set(mutation.decree, { ballot: mutation.ballot, payload: payloadId(mutation) });
     }
-    this.ballot = Math.max(this.ballot, state.ballot);
+    // A promise goes with the bits that held it.
+    this.ballot = hasRotted ? state.ballot : Math.max(this.ballot, state.ballot);
   }
 
   describe(): Record<string, unknown> {
