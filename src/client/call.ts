@@ -10,6 +10,7 @@ import type { StaleHead } from "./options.ts";
 import type { Resolver } from "./resolver.ts";
 import type { Session } from "./session.ts";
 import type { Sleeper } from "./wakeups.ts";
+import type { WaveMember } from "./write_waves.ts";
 
 /** One kind of operation: how it travels and what the application gets. */
 export interface CallSpec<Q, A, T> {
@@ -66,12 +67,13 @@ export interface RequestHead {
 }
 
 /** One operation on its way. */
-export class Call<Q, A, T> extends Operation implements Sleeper, Attempt {
+export class Call<Q, A, T> extends Operation implements Sleeper, Attempt, WaveMember {
   readonly table: TableState;
   readonly spec: CallSpec<Q, A, T>;
   readonly request: Q;
   readonly target: Target;
   waitId = 0;
+  wave = 0;
   sentAt = 0;
   sentBefore: Attempt | undefined = undefined;
   sentAfter: Attempt | undefined = undefined;

@@ -19,6 +19,7 @@ import type { Route } from "./route_map.ts";
 import { Session } from "./session.ts";
 import { Slab } from "./slab.ts";
 import { Wakeups } from "./wakeups.ts";
+import { WriteWaves } from "./write_waves.ts";
 
 /** An attempt without an answer for so long makes the client look whether somebody else serves the partition, ms. */
 const OVERDUE_MS = 500;
@@ -41,6 +42,7 @@ export class Executor {
   readonly #wakeups: Wakeups<AnyCall>;
   /** What was sent and waits for its answer. */
   readonly #attempts = new Attempts<AnyCall>();
+  readonly #waves: WriteWaves<AnyCall>;
   #rotation = 0;
   #closed = false;
 
@@ -50,6 +52,7 @@ export class Executor {
     this.#log = log;
     this.hedges = new Hedges(clock);
     this.#wakeups = new Wakeups<AnyCall>(clock, (call) => this.#onWoke(call));
+    this.#waves = new WriteWaves<AnyCall>(clock, (call) => this.#start(call, this.now()));
     rpc.onTick = () => this.#lookAtOverdue();
   }
 
@@ -84,6 +87,7 @@ export class Executor {
   close(): void {
     this.#closed = true;
     this.hedges.close();
+    for (const call of this.#waves.drain()) this.#event(call, "closed", 0);
     for (const call of this.#wakeups.drain()) {
       call.waitId++;
       this.#event(call, "closed", 0);
@@ -113,7 +117,7 @@ export class Executor {
           action = step(call, "session", Err.OK, now);
           break;
         case "send":
-          return this.#send(call, now);
+          return call.kind === "read" ? this.#start(call, now) : this.#waves.add(call);
         case "wait":
           return this.#park(call, now + call.waitMs);
         case "finish":
@@ -244,7 +248,7 @@ export class Executor {
 
   // ---- attempts -------------------------------------------------------------------------------------
 
-  #send(call: AnyCall, now: number): void {
+  #start(call: AnyCall, now: number): void {
     const head = call.request as RequestHead;
     head.partition = call.partition;
     if (call.session !== undefined) {
@@ -255,6 +259,12 @@ export class Executor {
     const timeoutMs = attemptMs(call, now);
     this.#attempts.add(call, now);
     this.#rpc.start(call.address, call.spec.rpc, call.request, timeoutMs, call.done);
+  }
+
+  /** The attempt has its answer, or nobody waits for it any more. */
+  #ended(call: AnyCall): void {
+    this.#attempts.remove(call);
+    if (call.kind !== "read") this.#waves.answered(call.wave);
   }
 
   /** Answers of the next attempt are heard; an abandoned one talks to nobody. */
@@ -271,7 +281,7 @@ export class Executor {
     for (const call of this.#attempts.overdue(now - OVERDUE_MS)) {
       const { table } = call;
       if (this.#hasMoved(call, now)) {
-        this.#attempts.remove(call);
+        this.#ended(call);
         this.#listen(call);
         call.detail = `No answer for ${Math.round(now - call.sentAt)} ms`;
         this.#perform(call, step(call, "moved", 0, now), now);
@@ -293,7 +303,7 @@ export class Executor {
   }
 
   #onAnswer(call: AnyCall, code: number, response: unknown, detail: string): void {
-    this.#attempts.remove(call);
+    this.#ended(call);
     if (code === Err.OK) {
       call.response = response;
       return this.#perform(call, step(call, "answer", Err.OK, 0), 0);
