@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formed, type Group } from "./group.ts";
+import { formed } from "./group.ts";
 
 Deno.test("ReplicaCore of a secondary is as fresh as its primary's last word", () => {
   const group = formed();
