@@ -88,6 +88,14 @@ export const diskFiles: Files = {
     }
   },
 
+  async discard(path) {
+    try {
+      await Deno.remove(path, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw toFilesError("remove", path, error);
+    }
+  },
+
   lockDir(path) {
     const lockPath = `${path}/${LOCK_NAME}`;
     const file = attempt(

@@ -191,6 +191,6 @@ export function createSegment(files: Files, dir: string, head: SegmentHead): Ope
 
 /** Removes a segment for good. */
 export async function removeSegment(files: Files, path: string): Promise<void> {
-  files.remove(path);
+  await files.discard(path);
   await files.syncDir(parentOf(path));
 }

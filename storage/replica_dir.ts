@@ -250,7 +250,7 @@ export class ReplicaDir {
     for (const name of this.#files.list(this.path)) {
       const own = Number(/^(?:data|log)\.(\d+)$/.exec(name)?.[1] ?? generation);
       if (own === generation || (which === "earlier" && own > generation)) continue;
-      this.#files.remove(`${this.path}/${name}`);
+      await this.#files.discard(`${this.path}/${name}`);
       changed = true;
     }
     if (changed) await this.#files.syncDir(this.path);
@@ -279,7 +279,7 @@ export class ReplicaDir {
     this.#files.remove(doomed);
     this.#files.rename(this.path, doomed);
     await this.#files.syncDir(replicasDir(this.dataDir));
-    this.#files.remove(doomed);
+    await this.#files.discard(doomed);
   }
 }
 

@@ -85,6 +85,17 @@ export function filesSuite(name: string, make: () => FilesFixture): void {
     await assert.rejects(files.syncDir(`${root}/x`), FilesError);
   });
 
+  test("discards files and trees, also absent ones", async ({ files, root }) => {
+    files.makeDir(`${root}/x/y`);
+    files.open(`${root}/x/y/inner`, "create").close();
+    files.open(`${root}/kept`, "create").close();
+    await files.discard(`${root}/x`);
+    await files.discard(`${root}/x`);
+    assert.deepEqual(files.list(root), ["kept"]);
+    await files.discard(`${root}/kept`);
+    assert.deepEqual(files.list(root), []);
+  });
+
   test("replaces a file atomically", async ({ files, root }) => {
     await files.writeFileAtomic(`${root}/m`, utf8("a longer first version"));
     await files.writeFileAtomic(`${root}/m`, utf8("second"));

@@ -103,3 +103,15 @@ Deno.test("diskFiles locks a directory for the life of a process", async () => {
   diskFiles.lockDir(root).release();
   Deno.removeSync(root, { recursive: true });
 });
+
+Deno.test("MemoryFiles has discarded nothing when the process ends first", async () => {
+  const files = new MemoryFiles();
+  files.makeDir("/d/x");
+  let go = () => {};
+  files.delay = () => new Promise<void>((resolve) => go = resolve);
+  const discarded = files.discard("/d/x");
+  files.processCrash();
+  go();
+  await assert.rejects(discarded, FilesError);
+  assert.deepEqual(files.list("/d"), ["x"]);
+});

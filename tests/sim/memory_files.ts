@@ -132,6 +132,13 @@ export class MemoryFiles implements Files {
     dir.change({ name, node: undefined });
   }
 
+  async discard(path: string): Promise<void> {
+    const life = this.#life;
+    await this.delay(path);
+    this.checkLife(life, path);
+    this.remove(path);
+  }
+
   lockDir(path: string): { release(): void } {
     if (this.#locks.has(path)) throw new FilesError("exists", `Cannot use "${path}": locked`);
     this.#locks.add(path);

@@ -140,6 +140,9 @@ export class ProcessFiles implements Files {
   remove(path: string): void {
     this.#alive().remove(path);
   }
+  discard(path: string): Promise<void> {
+    return this.#alive().discard(path);
+  }
   lockDir(path: string): { release(): void } {
     return this.#alive().lockDir(path);
   }
