@@ -95,6 +95,9 @@ export class Watch {
     if (status !== replica.statusSeen) this.#count(`edge.${replica.statusSeen}>${status}`);
     replica.statusSeen = status;
     ghost.statusSeen(replica);
+    if (core.applied < replica.engineAhead) {
+      ghost.engineAhead = Math.max(ghost.engineAhead, replica.engineAhead);
+    }
     this.#commitsSeen(ghost, replica);
     if (event.kind === "applied") ghost.appliedSeen(replica);
     for (const effect of out) {
@@ -219,7 +222,7 @@ export class Watch {
     const { ballot, generation } = manifest;
     this.#log(replica.server.id, replica.partition).reset(decree, ballot, generation);
     replica.commitsChecked = decree;
-    replica.engineAhead = decree;
+    replica.engineAhead = Math.max(decree, this.ghost(replica.partition).engineAhead);
   }
 
   /** S10: what a server opens from its disk, against what it had made durable. */

@@ -39,6 +39,8 @@ export class PartitionGhost {
   /** Largest decree any client was told is done; largest decree at which a read was served. */
   ackedMax = 0;
   servedMax = 0;
+  /** Up to here the rows of some replica were ahead of what it had applied again: its images are as well. */
+  engineAhead = 0;
   #newestServedBallot = 0;
   #newestCommitBallot = 0;
   readonly #payloads = new Map<string, string>();
@@ -255,7 +257,7 @@ export class PartitionGhost {
   /** S4: contents follow from the history. */
   appliedSeen(replica: WatchedReplica): void {
     const { applied } = replica.core;
-    // An engine that was ahead of its log when it was opened is compared once the log has caught up.
+    // An engine that was ahead of its log when it was opened, or its source's, is compared once the log has caught up.
     if (applied < replica.engineAhead) return;
     const expected = this.#hashes[applied];
     const actual = replica.contentHash;
