@@ -144,7 +144,8 @@ export class DiskStore implements ReplicaStore {
       if (this.#generation !== generation) return false;
       await this.#dir.update({
         ballot,
-        durable: at.decree,
+        // What a slower and older one has to say is true, and less.
+        durable: Math.max(at.decree, this.#dir.manifest.durable),
         syncedSequence: log.syncedSequence,
         ...(at.whole === true ? this.#whole() : {}),
         ...describeTable(this.#table, this.#imageBallot),

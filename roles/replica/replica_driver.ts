@@ -278,13 +278,14 @@ export class ReplicaDriver {
 
   async #checkpoint(effect: Extract<ReplicaEffect, { kind: "checkpoint" }>): Promise<void> {
     // 0: nothing has become durable.
-    let event: ReplicaEvent = { kind: "checkpointed", decree: 0 };
+    const { attempt } = effect;
+    let event: ReplicaEvent = { kind: "checkpointed", attempt, decree: 0 };
     // A database whose flush fails refuses everything from then on.
     if (this.#host.isFull(this)) return this.deliver(event);
     try {
       const written = await this.store.checkpoint(effect);
       // 0: the engine was replaced meanwhile, and the new one has its own durable decree.
-      event = { kind: "checkpointed", decree: written ? effect.decree : 0 };
+      event = { kind: "checkpointed", attempt, decree: written ? effect.decree : 0 };
       this.bytes = await this.store.measure();
     } catch (error) {
       if (!this.#waitsForRoom(error)) event = { kind: "checkpointFailed", reason: String(error) };

@@ -4,6 +4,7 @@
 import { Err } from "../base/errors.ts";
 import type { Decree } from "../base/ids.ts";
 import type { Mutation } from "../schema/mutation.ts";
+import type { ReplicaEvent } from "./io.ts";
 import type { PendingReply } from "./prepare_list.ts";
 import { note, type ReplicaState } from "./state.ts";
 
@@ -98,7 +99,7 @@ export function forgetPending(s: ReplicaState, reply: PendingReply): void {
 /** Takes a checkpoint when one is due; only at a moment when the engine stands exactly at `applied`. */
 export function maybeCheckpoint(s: ReplicaState): void {
   const behind = s.applied - s.durable;
-  if (s.checkpointing || s.applying !== 0 || s.status === "error") return;
+  if (s.checkpointing !== 0 || s.applying !== 0 || s.status === "error") return;
   if (behind === 0 && !s.vouchDue) return;
   const due = s.vouchDue || behind >= s.settings.checkpointDecrees ||
     s.now - s.checkpointAt >= s.settings.checkpointIntervalMs;
@@ -108,11 +109,12 @@ export function maybeCheckpoint(s: ReplicaState): void {
 
 /** Asks the driver to make the state at `applied` durable. */
 export function takeCheckpoint(s: ReplicaState): void {
-  s.checkpointing = true;
+  s.checkpointing = ++s.checkpointCounter;
   s.checkpointAt = s.now;
   s.vouchDue = false;
   s.out.push({
     kind: "checkpoint",
+    attempt: s.checkpointing,
     decree: s.applied,
     ballot: s.ballot,
     whole: !s.mayLack,
@@ -120,9 +122,13 @@ export function takeCheckpoint(s: ReplicaState): void {
   });
 }
 
-/** A checkpoint is done. */
-export function onCheckpointed(s: ReplicaState, decree: Decree): void {
-  s.checkpointing = false;
+/** A checkpoint is done. One at a time: two could make the durable decree go back after the log was collected (§15.6). */
+export function onCheckpointed(
+  s: ReplicaState,
+  { attempt, decree }: Extract<ReplicaEvent, { kind: "checkpointed" }>,
+): void {
+  if (attempt !== s.checkpointing) return;
+  s.checkpointing = 0;
   if (decree > s.durable && decree <= s.applied) s.durable = decree;
 }
 

@@ -44,8 +44,8 @@ export type ReplicaEvent =
   /** Every mutation up to `decree` is in the engine. */
   | { readonly kind: "applied"; readonly decree: Decree }
   | { readonly kind: "applyFailed"; readonly reason: string }
-  /** Answer to the checkpoint effect: the state up to `decree` survives power loss. */
-  | { readonly kind: "checkpointed"; readonly decree: Decree }
+  /** Answer to the checkpoint effect: the state up to `decree` survives power loss; 0 = nothing came of it. */
+  | { readonly kind: "checkpointed"; readonly attempt: number; readonly decree: Decree }
   | { readonly kind: "checkpointFailed"; readonly reason: string }
   /** Something that is stored here is not what was written. Repeated as long as the replica goes on. */
   | { readonly kind: "damaged"; readonly reason: string }
@@ -122,6 +122,7 @@ export type ReplicaEffect =
   /** Make the state at `decree` durable: write `sessions` under its key, flush the engine, write the manifest. */
   | {
     readonly kind: "checkpoint";
+    readonly attempt: number;
     readonly decree: Decree;
     readonly ballot: Ballot;
     /** Nothing that was acknowledged is missing (§12.5). */

@@ -204,7 +204,7 @@ export function onImageInstalled(s: ReplicaState, decree: Decree, sessions: Uint
   s.applied = decree;
   s.applying = 0;
   s.durable = decree;
-  s.checkpointing = false;
+  s.checkpointing = 0;
   s.checkpointAt = s.now;
   s.commitTarget = decree;
   s.ackEnd = decree;

@@ -204,7 +204,7 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
     case "applyFailed":
       return condemn(s, `Engine failed: ${event.reason}`);
     case "checkpointed":
-      return onCheckpointed(s, event.decree);
+      return onCheckpointed(s, event);
     case "checkpointFailed":
       return condemn(s, `Checkpoint failed: ${event.reason}`);
     case "damaged":
@@ -358,7 +358,8 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     applying: 0,
     unappliedBytes: 0,
     durable: recovered.durable,
-    checkpointing: false,
+    checkpointing: 0,
+    checkpointCounter: 0,
     checkpointAt: now.mono,
     diskFull: false,
     timestampUs: 0,

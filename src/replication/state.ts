@@ -143,7 +143,9 @@ export interface ReplicaState {
   /** Bytes committed since the last apply began. */
   unappliedBytes: number;
   durable: Decree;
-  checkpointing: boolean;
+  /** The checkpoint that runs; 0 = none. An image ends it: what it still answers is of other rows. */
+  checkpointing: number;
+  checkpointCounter: number;
   checkpointAt: number;
   /** No room for writes on the own disk. */
   diskFull: boolean;

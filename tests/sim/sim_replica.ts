@@ -210,7 +210,7 @@ export class SimReplica implements WatchedReplica {
         };
         if (effect.whole) this.files.isWhole = true;
         this.#env.watch.checkpointed(this, effect.decree);
-        this.step({ kind: "checkpointed", decree: effect.decree });
+        this.step({ kind: "checkpointed", attempt: effect.attempt, decree: effect.decree });
         this.#collect();
       });
     });

@@ -163,7 +163,7 @@ export class Group {
         member.durableRows = new Map(member.rows);
         member.durable = effect.decree;
         member.durableSessions = effect.sessions;
-        this.later(name, { kind: "checkpointed", decree: effect.decree });
+        this.later(name, { ...effect, kind: "checkpointed" });
         return;
       case "updateConfig":
         this.update(name, effect);

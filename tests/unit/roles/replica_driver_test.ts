@@ -321,13 +321,18 @@ Deno.test("ReplicaDriver does not give a replica up because its disk is full", a
   world.store.checkpoint = () => Promise.resolve().then(refuse);
   const checkpoint = {
     kind: "checkpoint",
+    attempt: 3,
     whole: true,
     decree: 7,
     ballot: 1,
     sessions: NOTHING,
   } as const;
   world.do(checkpoint);
-  assert.deepEqual(await world.until("checkpointed"), { kind: "checkpointed", decree: 0 });
+  assert.deepEqual(await world.until("checkpointed"), {
+    kind: "checkpointed",
+    attempt: 3,
+    decree: 0,
+  });
   assert.equal(world.full, true);
   world.driver.writeLog();
   await world.driver.syncLog();
