@@ -28,8 +28,9 @@ const LAZY_BYTES = 256 * 1024;
 export function followCommit(s: ReplicaState, now = false): boolean {
   while (s.list.committed < s.commitTarget) {
     const entry = s.list.get(s.list.committed + 1);
-    if (entry === undefined) return s.status !== "secondary";
-    if (!entry.logged) break;
+    if (entry === undefined && s.status === "secondary") return false;
+    // A learner that is not sent prepares any more applies what it has all the same: only then it says so.
+    if (entry === undefined || !entry.logged) break;
     s.unappliedBytes += s.list.commitNext().encoded.length;
   }
   const mayWait = s.status === "secondary" && !now && s.unappliedBytes < LAZY_BYTES &&

@@ -179,3 +179,26 @@ Deno.test("ReplicaCore leads anew when it finds itself primary two configuration
   assert.deepEqual([status, ballot, readable], ["primary", group.config.ballot, true]);
   assert.equal(group.reply("w")?.error, Err.OK);
 });
+
+Deno.test("ReplicaCore that learns applies what it holds, also when far more is committed elsewhere", () => {
+  const group = new Group(["A", "B", "C"]);
+  group.propose("A", "ASSIGN_PRIMARY", "A");
+  group.run();
+  group.propose("A", "ADD_SECONDARY", "B");
+  group.pass(100);
+  group.put("A", "w1", "k", "1");
+  group.run();
+  group.member("C").holdLog = true;
+  group.propose("A", "ADD_SECONDARY", "C");
+  group.run();
+  const { applied } = group.core("C");
+  const { partition, ballot } = group.config;
+  const signature = group.core("A").learnerSignature("C");
+  const body = { partition, from: "A", incarnation: 1, ballot, signature, reconcileEnd: 0 };
+  const check = { ...body, role: "learner" as const, committed: 50 };
+  group.step("C", { kind: "message", message: { kind: "groupCheck", body: check } });
+  assert.equal(group.core("C").applied, applied, "its log is held back");
+  group.member("C").holdLog = false;
+  group.run();
+  assert.equal(group.row("C", "k"), "1");
+});
