@@ -203,6 +203,12 @@ export class ReplicaDir {
         from: this.#manifest.ballot,
         to: next.ballot,
       });
+      // Logs may have been collected up to it (§15.6).
+      const isSameRows = next.generation === this.#manifest.generation;
+      assert(!isSameRows || next.durable >= this.#manifest.durable, "Stored durable goes back", {
+        from: this.#manifest.durable,
+        to: next.durable,
+      });
       await this.#files.writeFileAtomic(`${this.path}/manifest`, encodeManifest(next));
       this.#manifest = next;
     };

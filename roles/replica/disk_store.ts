@@ -144,8 +144,7 @@ export class DiskStore implements ReplicaStore {
       if (this.#generation !== generation) return false;
       await this.#dir.update({
         ballot,
-        // What a slower and older one has to say is true, and less.
-        durable: Math.max(at.decree, this.#dir.manifest.durable),
+        durable: at.decree,
         syncedSequence: log.syncedSequence,
         ...(at.whole === true ? this.#whole() : {}),
         ...describeTable(this.#table, this.#imageBallot),

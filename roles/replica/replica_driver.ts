@@ -277,8 +277,8 @@ export class ReplicaDriver {
   }
 
   async #checkpoint(effect: Extract<ReplicaEffect, { kind: "checkpoint" }>): Promise<void> {
-    // 0: nothing has become durable.
     const { attempt } = effect;
+    // 0: nothing has become durable.
     let event: ReplicaEvent = { kind: "checkpointed", attempt, decree: 0 };
     // A database whose flush fails refuses everything from then on.
     if (this.#host.isFull(this)) return this.deliver(event);

@@ -191,3 +191,15 @@ Deno.test("GenerationSource never repeats a number in later incarnations", () =>
   assert.ok(generations[0]! < generations[1]! && generations[1]! < later);
   assert.ok(Number.isSafeInteger(later));
 });
+
+Deno.test("ReplicaDir refuses a durable decree that goes back, except with other rows", async () => {
+  const files = new MemoryFiles();
+  const dir = await ReplicaDir.create(files, "/data", MANIFEST);
+  const { ballot, generation, durable } = dir.manifest;
+  await dir.update({ durable: durable + 5 });
+  await assert.rejects(dir.update({ durable: durable + 4 }), /durable goes back/);
+  assert.equal(ReplicaDir.open(files, "/data", PARTITION).manifest.durable, durable + 5);
+  await dir.prepareGeneration(generation + 1);
+  await dir.commitGeneration(generation + 1, { ballot, durable });
+  assert.equal(dir.manifest.durable, durable);
+});
