@@ -84,17 +84,12 @@ export const diskFiles: Files = {
     try {
       Deno.removeSync(path, { recursive: true });
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw toFilesError("remove", path, error);
+      notRemoved(path, error);
     }
   },
 
-  async discard(path) {
-    try {
-      await Deno.remove(path, { recursive: true });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw toFilesError("remove", path, error);
-    }
-  },
+  discard: (path) =>
+    Deno.remove(path, { recursive: true }).catch((error) => notRemoved(path, error)),
 
   lockDir(path) {
     const lockPath = `${path}/${LOCK_NAME}`;
@@ -217,4 +212,9 @@ function toFilesError(verb: string, path: string, error: unknown): FilesError {
     ? "noSpace"
     : "io";
   return new FilesError(kind, `Cannot ${verb} "${path}": ${text}`, { cause: error });
+}
+
+/** What is absent need not be removed. */
+function notRemoved(path: string, error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw toFilesError("remove", path, error);
 }

@@ -199,16 +199,11 @@ export class ReplicaDir {
   #write(change: Partial<Manifest>): Promise<void> {
     const write = async () => {
       const next = { ...this.#manifest, ...change };
-      assert(next.ballot >= this.#manifest.ballot, "Stored ballot goes back", {
-        from: this.#manifest.ballot,
-        to: next.ballot,
-      });
-      // Logs may have been collected up to it (§15.6).
-      const isSameRows = next.generation === this.#manifest.generation;
-      assert(!isSameRows || next.durable >= this.#manifest.durable, "Stored durable goes back", {
-        from: this.#manifest.durable,
-        to: next.durable,
-      });
+      const from = this.#manifest;
+      assert(next.ballot >= from.ballot, "Stored ballot goes back", { from, next });
+      // Logs may have been collected up to it (protocol.md, §15.6); other rows have their own.
+      const isBack = next.durable < from.durable && next.generation === from.generation;
+      assert(!isBack, "Stored durable goes back", { from, next });
       await this.#files.writeFileAtomic(`${this.path}/manifest`, encodeManifest(next));
       this.#manifest = next;
     };

@@ -52,7 +52,7 @@ export class Executor {
     this.#log = log;
     this.hedges = new Hedges(clock);
     this.#wakeups = new Wakeups<AnyCall>(clock, (call) => this.#onWoke(call));
-    this.#waves = new WriteWaves<AnyCall>(clock, (call) => this.#start(call, this.now()));
+    this.#waves = new WriteWaves<AnyCall>(clock, (call, now) => this.#start(call, now));
     rpc.onTick = () => this.#lookAtOverdue();
   }
 
@@ -117,7 +117,7 @@ export class Executor {
           action = step(call, "session", Err.OK, now);
           break;
         case "send":
-          return call.kind === "read" ? this.#start(call, now) : this.#waves.add(call);
+          return call.kind === "read" ? this.#start(call, now) : this.#waves.add(call, now);
         case "wait":
           return this.#park(call, now + call.waitMs);
         case "finish":

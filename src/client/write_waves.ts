@@ -11,7 +11,7 @@ import { setImmediate } from "node:timers";
 import type { Clock } from "../base/clock.ts";
 import { type Sleeper, Wakeups } from "./wakeups.ts";
 
-/** So many writes may always be on their way. */
+/** While fewer of a wave are unanswered, the next one joins it at once. */
 const FREE = 4;
 
 /**
@@ -32,7 +32,7 @@ export interface WaveMember {
 /** See the file comment. */
 export class WriteWaves<W extends WaveMember> implements Sleeper {
   waitId = 0;
-  readonly #send: (write: W) => void;
+  readonly #send: (write: W, now: number) => void;
   readonly #clock: Clock;
   readonly #wakeups: Wakeups<WriteWaves<W>>;
   /** Number of the wave that is on its way, how many left with it, and how many of them are unanswered. */
@@ -44,23 +44,22 @@ export class WriteWaves<W extends WaveMember> implements Sleeper {
   /** It leaves at the end of this turn, with what the answers of this turn bring. */
   #isDue = false;
 
-  /** @param send Called once per write that leaves. */
-  constructor(clock: Clock, send: (write: W) => void) {
+  /** @param send Called once per write that leaves; `now` is read once per wave. */
+  constructor(clock: Clock, send: (write: W, now: number) => void) {
     this.#clock = clock;
     this.#send = send;
     this.#wakeups = new Wakeups<WriteWaves<W>>(clock, () => this.#leave());
   }
 
-  /** A write that wants to leave, now or with the next wave. */
-  add(write: W): void {
+  /** A write that wants to leave, at `now` (monotonic ms) or with the next wave. */
+  add(write: W, now: number): void {
     if (!this.#isDue && this.#isOver()) {
       write.wave = this.#wave;
       this.#unanswered++;
       this.#size = Math.max(this.#size, this.#unanswered);
-      return this.#send(write);
+      return this.#send(write, now);
     }
-    if (this.#held.push(write) > 1) return;
-    this.#wakeups.add(this, this.#clock.now().mono + HOLD_MS);
+    if (this.#held.push(write) === 1) this.#wakeups.add(this, now + HOLD_MS);
   }
 
   /** A write of that wave has its answer, or nobody waits for it any more. */
@@ -90,6 +89,7 @@ export class WriteWaves<W extends WaveMember> implements Sleeper {
 
   #leave(): void {
     const held = this.#held;
+    const now = this.#clock.now().mono;
     this.#held = [];
     this.waitId++;
     this.#isDue = false;
@@ -98,7 +98,7 @@ export class WriteWaves<W extends WaveMember> implements Sleeper {
     this.#unanswered = held.length;
     for (const write of held) {
       write.wave = this.#wave;
-      this.#send(write);
+      this.#send(write, now);
     }
   }
 }

@@ -24,7 +24,7 @@ function setUp() {
     waves,
     sent,
     add: (count: number) => {
-      for (let i = 0; i < count; i++) waves.add({ name: name++, wave: -1 });
+      for (let i = 0; i < count; i++) waves.add({ name: name++, wave: -1 }, mono);
     },
     /** Answers the oldest ones. */
     answer: (count: number) => {
