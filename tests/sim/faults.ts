@@ -10,6 +10,7 @@ import type { Env } from "./env.ts";
 import type { Machine } from "./machine.ts";
 import {
   dieHalfPreparedAgain,
+  forgetGhosts,
   killTwoPrimaries,
   returnDuringRemoval,
   sleepingLeader,
@@ -81,6 +82,9 @@ export class Faults {
       env,
       machine: (id) => machines.find((machine) => machine.id === id),
       crash: (chance, machine, kind, downMs) => this.#crash(chance, machine, kind, downMs),
+      // Where everything is synced it takes flipped bits, and models of logs have none.
+      canLoseEnd: env.swarm.whole || !env.swarm.disk.fsync,
+      loseEnd: (chance, machine, downMs, absent) => this.#loseEnd(chance, machine, downMs, absent),
       cut: (pairs, forMs) => this.#cutPairs(pairs, forMs),
       later: (ms, act) => this.#later(ms, act),
       slowStore: (delayMs, forMs) => meta.slowStore(delayMs, forMs),
@@ -88,6 +92,7 @@ export class Faults {
     };
     this.#every("twoPrimariesMs", (chance) => killTwoPrimaries(stage, chance));
     this.#every("halfPreparedMs", (chance) => dieHalfPreparedAgain(stage, chance));
+    this.#every("forgottenMs", (chance) => forgetGhosts(stage, chance));
     this.#every("sleepingLeaderMs", (chance) => sleepingLeader(stage, chance));
     this.#every("returnMs", (chance) => returnDuringRemoval(stage, chance));
     this.#every("slowMs", (chance) => {
@@ -266,9 +271,24 @@ export class Faults {
     if (machine.process === undefined || !this.#budget.mayLose(machine)) return;
     const downMs = newest ? logUniform(chance, 5, this.#env.swarm.graceMs / 2) : undefined;
     this.#crash(chance, machine, newest || chance.chance(0.5) ? "power" : "process", downMs);
-    if (!machine.disk.rot({ newest, tail: isCalm })) return;
+    if (machine.disk.rot({ place: newest ? "newest" : "anywhere", tail: isCalm })) {
+      this.#rotten(machine);
+    }
+  }
+
+  #rotten(machine: Machine): void {
     this.#budget.doubt(machine);
     this.#env.coverage.hit(`fault.rot.${machine.disk.rotten}`);
+  }
+
+  /** See Stage. */
+  #loseEnd(chance: Prng, machine: Machine, downMs: number, absent: readonly NodeId[]): boolean {
+    if (!this.#budget.mayLose(machine) || !this.#isCalm(absent)) return false;
+    this.#crash(chance, machine, "power", downMs);
+    if (this.#env.swarm.disk.fsync && machine.disk.rot({ place: "end", tail: true })) {
+      this.#rotten(machine);
+    }
+    return true;
   }
 
   /**
@@ -321,10 +341,12 @@ export class Faults {
     this.#env.coverage.hit("fault.lostCopy");
   }
 
-  /** Everybody runs, and hears everybody. */
-  #isCalm(): boolean {
+  /** Everybody runs, apart from `absent`, and hears everybody. */
+  #isCalm(absent: readonly NodeId[] = []): boolean {
     return this.#stopped.size === 0 && this.#cutsHeld === 0 &&
-      this.#machines.every((one) => one.process !== undefined && !this.#budget.isDoubtful(one));
+      this.#machines.every((one) =>
+        (one.process !== undefined || absent.includes(one.id)) && !this.#budget.isDoubtful(one)
+      );
   }
 
   /** Ends all faults: everybody runs, every link works. */

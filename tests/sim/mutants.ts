@@ -152,6 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "M36 a restarted member counts by the length of its log alone",
     file: "src/replication/rejoin.ts",
+    whole: true,
     edits: [[
       "return !message.mayLack || message.mutationBallot >= committedBallot;",
       "return committedBallot >= 0;",

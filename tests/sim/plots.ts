@@ -5,6 +5,7 @@
 import { NOBODY, type NodeId } from "../../src/base/ids.ts";
 import { PEER_RPC } from "../../src/schema/replica_rpc.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
+import type { ReplicaCore } from "../../src/replication/replica.ts";
 import type { Prng } from "../../src/base/prng.ts";
 import { between, logUniform } from "./chance.ts";
 import type { Env } from "./env.ts";
@@ -17,6 +18,15 @@ export interface Stage {
   machine(id: NodeId): Machine | undefined;
   /** @param downMs How long it stays down. @default By chance, also longer than any grace period */
   crash(chance: Prng, machine: Machine, kind: CrashKind, downMs?: number): void;
+  /** Whether anything here could take the end of a log. */
+  readonly canLoseEnd: boolean;
+  /**
+   * A server loses the end of its log and is back soon.
+   *
+   * @param absent Who is down without having lost anything.
+   * @returns False if that would be more than the cluster promises to bear: nothing happened.
+   */
+  loseEnd(chance: Prng, machine: Machine, downMs: number, absent: readonly NodeId[]): boolean;
   cut(pairs: readonly [NodeId, NodeId][], forMs: number): void;
   later(ms: number, act: () => void): void;
   slowStore(delayMs: number, forMs: number): void;
@@ -50,6 +60,17 @@ export function killTwoPrimaries(stage: Stage, chance: Prng): void {
   });
 }
 
+/** Two secondaries of a primary that dies at a bad moment, and what its successor leaves undone. */
+interface HalfPlot {
+  readonly stage: Stage;
+  readonly chance: Prng;
+  readonly config: PartitionConfig;
+  readonly pair: readonly [NodeId, NodeId];
+  /** Only one of the pair holds the last mutations, which nobody will have acknowledged. */
+  readonly isGhost: boolean;
+  readonly end: HalfEnd;
+}
+
 /**
  * A primary dies at a bad moment, and its successor prepares only one mutation again before it dies too. Two moments are
  * bad. Its clients know of two commits that its secondaries do not: the last member then holds [d@new, d+1@old], where
@@ -57,53 +78,105 @@ export function killTwoPrimaries(stage: Stage, chance: Prng): void {
  * mutations: if the other one leads, they are ghosts, the barrier replaces the first, and the second must go (§10.4).
  */
 export function dieHalfPreparedAgain(stage: Stage, chance: Prng): void {
-  const { env } = stage;
-  const config = somePartition(env, chance);
+  waitForBadMoment(stage, chance, chance.chance(0.5), killSecond);
+}
+
+/** As above with ghosts, but the second primary lives, and the other one forgets that they are ghosts (§12.3). */
+export function forgetGhosts(stage: Stage, chance: Prng): void {
+  if (stage.canLoseEnd) waitForBadMoment(stage, chance, true, forgetGhost);
+}
+
+/** What happens when the successor leads, or is readable if there are ghosts. */
+type HalfEnd = (plot: HalfPlot, primary: NodeId) => void;
+
+function waitForBadMoment(stage: Stage, chance: Prng, isGhost: boolean, end: HalfEnd): void {
+  const config = somePartition(stage.env, chance);
   if (config === undefined || config.secondaries.length !== 2) return;
   const [a, b] = config.secondaries as [NodeId, NodeId];
-  const coreOf = (node: NodeId) => stage.machine(node)?.process?.replica(config.partition)?.core;
-  const isGhost = chance.chance(0.5);
-  // Somebody else must lead meanwhile.
-  const downMs = () => env.swarm.graceMs + between(chance, 500, 5000);
-  if (isGhost) stage.cut([[config.primary, chance.pick([a, b])]], 600);
-  const isBad = () => {
-    const [primary, one, other] = [coreOf(config.primary), coreOf(a), coreOf(b)];
-    if (primary?.status !== "primary" || primary.ballot !== config.ballot) return false;
-    if (one === undefined || other === undefined) return false;
-    if (isGhost) return Math.abs(one.report().lastPrepared - other.report().lastPrepared) >= 2;
-    const acked = Math.min(primary.committed, env.watch.ghost(config.partition).ackedMax);
-    return acked - Math.max(one.committed, other.committed) >= 2;
-  };
-  const setQuota = (count: number | undefined) => {
-    for (const [from, to] of [[a, b], [b, a]] as const) {
-      env.network.setQuota(from, to, PEER_RPC.prepare, count);
-    }
-  };
-  const strike = (first: Machine) => {
-    env.coverage.hit(isGhost ? "plot.ghostTail" : "plot.halfPrepared");
-    stage.crash(chance, first, "process", downMs());
-    if (!isGhost) setQuota(1);
-    stage.later(15_000, () => setQuota(undefined));
-    whenLed(stage, config, POLLS, (next) => {
-      // The reign after a ghost becomes readable and prepares nothing more; half a takeover must not.
-      if (isGhost) setQuota(0);
-      const end = (polls: number) => {
-        const isDue = !isGhost || polls === 0 || coreOf(next.primary)?.readable === true;
-        if (!isDue) return stage.later(2, () => end(polls - 1));
-        const second = stage.machine(next.primary);
-        if (second !== undefined) stage.crash(chance, second, "process", downMs());
-        setQuota(undefined);
-      };
-      stage.later(isGhost ? 2 : between(chance, 2, 50), () => end(120));
-    });
-  };
+  const plot: HalfPlot = { stage, chance, config, pair: [a, b], isGhost, end };
+  if (plot.isGhost) stage.cut([[config.primary, chance.pick([a, b])]], 600);
   const watch = (polls: number) => {
     const first = stage.machine(config.primary);
-    if (polls === 0 || env.healed || first === undefined) return;
-    if (isBad()) strike(first);
+    if (polls === 0 || stage.env.healed || first === undefined) return;
+    if (isBadMoment(plot)) strike(plot, first);
     else stage.later(0.3, () => watch(polls - 1));
   };
   watch(POLLS);
+}
+
+function coreOf({ stage, config }: HalfPlot, node: NodeId): ReplicaCore | undefined {
+  return stage.machine(node)?.process?.replica(config.partition)?.core;
+}
+
+function isBadMoment(plot: HalfPlot): boolean {
+  const { stage, config, pair } = plot;
+  const primary = coreOf(plot, config.primary);
+  const [one, other] = [coreOf(plot, pair[0]), coreOf(plot, pair[1])];
+  if (primary?.status !== "primary" || primary.ballot !== config.ballot) return false;
+  if (one === undefined || other === undefined) return false;
+  if (plot.isGhost) return Math.abs(one.report().lastPrepared - other.report().lastPrepared) >= 2;
+  const { ackedMax } = stage.env.watch.ghost(config.partition);
+  const acked = Math.min(primary.committed, ackedMax);
+  return acked - Math.max(one.committed, other.committed) >= 2;
+}
+
+/** How many prepares get through between the two. */
+function setQuota({ stage, pair: [a, b] }: HalfPlot, count: number | undefined): void {
+  for (const [from, to] of [[a, b], [b, a]] as const) {
+    stage.env.network.setQuota(from, to, PEER_RPC.prepare, count);
+  }
+}
+
+/** Longer than it takes until somebody else leads. */
+function downMs({ stage, chance }: HalfPlot): number {
+  return stage.env.swarm.graceMs + between(chance, 500, 5000);
+}
+
+function strike(plot: HalfPlot, first: Machine): void {
+  const { stage, chance, config, isGhost } = plot;
+  stage.env.coverage.hit(isGhost ? "plot.ghostTail" : "plot.halfPrepared");
+  stage.crash(chance, first, "process", downMs(plot));
+  if (!isGhost) setQuota(plot, 1);
+  stage.later(15_000, () => setQuota(plot, undefined));
+  whenLed(stage, config, POLLS, ({ primary }) => {
+    // The reign after a ghost becomes readable and prepares nothing more; half a takeover must not.
+    if (isGhost) setQuota(plot, 0);
+    const end = (polls: number) => {
+      const isDue = !isGhost || polls === 0 || coreOf(plot, primary)?.readable === true;
+      if (!isDue) return stage.later(2, () => end(polls - 1));
+      plot.end(plot, primary);
+    };
+    stage.later(isGhost ? 2 : between(chance, 2, 50), () => end(120));
+  });
+}
+
+function killSecond(plot: HalfPlot, primary: NodeId): void {
+  const second = plot.stage.machine(primary);
+  if (second !== undefined) plot.stage.crash(plot.chance, second, "process", downMs(plot));
+  setQuota(plot, undefined);
+}
+
+/**
+ * The member that held the ghosts loses the end of its log, and its primary begins another reign: the reconcile end of
+ * that one does not drop the ghosts, but stands behind what replaced them.
+ */
+function forgetGhost(plot: HalfPlot, primary: NodeId, polls = 400): void {
+  const { stage, chance, pair, config } = plot;
+  const second = stage.machine(primary);
+  const other = stage.machine(pair.find((node) => node !== primary)!);
+  if (second === undefined || other === undefined) return;
+  const core = coreOf(plot, primary);
+  if (core?.readable !== true) return;
+  // Of its own log alone it must know, afterwards, that the barrier is committed.
+  if (polls > 0 && core.report().lastPrepared === core.committed) {
+    return stage.later(1, () => forgetGhost(plot, primary, polls - 1));
+  }
+  setQuota(plot, undefined);
+  const soon = () => logUniform(chance, 5, 200);
+  stage.crash(chance, second, "process", soon());
+  if (stage.loseEnd(chance, other, soon(), [config.primary, primary])) {
+    stage.env.coverage.hit("plot.ghostForgotten");
+  }
 }
 
 /** Waits until somebody else than `before.primary` leads at a larger ballot, and believes it. */

@@ -20,8 +20,8 @@ export type RotPlace = "proven" | "tail";
 
 /** What may be hit. */
 export interface RotAim {
-  /** One of the newest blocks of the shared log; else anything in any log or manifest. */
-  readonly newest: boolean;
+  /** One of the newest blocks of the shared log; every one of some of them; or anything in any log or manifest. */
+  readonly place: "newest" | "end" | "anywhere";
   /** Also what nothing proves was ever there. */
   readonly tail: boolean;
 }
@@ -35,17 +35,22 @@ const NEWEST = 3;
 export function rotSomewhere(
   files: MemoryFiles,
   chance: Prng,
-  { newest, tail }: RotAim,
+  { place: aim, tail }: RotAim,
 ): RotPlace | undefined {
   const candidates = files.paths().filter((path) => /\/log\.\d{10,}$|\/manifest$/.test(path));
   const shared = candidates.filter((path) => path.includes("/shared.")).sort().at(-1);
-  if (candidates.length === 0 || (newest && shared === undefined)) return undefined;
-  const path = newest ? shared! : chance.pick(candidates);
+  const isAnywhere = aim === "anywhere";
+  if (candidates.length === 0 || (!isAnywhere && shared === undefined)) return undefined;
+  const path = isAnywhere ? chance.pick(candidates) : shared!;
   const before = files.readFile(path);
   const blocks = path.endsWith("/manifest") ? [] : blocksOf(before);
-  const block = newest ? blocks.at(-1 - chance.below(NEWEST)) : undefined;
-  const part = block === undefined ? undefined : { from: block.at, to: block.end };
-  files.flipBits(path, chance, 1 + chance.below(3), part);
+  const flip = (block?: Block) => {
+    const part = block === undefined ? undefined : { from: block.at, to: block.end };
+    files.flipBits(path, chance, 1 + chance.below(3), part);
+  };
+  const age = isAnywhere ? 0 : 1 + chance.below(NEWEST);
+  if (aim === "end" && blocks.length > 0) { for (const block of blocks.slice(-age)) flip(block); }
+  else flip(isAnywhere ? undefined : blocks.at(-age));
   if (path.endsWith("/manifest")) return "proven";
   const dir = path.slice(0, path.lastIndexOf("/"));
   const isLast =

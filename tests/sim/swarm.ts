@@ -40,6 +40,8 @@ export interface FaultRates {
   readonly twoPrimariesMs: number;
   /** Two primaries die, the second one with half of its takeover done. */
   readonly halfPreparedMs: number;
+  /** A primary dies, and a secondary forgets that what it alone held is void. */
+  readonly forgottenMs: number;
   /** A leader of the metas sleeps, and a primary reaches nobody else. */
   readonly sleepingLeaderMs: number;
   /** A server is stopped in order: others lead first what it leads. */
@@ -251,5 +253,6 @@ function drawFaults(chance: Chance, none: boolean): FaultRates {
     lostCopyMs: rate(0.5, 1000, 10_000),
     stopMs: rate(0.3, 2000, 20_000),
     rotMs: rate(0.3, 1000, 20_000),
+    forgottenMs: rate(0.4, 1000, 10_000),
   };
 }
