@@ -1,7 +1,7 @@
 // The store of this project as the target of a benchmark, through the public client library.
 
 import type { Table } from "../../src/client/table.ts";
-import { randomValue, Records, type RowLayout } from "./row_layout.ts";
+import { Records, type RowLayout, Values } from "./row_layout.ts";
 import type { Target } from "./workload.ts";
 
 /** See row_layout.ts for how records become rows. */
@@ -9,14 +9,14 @@ export class PegasusTarget implements Target {
   readonly name = "pegasus";
   readonly #table: Table;
   readonly #records: Records;
-  readonly #value: Uint8Array;
+  readonly #values: Values;
   readonly #close: () => Promise<void>;
 
   constructor(table: Table, layout: RowLayout, close: () => Promise<void>) {
     this.#table = table;
     this.#records = new Records(layout);
     this.#close = close;
-    this.#value = randomValue(layout.valueBytes);
+    this.#values = new Values(layout.valueBytes);
   }
 
   get(record: number): Promise<unknown> {
@@ -27,7 +27,7 @@ export class PegasusTarget implements Target {
     return this.#table.set(
       this.#records.hashKeyOf(record),
       this.#records.sortKeyOf(record),
-      this.#value,
+      this.#values.next(),
     );
   }
 
@@ -42,7 +42,7 @@ export class PegasusTarget implements Target {
   }
 
   async multiSet(record: number): Promise<number> {
-    const rows = this.#records.sortKeys.map((sortKey) => ({ sortKey, value: this.#value }));
+    const rows = this.#records.sortKeys.map((sortKey) => ({ sortKey, value: this.#values.next() }));
     await this.#table.multiSet(this.#records.hashKeyOf(record), rows);
     return rows.length;
   }

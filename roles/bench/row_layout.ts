@@ -46,12 +46,31 @@ export class Records {
   }
 }
 
-/** Incompressible bytes: a compressing engine must not look faster than it is. */
-export function randomValue(bytes: number): Uint8Array {
-  const value = new Uint8Array(bytes);
-  // The runtime gives at most 64 KiB of randomness at a time.
-  for (let at = 0; at < bytes; at += 65536) {
-    crypto.getRandomValues(value.subarray(at, Math.min(bytes, at + 65536)));
+/** Random bytes that values are cut from. */
+const POOL_BYTES = 1 << 20;
+
+/**
+ * Incompressible values, one after the other: a compressing engine must not look faster than it is, so what lies
+ * next to each other in a block must not repeat either.
+ */
+export class Values {
+  readonly #pool: Uint8Array;
+  readonly #bytes: number;
+  #at = 0;
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
+    this.#pool = new Uint8Array(POOL_BYTES + bytes);
+    // The runtime gives at most 64 KiB of randomness at a time.
+    for (let at = 0; at < this.#pool.length; at += 65536) {
+      crypto.getRandomValues(this.#pool.subarray(at, at + 65536));
+    }
   }
-  return value;
+
+  /** The next value; its bytes are shared and may not be changed. */
+  next(): Uint8Array {
+    const at = this.#at;
+    this.#at = (at + this.#bytes) % POOL_BYTES;
+    return this.#pool.subarray(at, at + this.#bytes);
+  }
 }

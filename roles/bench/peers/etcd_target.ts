@@ -2,7 +2,7 @@
 // connection each, as etcd's own clients do.
 
 import type { RowLayout } from "../row_layout.ts";
-import { randomValue, Records } from "../row_layout.ts";
+import { Records, Values } from "../row_layout.ts";
 import type { Target } from "../workload.ts";
 import { EtcdClient } from "./etcd_client.ts";
 
@@ -11,13 +11,13 @@ export class EtcdTarget implements Target {
   readonly name = "etcd";
   readonly #clients: readonly EtcdClient[];
   readonly #records: Records;
-  readonly #value: Uint8Array;
+  readonly #values: Values;
   #turn = 0;
 
   constructor(addresses: readonly string[], layout: RowLayout) {
     this.#clients = addresses.map((address) => new EtcdClient(address));
     this.#records = new Records(layout);
-    this.#value = randomValue(layout.valueBytes);
+    this.#values = new Values(layout.valueBytes);
   }
 
   get(record: number): Promise<unknown> {
@@ -25,7 +25,7 @@ export class EtcdTarget implements Target {
   }
 
   set(record: number): Promise<unknown> {
-    return this.#next().put(this.#keyOf(record), this.#value);
+    return this.#next().put(this.#keyOf(record), this.#values.next());
   }
 
   async readModifyWrite(record: number): Promise<unknown> {
@@ -42,7 +42,9 @@ export class EtcdTarget implements Target {
   async multiSet(record: number): Promise<number> {
     const hashKey = this.#records.hashKeyOf(record);
     const { sortKeys } = this.#records;
-    await this.#next().putAll(sortKeys.map((key) => [`${hashKey}/${key}`, this.#value] as const));
+    await this.#next().putAll(
+      sortKeys.map((key) => [`${hashKey}/${key}`, this.#values.next()] as const),
+    );
     return sortKeys.length;
   }
 

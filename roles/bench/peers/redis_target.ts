@@ -4,7 +4,7 @@
 // its connection, every write outstanding has one.
 
 import type { RowLayout } from "../row_layout.ts";
-import { randomValue, Records } from "../row_layout.ts";
+import { Records, Values } from "../row_layout.ts";
 import type { Target } from "../workload.ts";
 import { type Reply, RespClient, type Word } from "./resp_client.ts";
 
@@ -25,7 +25,7 @@ export class RedisTarget implements Target {
   readonly #replicas: number;
   readonly #isShared: boolean;
   readonly #records: Records;
-  readonly #value: Uint8Array;
+  readonly #values: Values;
   readonly #shared: RespClient;
   readonly #free: RespClient[] = [];
   readonly #all: RespClient[] = [];
@@ -40,7 +40,7 @@ export class RedisTarget implements Target {
     this.#replicas = replicas;
     this.#isShared = isShared;
     this.#records = new Records(layout);
-    this.#value = randomValue(layout.valueBytes);
+    this.#values = new Values(layout.valueBytes);
     this.#shared = shared;
   }
 
@@ -61,8 +61,8 @@ export class RedisTarget implements Target {
   set(record: number): Promise<unknown> {
     const { hashKey, sortKey, isGrouped } = this.#records.of(record);
     return isGrouped
-      ? this.#write("HSET", hashKey, sortKey, this.#value)
-      : this.#write("SET", hashKey, this.#value);
+      ? this.#write("HSET", hashKey, sortKey, this.#values.next())
+      : this.#write("SET", hashKey, this.#values.next());
   }
 
   async readModifyWrite(record: number): Promise<unknown> {
@@ -77,7 +77,7 @@ export class RedisTarget implements Target {
 
   async multiSet(record: number): Promise<number> {
     const { sortKeys } = this.#records;
-    const words = sortKeys.flatMap((sortKey): Word[] => [sortKey, this.#value]);
+    const words = sortKeys.flatMap((sortKey): Word[] => [sortKey, this.#values.next()]);
     await this.#write("HSET", this.#records.of(record).hashKey, ...words);
     return sortKeys.length;
   }

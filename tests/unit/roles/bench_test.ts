@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { Prng } from "../../../src/base/prng.ts";
 import { makeDistribution } from "../../../roles/bench/distribution.ts";
+import { Values } from "../../../roles/bench/row_layout.ts";
 import { Runner, type RunResult } from "../../../roles/bench/runner.ts";
 import { type Target, WORKLOADS } from "../../../roles/bench/workload.ts";
 
@@ -31,6 +32,21 @@ Deno.test("makeDistribution zipfian gives the hottest record its share", () => {
 Deno.test("makeDistribution latest prefers the newest record", () => {
   const seen = counts("latest", 1000, 10_000);
   assert.equal(seen.indexOf(Math.max(...seen)), 999);
+});
+
+Deno.test("Values gives values that do not repeat in what a block holds, so that nothing compresses them", async () => {
+  for (const bytes of [10, 100, 4096, 100_000, 3_000_000]) {
+    const values = new Values(bytes);
+    const count = Math.max(2, Math.min(1000, Math.floor(1_000_000 / bytes)));
+    const block = new Blob(
+      Array.from({ length: count }, () => values.next() as Uint8Array<ArrayBuffer>),
+    );
+    assert.equal(block.size, count * bytes);
+    if (bytes > 1_000_000) continue;
+    const packed = block.stream().pipeThrough(new CompressionStream("deflate"));
+    const { byteLength } = await new Response(packed).arrayBuffer();
+    assert(byteLength > block.size, `${byteLength} of ${block.size}`);
+  }
 });
 
 class CountingTarget implements Target {
