@@ -5,6 +5,7 @@
 import { type AnySetting, choice, text } from "../../src/config/field.ts";
 import { readFlags } from "../../src/config/flags.ts";
 import { flagLines } from "../../src/config/help.ts";
+import { V8_FLAGS } from "../v8_flags.ts";
 
 /** What can be compiled for, by ELF machine. */
 const MACHINES: Readonly<Record<string, number>> = {
@@ -108,7 +109,15 @@ export async function compile(root: string, target: string, output: string): Pro
   Deno.mkdirSync(output.replace(/\/[^/]*$/, ""), { recursive: true });
   const part = `${output}.part`;
   const args = [
-    ...["compile", "--no-check", "--no-code-cache", "--no-prompt", "--frozen", ...PERMISSIONS],
+    ...[
+      "compile",
+      "--no-check",
+      "--no-code-cache",
+      "--no-prompt",
+      "--frozen",
+      V8_FLAGS,
+      ...PERMISSIONS,
+    ],
     ...["--target", target, "--output", part],
     ...unusedIn(root, target).flatMap((path) => ["--exclude", path]),
     ...assetsIn(root, "roles").flatMap((path) => ["--include", path]),

@@ -3,6 +3,7 @@
 // sources and the packages. Invariant: an extracted directory appears under its name complete or not at
 // all, and its name tells its content, so that starts at the same time and other versions do no harm.
 
+import { V8_FLAGS } from "../v8_flags.ts";
 import { PERMISSIONS, unusedIn } from "./compile.ts";
 
 /** Parts of the project that the program consists of. */
@@ -23,7 +24,7 @@ export function launcher(key: string): string {
     '  mv -T "$part" "$dir" 2>/dev/null || rm -rf "$part"',
     "fi",
     'export PEGASUS_PACKAGE="$self" DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1',
-    `exec "$dir/deno" run --quiet --no-prompt --cached-only ${PERMISSIONS.join(" ")} ` +
+    `exec "$dir/deno" run --quiet --no-prompt --cached-only ${V8_FLAGS} ${PERMISSIONS.join(" ")} ` +
     '"$dir/app/roles/main.ts" "$@"',
   ];
   return lines.join("\n").replace("@FIRST@", String(lines.length + 1)) + "\n";

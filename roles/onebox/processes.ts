@@ -5,6 +5,7 @@
 
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
+import { V8_FLAGS } from "../v8_flags.ts";
 
 /** Where a server keeps its things, below the directory of the onebox. */
 export interface ServerPaths {
@@ -51,7 +52,7 @@ function selfCommand(): { command: string; args: string[] } {
   // "run" in front (Deno 2.4); the same path written otherwise is left alone.
   if (Deno.build.standalone) return { command: command.replace(/\/([^/]*)$/, "/./$1"), args: [] };
   const main = new URL("../main.ts", import.meta.url);
-  return { command, args: ["run", "--quiet", ...PERMISSIONS, main.pathname] };
+  return { command, args: ["run", "--quiet", V8_FLAGS, ...PERMISSIONS, main.pathname] };
 }
 
 /**

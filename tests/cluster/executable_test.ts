@@ -1,6 +1,7 @@
 // The executable as people and scripts call it: roles, help, versions, mistakes and exit codes.
 
 import assert from "node:assert/strict";
+import { V8_FLAGS } from "../../roles/v8_flags.ts";
 import { VERSION } from "../../roles/version.ts";
 
 const MAIN = new URL("../../roles/main.ts", import.meta.url).pathname;
@@ -25,6 +26,13 @@ Deno.test("pegasus --help lists the roles, and each role has its own help", asyn
     const help = await pegasus(role, "--help");
     assert.equal(help.code, 0, `${role}: ${help.err}`);
     assert.match(help.out, /usage/i, role);
+  }
+});
+
+Deno.test("The task and the image start a replica server as the onebox does", () => {
+  for (const file of ["deno.json", "Dockerfile"]) {
+    const text = Deno.readTextFileSync(new URL(`../../${file}`, import.meta.url));
+    assert(text.includes(V8_FLAGS), `${file} lacks "${V8_FLAGS}" (roles/v8_flags.ts)`);
   }
 });
 
