@@ -109,15 +109,8 @@ export async function compile(root: string, target: string, output: string): Pro
   Deno.mkdirSync(output.replace(/\/[^/]*$/, ""), { recursive: true });
   const part = `${output}.part`;
   const args = [
-    ...[
-      "compile",
-      "--no-check",
-      "--no-code-cache",
-      "--no-prompt",
-      "--frozen",
-      V8_FLAGS,
-      ...PERMISSIONS,
-    ],
+    ...["compile", "--no-check", "--no-code-cache", "--no-prompt", "--frozen"],
+    ...[V8_FLAGS, ...PERMISSIONS],
     ...["--target", target, "--output", part],
     ...unusedIn(root, target).flatMap((path) => ["--exclude", path]),
     ...assetsIn(root, "roles").flatMap((path) => ["--include", path]),
