@@ -86,15 +86,22 @@ export function forgetGhosts(stage: Stage, chance: Prng): void {
   if (stage.canLoseEnd) waitForBadMoment(stage, chance, true, forgetGhost);
 }
 
-/** What happens when the successor leads, or is readable if there are ghosts. */
-type HalfEnd = (plot: HalfPlot, primary: NodeId) => void;
+/**
+ * What happens when the successor leads, or is readable if there are ghosts.
+ *
+ * @returns False to be asked again soon: the moment has not come.
+ */
+type HalfEnd = (plot: HalfPlot, primary: NodeId) => boolean;
+
+/** How often an end is asked, every 2 ms. */
+const END_POLLS = 200;
 
 function waitForBadMoment(stage: Stage, chance: Prng, isGhost: boolean, end: HalfEnd): void {
   const config = somePartition(stage.env, chance);
   if (config === undefined || config.secondaries.length !== 2) return;
   const [a, b] = config.secondaries as [NodeId, NodeId];
   const plot: HalfPlot = { stage, chance, config, pair: [a, b], isGhost, end };
-  if (plot.isGhost) stage.cut([[config.primary, chance.pick([a, b])]], 600);
+  if (isGhost) stage.cut([[config.primary, chance.pick([a, b])]], 600);
   const watch = (polls: number) => {
     const first = stage.machine(config.primary);
     if (polls === 0 || stage.env.healed || first === undefined) return;
@@ -142,41 +149,40 @@ function strike(plot: HalfPlot, first: Machine): void {
     // The reign after a ghost becomes readable and prepares nothing more; half a takeover must not.
     if (isGhost) setQuota(plot, 0);
     const end = (polls: number) => {
+      if (stage.env.healed) return;
       const isDue = !isGhost || polls === 0 || coreOf(plot, primary)?.readable === true;
-      if (!isDue) return stage.later(2, () => end(polls - 1));
-      plot.end(plot, primary);
+      const isOver = (isDue && plot.end(plot, primary)) || polls === 0;
+      if (isOver) setQuota(plot, undefined);
+      else stage.later(2, () => end(polls - 1));
     };
-    stage.later(isGhost ? 2 : between(chance, 2, 50), () => end(120));
+    stage.later(isGhost ? 2 : between(chance, 2, 50), () => end(END_POLLS));
   });
 }
 
-function killSecond(plot: HalfPlot, primary: NodeId): void {
+function killSecond(plot: HalfPlot, primary: NodeId): boolean {
   const second = plot.stage.machine(primary);
   if (second !== undefined) plot.stage.crash(plot.chance, second, "process", downMs(plot));
-  setQuota(plot, undefined);
+  return true;
 }
 
 /**
  * The member that held the ghosts loses the end of its log, and its primary begins another reign: the reconcile end of
  * that one does not drop the ghosts, but stands behind what replaced them.
  */
-function forgetGhost(plot: HalfPlot, primary: NodeId, polls = 400): void {
+function forgetGhost(plot: HalfPlot, primary: NodeId): boolean {
   const { stage, chance, pair, config } = plot;
   const second = stage.machine(primary);
   const other = stage.machine(pair.find((node) => node !== primary)!);
-  if (second === undefined || other === undefined) return;
   const core = coreOf(plot, primary);
-  if (core?.readable !== true) return;
   // Of its own log alone it must know, afterwards, that the barrier is committed.
-  if (polls > 0 && core.report().lastPrepared === core.committed) {
-    return stage.later(1, () => forgetGhost(plot, primary, polls - 1));
-  }
-  setQuota(plot, undefined);
+  const isKnown = core !== undefined && core.report().lastPrepared > core.committed;
+  if (second === undefined || other === undefined || !isKnown) return false;
   const soon = () => logUniform(chance, 5, 200);
   stage.crash(chance, second, "process", soon());
   if (stage.loseEnd(chance, other, soon(), [config.primary, primary])) {
     stage.env.coverage.hit("plot.ghostForgotten");
   }
+  return true;
 }
 
 /** Waits until somebody else than `before.primary` leads at a larger ballot, and believes it. */
