@@ -77,9 +77,10 @@ Deno.test("operations: addresses, labels, and meta's state moved into ZooKeeper"
     await terminal.serve(`${second} ${prod} --data-dir second`);
     const shell = (address: string, commands: string) =>
       terminal.paste(`pegasus shell --meta ${address} -e "${commands}"`);
-    const nodes = await shell(metaAddress, "nodes -d");
-    assert.match(nodes, new RegExp(`localhost:${replicaPort} +ALIVE`));
-    assert.match(nodes, /zone=a,rack=r1/);
+    // A server listens before meta has heard of it.
+    const nodes = `pegasus shell --meta ${metaAddress} -e "nodes -d"`;
+    await until(terminal, nodes, new RegExp(`localhost:${replicaPort} +ALIVE`));
+    await until(terminal, nodes, /ALIVE .*zone=a,rack=r1/);
     await shell(metaAddress, "create t -p 1 -r 2; use t; set h s v");
     await terminal.endServers();
     if (missing !== undefined) return;
