@@ -108,17 +108,27 @@ interface Server {
   readonly node: string;
 }
 
-/** Two partitions with the same members, of what `app -d` prints, and a server that holds nothing of them. */
+/**
+ * Two partitions with the same primary and the same secondaries, of what `app -d` prints, and a server that holds
+ * nothing of them.
+ *
+ * @returns Names of servers; the primary is in the middle of the members.
+ */
 function loseTwo(
   rows: string,
   servers: readonly Server[],
-): { partitions: string[]; members: string[]; outsider: Server } {
-  const partitions = [...rows.matchAll(/^ *\d+ +(\d+\.\d+) .*$/gm)];
-  for (const outsider of servers) {
-    const without = partitions.filter(([row]) => !row.includes(outsider.node));
-    const members = servers.filter((server) => server !== outsider).map(({ name }) => name);
-    if (without.length < 2) continue;
-    return { partitions: without.slice(0, 2).map(([, name]) => name!), members, outsider };
+): { partitions: string[]; members: [string, string, string]; outsider: Server } {
+  const alike = new Map<string, string[]>();
+  for (const [row, name] of rows.matchAll(/^ *\d+ +(\d+\.\d+) .*$/gm)) {
+    const [primary, ...others] = row.match(/127\.0\.0\.1:\d+/g)!;
+    const key = [primary, ...others.sort()].join(" ");
+    const partitions = [...alike.get(key) ?? [], name!];
+    alike.set(key, partitions);
+    if (partitions.length < 2) continue;
+    const nameOf = (node: string) => servers.find((server) => server.node === node)!.name;
+    const members = [nameOf(others[0]!), nameOf(primary!), nameOf(others[1]!)] as const;
+    const outsider = servers.find((server) => !row.includes(server.node))!;
+    return { partitions, members: [...members], outsider };
   }
   throw new Error(`No two partitions have the same members:\n${rows}`);
 }
@@ -131,25 +141,28 @@ Deno.test("operations: a lost store of meta, and a partition that nobody leads",
       terminal.paste(words.map((word) => `deno task onebox ${word}`).join("\n"));
     await onebox("start --detach --replicas 4");
     const here = { "10.0.0.1:34601": terminal.meta };
-    await terminal.paste('deno task shell -e "create t -p 8; use t; set h s v"');
-    await until(terminal, 'deno task shell -e "ls -d"', /available +t +8 +3 .* 8$/m);
+    await terminal.paste('deno task shell -e "create t -p 16; use t; set h s v"');
+    await until(terminal, 'deno task shell -e "ls -d"', /available +t +16 +3 .* 16$/m);
     await onebox("stop-one m1");
     Deno.removeSync(`${terminal.dir}/box/m1/data`, { recursive: true });
     await onebox("start-one m1");
     await until(terminal, 'deno task shell -e "cluster_info"', /(127\.0\.0\.1:\d+,? ){4}hold/);
-    assert.match(await terminal.paste(at(rebuild!, here)), /available +t +8 +3/);
-    await until(terminal, 'deno task shell -e "ls -d"', /available +t +8 +3 .* 8$/m);
+    assert.match(await terminal.paste(at(rebuild!, here)), /available +t +16 +3/);
+    await until(terminal, 'deno task shell -e "ls -d"', /available +t +16 +3 .* 16$/m);
     assert.match(await terminal.paste('deno task shell -e "use t; get h s"'), /"v"/);
 
     const rows = await terminal.paste('deno task shell -e "app t -d"');
     const servers = [...(await onebox("list")).matchAll(/^(r\d) .*?(127\.0\.0\.1:\d+)/gm)];
     const lost = loseTwo(rows, servers.map(([, name, node]) => ({ name: name!, node: node! })));
-    // The last member does not come back, and no other server helps out meanwhile.
-    const [first, ...last] = lost.members;
+    // A secondary is missed first, then the primary, so that the other secondary, which stays away, is the last
+    // member; no other server helps out meanwhile.
+    const [first, primary, last] = lost.members;
     await onebox(`kill ${lost.outsider.name}`, `kill ${first}`);
     await until(terminal, 'deno task shell -e "nodes"', /2 unalive/);
-    await onebox(...last.map((name) => `kill ${name}`), `start-one ${first}`);
-    await onebox(`start-one ${last[0]}`, `start-one ${lost.outsider.name}`);
+    await onebox(`kill ${primary}`, `kill ${last}`);
+    // One that is back before it is missed goes on to lead.
+    await until(terminal, 'deno task shell -e "nodes"', /4 unalive/);
+    await onebox(...[first, primary, lost.outsider.name].map((name) => `start-one ${name}`));
     // With too few servers alive the cluster is frozen.
     await until(terminal, 'deno task shell -e "nodes"', /1 unalive/);
     const seen = at(nobody[0]!, here);
