@@ -29,7 +29,12 @@ export interface LevelOptions {
   readonly writeBufferBytes?: number;
   /** Bytes of the cache of uncompressed blocks. @default 8 MiB */
   readonly cacheBytes?: number;
-  /** Table files kept open. @default 256 */
+  /**
+   * Size of a table file. With tables of 2 MiB a get from 1.2 GB of rows took 33 us, because there are more of them
+   * than are kept open; with 8 MiB it takes 6. LevelDB maps the first 1000 of a process into memory. @default 8 MiB
+   */
+  readonly tableBytes?: number;
+  /** Table files kept open. @default 512 */
   readonly openFilesMax?: number;
   /** Compress blocks with Snappy. @default true */
   readonly compression?: boolean;
@@ -87,7 +92,8 @@ async function openDb(dir: string, options: LevelOptions): Promise<Db> {
     ...VIEWS,
     writeBufferSize: options.writeBufferBytes ?? 4 * 1024 * 1024,
     cacheSize: options.cacheBytes ?? 8 * 1024 * 1024,
-    maxOpenFiles: options.openFilesMax ?? 256,
+    maxFileSize: options.tableBytes ?? 8 * 1024 * 1024,
+    maxOpenFiles: options.openFilesMax ?? 512,
     compression: options.compression ?? true,
     createIfMissing: options.createIfMissing ?? true,
   });

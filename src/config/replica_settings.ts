@@ -273,11 +273,17 @@ export const ENGINE = group("Storage engine", ["replica"], {
     max: "64GiB",
     doc: "Cache of uncompressed blocks, per replica",
   }),
+  tableBytes: bytes({
+    default: "8MiB",
+    min: "1MiB",
+    max: "1GiB",
+    doc: "Size of a table file; those that are there keep theirs until they are compacted",
+  }),
   openFilesMax: int({
-    default: 256,
+    default: 512,
     min: 16,
     max: 100_000,
-    doc: "Table files kept open, per replica",
+    doc: "Table files kept open, per replica; reads of others open them each time",
   }),
   compression: bool({ default: true, doc: "Compress blocks with Snappy" }),
 }, "engine");

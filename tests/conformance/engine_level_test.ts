@@ -75,6 +75,30 @@ Deno.test("LevelEngine flush reports a vanished directory", async () => {
   await engine.close();
 });
 
+Deno.test("LevelEngine makes tables of the size it was told, 8 MiB if of none", async () => {
+  const counts: number[] = [];
+  for (const options of [{ tableBytes: 1024 * 1024 }, {}]) {
+    const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_size_" });
+    const engine = await openLevelEngine(dir, { ...options, compression: false });
+    // 6 MiB in two rounds of the same keys: tables that overlap are rewritten.
+    for (const fill of [1, 2]) {
+      for (let i = 0; i < 6; i++) {
+        const value = new Uint8Array(16 * 1024).fill(fill);
+        const batch = Array.from({ length: 64 }, (_, j) => ({
+          ...{ type: "put" as const, key: utf8(`${i} ${String(j).padStart(2, "0")}`), value },
+        }));
+        await engine.write(batch);
+      }
+      await engine.flush();
+    }
+    await engine.compact(utf8("0"), utf8("9"));
+    counts.push(tables(dir).length);
+    await engine.close();
+  }
+  // A table ends behind the row with which it is full.
+  assert.deepEqual(counts, [6, 1]);
+});
+
 Deno.test("LevelEngine keeps rows across a reopening", async () => {
   const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_reopen_" });
   const first = await openLevelEngine(dir);
