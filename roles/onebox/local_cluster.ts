@@ -153,9 +153,12 @@ export class LocalCluster {
     return await this.#end(name, "SIGKILL");
   }
 
-  /** Stops everything, replica servers first: they hand over and say good-bye to meta. */
+  /**
+   * Stops everything, meta servers first: the others would hand over what they lead to those that stop a moment later,
+   * and the last one would lead everything at the next start.
+   */
   async stopAll(): Promise<void> {
-    for (const role of ["replica", "meta"] as const) {
+    for (const role of ["meta", "replica"] as const) {
       const some = this.state.servers.filter((entry) => entry.role === role);
       await Promise.all(some.map(({ name }) => this.stop(name)));
     }

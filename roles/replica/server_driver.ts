@@ -87,7 +87,7 @@ export class ServerDriver {
   #stock = 0;
   #requests = 0;
   #usersVersion = 0;
-  #onLeft: () => void = () => {};
+  #onLeft: (handedOver: boolean) => void = () => {};
 
   constructor(options: ServerDriverOptions) {
     this.#options = options;
@@ -112,24 +112,24 @@ export class ServerDriver {
   }
 
   /**
-   * Others take over what this server leads; resolves when meta has nothing left to give away, or after `ms`.
+   * Others take over what this server leads; resolves when meta has nothing left to give away or is away, or after `ms`.
    *
    * @returns Whether it was done in time.
    */
   leave(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), ms);
-      this.startLeaving(() => {
+      this.startLeaving((handedOver) => {
         clearTimeout(timer);
-        resolve(true);
+        resolve(handedOver);
       });
     });
   }
 
-  /** The same without a limit of time. @param onLeft Meta has nothing left to give away. */
-  startLeaving(onLeft: () => void): void {
+  /** The same without a limit of time. @param onLeft Meta has nothing left to give away, or (false) is away. */
+  startLeaving(onLeft: (handedOver: boolean) => void): void {
     this.#onLeft = onLeft;
-    if (this.#stopped) return onLeft();
+    if (this.#stopped) return onLeft(false);
     this.#deliver({ kind: "leave" });
   }
 
@@ -200,7 +200,7 @@ export class ServerDriver {
       case "garbage":
         return this.#toShard(effect.partition, effect);
       case "left":
-        return this.#onLeft();
+        return this.#onLeft(effect.handedOver);
       case "note":
         return this.#note(effect);
     }

@@ -20,6 +20,8 @@ const BEACONS_REMEMBERED = 64;
 const LEAVE_SYNC_MS = 50;
 /** It does not wait for a meta that fails so often. */
 const LEAVE_FAILURES_MAX = 20;
+/** Nor for the only one, where nobody listens: a whole cluster stops. */
+const LEAVE_REFUSALS_MAX = 4;
 
 /** See the file comment. */
 export class ServerCore implements Core<ServerEvent, ServerEffect> {
@@ -114,17 +116,26 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
   #leave(now: Now, out: ServerEffect[]): void {
     this.#leaving = true;
     // Without meta nobody can take over.
-    if (this.#state !== "connected") return this.#onLeft(out);
+    if (this.#state !== "connected") return this.#onLeft(false, out);
     // One that is on its way has not said it.
     this.#syncAttempt = 0;
     this.#nextSyncAt = now.mono;
     this.#maybeSync(now, out);
   }
 
-  #onLeft(out: ServerEffect[]): void {
+  #onLeft(handedOver: boolean, out: ServerEffect[]): void {
     if (this.#left) return;
     this.#left = true;
-    out.push({ kind: "left" });
+    out.push({ kind: "left", handedOver });
+  }
+
+  /** A config sync failed. */
+  #onLeaveFailure(error: number, out: ServerEffect[]): void {
+    if (error === Err.BUSY) return;
+    this.#leaveFailures++;
+    const refused = error === Err.CONNECT_FAILED && this.#metas.length === 1;
+    const max = refused ? LEAVE_REFUSALS_MAX : LEAVE_FAILURES_MAX;
+    if (this.#leaveFailures >= max) this.#onLeft(false, out);
   }
 
   #checkLease(now: Now, out: ServerEffect[]): void {
@@ -137,7 +148,7 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
     this.#absentSince.clear();
     if (was === "connected") out.push({ kind: "contact", connected: false });
     out.push({ kind: "note", event: "contact", details: { state: this.#state } });
-    if (this.#leaving) this.#onLeft(out);
+    if (this.#leaving) this.#onLeft(false, out);
   }
 
   #onTick(now: Now, out: ServerEffect[]): void {
@@ -266,11 +277,7 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
         : configSyncRetryMs;
       this.#nextSyncAt = now.mono + pause;
       out.push({ kind: "note", event: "syncFailed", details: { error: event.error } });
-      if (
-        this.#leaving && event.error !== Err.BUSY && ++this.#leaveFailures >= LEAVE_FAILURES_MAX
-      ) {
-        this.#onLeft(out);
-      }
+      if (this.#leaving) this.#onLeaveFailure(event.error, out);
       return;
     }
     this.#nextSyncAt = now.mono + (this.#syncAgain ? configSyncRetryMs : configSyncIntervalMs);
@@ -287,7 +294,7 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
     this.#compare(event.reported, event.answer, now, out);
     if (!this.#leaving) return;
     this.#nextSyncAt = now.mono + LEAVE_SYNC_MS;
-    if (event.answer.handOver === 0) this.#onLeft(out);
+    if (event.answer.handOver === 0) this.#onLeft(true, out);
   }
 
   /** What is stored against what meta listed. */

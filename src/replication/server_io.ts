@@ -101,8 +101,8 @@ export type ServerEffect =
   | { readonly kind: "closeReplica"; readonly partition: PartitionId }
   /** Meta has no use for this stored replica: close it if it is inactive, and set its data aside. */
   | { readonly kind: "garbage"; readonly partition: PartitionId }
-  /** Nothing is left that meta would give to others before this server ends. Once. */
-  | { readonly kind: "left" }
+  /** This server may end: meta has nothing left to give to others (`handedOver`), or is away. Once. */
+  | { readonly kind: "left"; readonly handedOver: boolean }
   /** For logs. */
   | {
     readonly kind: "note";

@@ -135,7 +135,7 @@ export class TestCluster {
     return this.#local.killAll();
   }
 
-  /** SIGTERM to everything, replica servers first. */
+  /** SIGTERM to everything, meta servers first. */
   stopAll(): Promise<void> {
     return this.#local.stopAll();
   }

@@ -58,6 +58,21 @@ Deno.test("A cluster keeps its rows through a crash, a return and a restart", as
   });
 });
 
+Deno.test("A cluster that was stopped as a whole leads at the next start as before", async () => {
+  // Nobody is declared dead because its start takes long.
+  await withCluster({ settings: { lease: "50s", grace: "55s" } }, async (cluster) => {
+    await cluster.createTable("t", 6, 3);
+    const leaders = async () => (await cluster.probe.configs("t")).map(({ primary }) => primary);
+    const before = await leaders();
+    assert.equal(new Set(before).size, 3, "each server leads something");
+    await cluster.stopAll();
+    await cluster.startAll();
+    await cluster.waitForNodes(3);
+    await cluster.waitForTable("t", 3);
+    assert.deepEqual(await leaders(), before);
+  });
+});
+
 Deno.test("A cluster keeps its rows when all servers are killed at once", async () => {
   await withCluster({ replicas: 3 }, async (cluster) => {
     await cluster.createTable("t", 4, 3);
