@@ -274,13 +274,13 @@ export const ENGINE = group("Storage engine", ["replica"], {
     doc: "Cache of uncompressed blocks, per replica",
   }),
   tableBytes: bytes({
-    default: "8MiB",
+    default: "4MiB",
     min: "1MiB",
     max: "1GiB",
     doc: "Size of a table file; those that are there keep theirs until they are compacted",
   }),
   openFilesMax: int({
-    default: 512,
+    default: 1024,
     min: 16,
     max: 100_000,
     doc: "Table files kept open, per replica; reads of others open them each time",

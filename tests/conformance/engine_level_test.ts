@@ -75,7 +75,7 @@ Deno.test("LevelEngine flush reports a vanished directory", async () => {
   await engine.close();
 });
 
-Deno.test("LevelEngine makes tables of the size it was told, 8 MiB if of none", async () => {
+Deno.test("LevelEngine makes tables of the size it was told, 4 MiB if of none", async () => {
   const counts: number[] = [];
   for (const options of [{ tableBytes: 1024 * 1024 }, {}]) {
     const dir = Deno.makeTempDirSync({ dir: ROOT, prefix: "level_size_" });
@@ -96,7 +96,7 @@ Deno.test("LevelEngine makes tables of the size it was told, 8 MiB if of none", 
     await engine.close();
   }
   // A table ends behind the row with which it is full.
-  assert.deepEqual(counts, [6, 1]);
+  assert.deepEqual(counts, [6, 2]);
 });
 
 Deno.test("LevelEngine keeps rows across a reopening", async () => {
