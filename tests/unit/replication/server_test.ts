@@ -4,13 +4,9 @@ import { tableInfo } from "../../table_info.ts";
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
-import { ServerCore } from "../../../src/replication/server.ts";
-import {
-  SERVER_DEFAULTS,
-  type ServerEffect,
-  type ServerEvent,
-} from "../../../src/replication/server_io.ts";
+import { SERVER_DEFAULTS } from "../../../src/replication/server_io.ts";
 import type { PartitionConfig, ReplicaReport } from "../../../src/schema/types.ts";
+import { Story } from "./server_story.ts";
 
 const P = partitionId(1, 0);
 
@@ -45,86 +41,6 @@ function report(partition = P, status: ReplicaReport["status"] = "inactive"): Re
 const TABLE = tableInfo();
 
 const REST = { table: TABLE, nodes: [], empty: false, incarnation: 7 };
-
-/** A server under test with its clocks and the effects of the last step. */
-class Story {
-  readonly core: ServerCore;
-  mono = 0;
-  wall = 1_000_000;
-  effects: ServerEffect[] = [];
-
-  constructor(metas = ["m1", "m2"]) {
-    this.core = new ServerCore({ self: "r1", incarnation: 7, metas, settings: SERVER_DEFAULTS });
-  }
-
-  step(event: ServerEvent): ServerEffect[] {
-    this.effects = [];
-    this.core.step(event, { mono: this.mono, wall: this.wall }, this.effects);
-    return this.effects;
-  }
-
-  pass(ms: number): ServerEffect[] {
-    this.mono += ms;
-    this.wall += ms;
-    return this.step({ kind: "tick" });
-  }
-
-  of<K extends ServerEffect["kind"]>(kind: K): Extract<ServerEffect, { kind: K }>[] {
-    return this.effects.filter((e): e is Extract<ServerEffect, { kind: K }> => e.kind === kind);
-  }
-
-  beacon() {
-    const [sent] = this.of("beacon");
-    assert.ok(sent, "A beacon was due");
-    return sent;
-  }
-
-  ack(
-    attempt: number,
-    reply: Partial<
-      {
-        leader: string;
-        isLeader: boolean;
-        allowed: boolean;
-        syncHint: number;
-        wantsStored: boolean;
-      }
-    > = {},
-  ) {
-    const always = { sentAt: 0, allowed: true, store: "", wantsStored: false };
-    const full = { ...always, isLeader: true, leader: "", syncHint: 0, ...reply };
-    return this.step({ kind: "beaconReply", attempt, error: Err.OK, reply: full });
-  }
-
-  sync(
-    reported: ReplicaReport[] = [],
-    answer: Partial<{ configs: PartitionConfig[]; garbage: number[]; handOver: number }> = {},
-  ) {
-    const [started] = this.of("configSync");
-    assert.ok(started, "A config sync was due");
-    const full = { configs: [], tables: [], garbage: [], nodes: [], handOver: 0, ...answer };
-    const { attempt } = started;
-    return this.step({ kind: "syncReply", attempt, error: Err.OK, reported, answer: full });
-  }
-
-  connect(): this {
-    this.pass(0);
-    this.ack(this.beacon().attempt);
-    this.sync();
-    assert.equal(this.core.state, "connected");
-    return this;
-  }
-
-  /** Lives on with every beacon answered at once. */
-  live(ms: number): void {
-    const end = this.mono + ms;
-    while (this.mono < end) {
-      this.pass(100);
-      const [beacon] = this.of("beacon");
-      if (beacon !== undefined) this.ack(beacon.attempt);
-    }
-  }
-}
 
 Deno.test("ServerCore connects by a beacon and a config sync, in this order", () => {
   const story = new Story();
@@ -357,48 +273,4 @@ Deno.test("ServerCore closes an inactive replica after meta has not listed it fo
   }
   assert.ok(closed >= 600_000 && closed < 620_000, `closed at ${closed}`);
   assert.equal(learner, 0);
-});
-
-Deno.test("ServerCore that leaves asks meta until nothing is left to give away", () => {
-  const story = new Story().connect();
-  story.step({ kind: "leave" });
-  assert.equal(story.core.leaving, true);
-  story.sync([], { handOver: 2 });
-  assert.deepEqual(story.of("left"), []);
-  story.pass(50);
-  story.sync([], { handOver: 0 });
-  assert.deepEqual(story.of("left"), [{ kind: "left", handedOver: true }]);
-  story.pass(50);
-  story.sync([], { handOver: 0 });
-  assert.equal(story.of("left").length, 0, "told once");
-});
-
-Deno.test("ServerCore that leaves ignores what meta said before it knew", () => {
-  const story = new Story().connect();
-  story.step({ kind: "requestConfigSync" });
-  story.pass(200);
-  const [before] = story.of("configSync");
-  story.step({ kind: "leave" });
-  const { attempt } = before!;
-  const answer = { configs: [], tables: [], garbage: [], nodes: [], handOver: 0 };
-  story.step({ kind: "syncReply", attempt, error: Err.OK, reported: [], answer });
-  assert.deepEqual(story.of("left"), []);
-});
-
-Deno.test("ServerCore that leaves does not wait for a meta that is away", () => {
-  const failuresUntilLeft = (error: number, metas?: string[]) => {
-    const story = new Story(metas).connect();
-    story.step({ kind: "leave" });
-    for (let failures = 0;; failures++) {
-      const [left] = story.of("left");
-      if (left !== undefined) return [failures, left.handedOver];
-      if (story.of("configSync").length === 0) story.pass(50);
-      const { attempt } = story.of("configSync")[0]!;
-      story.step({ kind: "syncReply", attempt, error, reported: [], answer: undefined });
-    }
-  };
-  assert.deepEqual(failuresUntilLeft(Err.TIMEOUT), [20, false]);
-  assert.deepEqual(failuresUntilLeft(Err.CONNECT_FAILED), [20, false], "another may lead soon");
-  assert.deepEqual(failuresUntilLeft(Err.CONNECT_FAILED, ["m1:1"]), [4, false]);
-  assert.equal(new Story().step({ kind: "leave" }).at(-1)?.kind, "left", "without contact at once");
 });
