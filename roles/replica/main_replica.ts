@@ -382,8 +382,8 @@ class ReplicaServer implements RunningReplica {
     const startedAt = performance.now();
     const isDone = await this.#control.leave(handOverMs);
     const ms = Math.round(performance.now() - startedAt);
-    if (isDone) logger.info("Others lead what this server led", { ms });
-    else logger.warn("Ends although it still leads partitions", { ms });
+    if (isDone) logger.info("Meta has nothing left to hand over", { ms });
+    else logger.warn("Ends without having heard that others lead what it led", { ms });
   }
 
   /** Closes what a failed start has reached. */

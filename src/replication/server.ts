@@ -20,8 +20,8 @@ const BEACONS_REMEMBERED = 64;
 const LEAVE_SYNC_MS = 50;
 /** It does not wait for a meta that fails so often. */
 const LEAVE_FAILURES_MAX = 20;
-/** Nor for the only one, where nobody listens: a whole cluster stops. */
-const LEAVE_REFUSALS_MAX = 4;
+/** So many failures is one where nobody listens at the address of the only meta: a whole cluster stops. */
+const LEAVE_REFUSAL_WEIGHT = 5;
 
 /** See the file comment. */
 export class ServerCore implements Core<ServerEvent, ServerEffect> {
@@ -132,10 +132,9 @@ export class ServerCore implements Core<ServerEvent, ServerEffect> {
   /** A config sync failed. */
   #onLeaveFailure(error: number, out: ServerEffect[]): void {
     if (error === Err.BUSY) return;
-    this.#leaveFailures++;
-    const refused = error === Err.CONNECT_FAILED && this.#metas.length === 1;
-    const max = refused ? LEAVE_REFUSALS_MAX : LEAVE_FAILURES_MAX;
-    if (this.#leaveFailures >= max) this.#onLeft(false, out);
+    const isNobodyThere = error === Err.CONNECT_FAILED && this.#metas.length === 1;
+    this.#leaveFailures += isNobodyThere ? LEAVE_REFUSAL_WEIGHT : 1;
+    if (this.#leaveFailures >= LEAVE_FAILURES_MAX) this.#onLeft(false, out);
   }
 
   #checkLease(now: Now, out: ServerEffect[]): void {

@@ -31,7 +31,7 @@ Deno.test("ServerCore that leaves ignores what meta said before it knew", () => 
 });
 
 Deno.test("ServerCore that leaves does not wait for a meta that is away", () => {
-  const failuresUntilLeft = (error: number, metas?: string[]) => {
+  const failuresUntilLeft = (error: number, metas?: string[], firstErrors: number[] = []) => {
     const story = new Story(metas).connect();
     story.step({ kind: "leave" });
     for (let failures = 0;; failures++) {
@@ -39,11 +39,14 @@ Deno.test("ServerCore that leaves does not wait for a meta that is away", () => 
       if (left !== undefined) return [failures, left.handedOver];
       if (story.of("configSync").length === 0) story.pass(50);
       const { attempt } = story.of("configSync")[0]!;
-      story.step({ kind: "syncReply", attempt, error, reported: [], answer: undefined });
+      const failure = { reported: [], answer: undefined, error: firstErrors[failures] ?? error };
+      story.step({ kind: "syncReply", attempt, ...failure });
     }
   };
   assert.deepEqual(failuresUntilLeft(Err.TIMEOUT), [20, false]);
   assert.deepEqual(failuresUntilLeft(Err.CONNECT_FAILED), [20, false], "another may lead soon");
   assert.deepEqual(failuresUntilLeft(Err.CONNECT_FAILED, ["m1:1"]), [4, false]);
+  const slowAtFirst = [Err.TIMEOUT, Err.TIMEOUT, Err.TIMEOUT];
+  assert.deepEqual(failuresUntilLeft(Err.CONNECT_FAILED, ["m1:1"], slowAtFirst), [7, false]);
   assert.equal(new Story().step({ kind: "leave" }).at(-1)?.kind, "left", "without contact at once");
 });
