@@ -44,6 +44,8 @@ export class FailureDetector {
   #aliveCount = 0;
   #tickedAt: number;
   #checkedAt: number;
+  /** Monotonic ms of the first beacon of the reign. */
+  #firstHeardAt = Infinity;
 
   /** @param now Monotonic ms of the beginning of the reign. */
   constructor(settings: MetaSettings, now: number) {
@@ -119,6 +121,7 @@ export class FailureDetector {
       node.stats = undefined;
     }
     node.heardAt = now;
+    this.#firstHeardAt = Math.min(this.#firstHeardAt, now);
     node.incarnation = beacon.incarnation;
     node.shardPorts = beacon.shardPorts;
     node.httpPort = beacon.httpPort;
@@ -156,13 +159,18 @@ export class FailureDetector {
 
   /**
    * Servers that have been silent for a third of the grace period, each once in such a time: whoever crashed
-   * without a connection to this process, as while the leader changed, need not be waited for.
+   * without a connection to this process, as while the leader changed, need not be waited for. Of a server
+   * that this leader has never heard, the silence counts from the first beacon of any: while a whole cluster
+   * starts, nobody listens before its databases are open, and to fail over from one to the next gains nothing.
    */
   silent(now: number): NodeId[] {
     const pauseMs = this.#settings.graceMs / 3;
     const found: NodeId[] = [];
     for (const node of this.#nodes.values()) {
-      if (!node.alive || now - Math.max(node.heardAt, node.askedAt) < pauseMs) continue;
+      const since = node.incarnation === 0
+        ? Math.max(node.heardAt, this.#firstHeardAt)
+        : node.heardAt;
+      if (!node.alive || now - Math.max(since, node.askedAt) < pauseMs) continue;
       node.askedAt = now;
       found.push(node.node);
     }

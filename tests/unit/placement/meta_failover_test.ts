@@ -112,3 +112,25 @@ Deno.test("MetaCore lets a server end at once if nobody can lead instead", () =>
   w.table("whole", 3, 3);
   for (const node of w.nodes.values()) assert.equal(w.sync(node).response!.handOver, 0, node.name);
 });
+
+Deno.test("MetaCore fails over from nobody while a whole cluster starts", () => {
+  const w = new World(3);
+  const id = w.table("temp");
+  const { primary, ballot } = w.stored(id);
+  const nodes = w.stored(id).secondaries.concat(primary).map((name) => w.node(name));
+  for (const node of nodes) node.up = false;
+  w.restartMeta();
+  // Their databases take a while to open, one's longer than the others'.
+  w.run(4000);
+  assert.deepEqual(w.probes, []);
+  for (const node of nodes) {
+    node.incarnation++;
+    node.up = true;
+    w.run(800);
+  }
+  w.run(5000);
+  assert.deepEqual(w.probes, []);
+  const after = w.stored(id);
+  assert.equal(after.primary, primary, "who led before leads again");
+  assert.ok(after.ballot >= ballot && after.secondaries.length === 2);
+});
