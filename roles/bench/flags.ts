@@ -41,6 +41,7 @@ const FLAGS = {
   }),
   seed: text({ default: "1", doc: "Seed of all chance" }),
   skipLoad: bool({ default: false, doc: "The records are there already" }),
+  settle: bool({ default: true, doc: "After the load, compact the table before measuring" }),
   against: choice(["none", "redis", "etcd"], {
     default: "none",
     doc: "Run the same on this store in turns, on this machine, and print the ratio",

@@ -15,10 +15,13 @@ import {
   type Report,
 } from "./report.ts";
 import type { RowLayout } from "./row_layout.ts";
-import { load, type Progress, Runner } from "./runner.ts";
-import type { Target, Workload } from "./workload.ts";
+import { load, Runner } from "./runner.ts";
+import type { Progress, Target, Workload } from "./workload.ts";
 
-/** Runs the role. @returns 0 measured, 1 failed or operations failed, 2 wrong usage */
+/** Exit code of a run that a signal ended before it measured anything: 128 + SIGINT. */
+const INTERRUPTED = 130;
+
+/** Runs the role. @returns 0 measured, 1 failed or operations failed, 2 wrong usage, 130 interrupted */
 export async function runBench(args: readonly string[]): Promise<number> {
   const request = readBenchFlags(args);
   if (request.kind === "help") {
@@ -78,19 +81,21 @@ async function measureBoth(
   const theirs = peer === undefined
     ? undefined
     : new Runner(peer.target, runOptions(options, workload));
-  let stopped = false;
+  const interrupt = new AbortController();
+  const { signal } = interrupt;
+  let settled = false;
   const onInterrupt = () => {
-    stopped = true;
+    interrupt.abort();
     ours.stop();
     theirs?.stop();
   };
   Deno.addSignalListener("SIGINT", onInterrupt);
   try {
-    await prepare(options, workload, ours, target, show);
-    if (peer !== undefined) await prepare(options, workload, theirs!, peer.target, show);
+    settled = await prepare(options, workload, ours, target, show, signal);
+    if (peer !== undefined) await prepare(options, workload, theirs!, peer.target, show, signal);
     const rounds = theirs === undefined ? 1 : options.rounds;
     const slice = Math.ceil(options.operations / rounds);
-    for (let round = 0; round < rounds && !stopped; round++) {
+    for (let round = 0; round < rounds && !signal.aborted; round++) {
       const turn = rounds === 1 ? "" : ` ${round + 1}/${rounds}`;
       await ours.run(slice, show(`${target.name}${turn}`));
       await theirs?.run(slice, show(`${peer!.target.name}${turn}`));
@@ -98,8 +103,14 @@ async function measureBoth(
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
   }
-  const report = reportOf(options, target.name, ours);
-  const against = peer === undefined ? undefined : reportOf(options, peer.description, theirs!);
+  if (signal.aborted && ours.result().operations === 0) {
+    console.error("Stopped before anything was measured");
+    return INTERRUPTED;
+  }
+  const report = reportOf(options, target.name, ours, settled);
+  const against = peer === undefined
+    ? undefined
+    : reportOf(options, peer.description, theirs!, false);
   print(options, report, against);
   return report.errors + (against?.errors ?? 0) === 0 ? 0 : 1;
 }
@@ -113,27 +124,52 @@ function runOptions(options: BenchOptions, workload: Workload) {
   };
 }
 
+/** Loads, settles, warms up. @returns Whether the table was compacted */
 async function prepare(
   options: BenchOptions,
   workload: Workload,
   runner: Runner,
   target: Target,
   show: Show,
-): Promise<void> {
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { records, warmUp } = options;
   // A peer that was started for this run is empty, whatever the flag says.
   const isEmpty = target.name !== "pegasus" && options.againstAddress === "";
+  let settled = false;
   if (workload.load && (isEmpty || !options.skipLoad)) {
-    await load(target, options.records, workload.rowsPerHashKey, show(`load ${target.name}`));
+    await load(target, records, workload.rowsPerHashKey, show(`load ${target.name}`), signal);
+    settled = options.settle && await settle(target, show(`settle ${target.name}`), signal);
   }
-  if (options.warmUp > 0) await runner.warmUp(options.warmUp);
+  if (warmUp > 0 && !signal.aborted) await runner.warmUp(warmUp);
+  return settled;
 }
 
-function reportOf(options: BenchOptions, target: string, runner: Runner): Report {
+async function settle(target: Target, progress: Progress, signal: AbortSignal): Promise<boolean> {
+  if (target.settle === undefined) return false;
+  try {
+    await target.settle(progress, signal);
+    return !signal.aborted;
+  } catch (cause) {
+    // As by a user who may use tables and not servers: what is measured then includes the debt of the load.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    console.error(`The table was not compacted after the load: ${reason}`);
+    return false;
+  }
+}
+
+function reportOf(
+  options: BenchOptions,
+  target: string,
+  runner: Runner,
+  settled: boolean,
+): Report {
   return {
     target,
     workload: options.workload,
     at: new Date().toISOString(),
     ...runner.result(),
+    settled,
     settings: options,
     machine: describeMachine(),
   };
@@ -164,7 +200,7 @@ async function openTarget(options: BenchOptions, layout: RowLayout): Promise<Tar
     await cluster.close();
     throw cause;
   }
-  return new PegasusTarget(cluster.table(options.table), layout, () => cluster.close());
+  return new PegasusTarget(cluster, options.table, layout);
 }
 
 async function ensureTable(cluster: Cluster, options: BenchOptions): Promise<void> {

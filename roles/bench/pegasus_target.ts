@@ -1,8 +1,11 @@
 // The store of this project as the target of a benchmark, through the public client library.
 
-import type { Table } from "../../src/client/table.ts";
+import type { Cluster, Table } from "../../src/client/mod.ts";
+import { aliveNodes, compactionsOf, isOpen, startCompaction } from "../table_compaction.ts";
 import { Records, type RowLayout, Values } from "./row_layout.ts";
-import type { Target } from "./workload.ts";
+import type { Progress, Target } from "./workload.ts";
+
+const POLL_MS = 200;
 
 /** See row_layout.ts for how records become rows. */
 export class PegasusTarget implements Target {
@@ -10,12 +13,13 @@ export class PegasusTarget implements Target {
   readonly #table: Table;
   readonly #records: Records;
   readonly #values: Values;
-  readonly #close: () => Promise<void>;
+  readonly #cluster: Cluster;
 
-  constructor(table: Table, layout: RowLayout, close: () => Promise<void>) {
-    this.#table = table;
+  /** @param cluster Closed with this */
+  constructor(cluster: Cluster, table: string, layout: RowLayout) {
+    this.#cluster = cluster;
+    this.#table = cluster.table(table);
     this.#records = new Records(layout);
-    this.#close = close;
     this.#values = new Values(layout.valueBytes);
   }
 
@@ -67,7 +71,26 @@ export class PegasusTarget implements Target {
     return this.#table.del(this.#records.hashKeyOf(record), this.#records.sortKeyOf(record));
   }
 
+  /** LevelDB compacts tables in which reads look in vain: the first reads after a load would pay for it. */
+  async settle(progress: Progress, signal: AbortSignal): Promise<void> {
+    const { admin } = this.#cluster;
+    const { tableId } = await admin.tableConfig(this.#table.name);
+    const nodes = await aliveNodes(admin);
+    const begin = performance.now();
+    await startCompaction(admin, nodes, tableId);
+    while (!signal.aborted) {
+      const all = (await Promise.all(nodes.map((node) => compactionsOf(admin, node, tableId))))
+        .flat();
+      const open = all.filter(isOpen).length;
+      progress(all.length - open, all.length, (performance.now() - begin) / 1000);
+      const failed = all.find(({ state }) => state === "failed");
+      if (failed !== undefined) throw new Error(`${failed.node} ${failed.gpid}: ${failed.detail}`);
+      if (open === 0) return;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
   close(): Promise<void> {
-    return this.#close();
+    return this.#cluster.close();
   }
 }

@@ -9,6 +9,8 @@ export type Ratios = Readonly<Record<"throughput" | "p50" | "p90" | "p99" | "p99
 export interface Report extends RunResult {
   readonly target: string;
   readonly workload: string;
+  /** Whether the table was compacted between the load and the measuring. */
+  readonly settled: boolean;
   readonly settings: Readonly<Record<string, unknown>>;
   readonly machine: Readonly<Record<string, unknown>>;
   /** ISO date. */

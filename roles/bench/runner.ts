@@ -6,7 +6,7 @@ import nodeProcess from "node:process";
 import { Prng } from "../../src/base/prng.ts";
 import { type DistributionName, makeDistribution } from "./distribution.ts";
 import { LatencyHistogram } from "./latency_histogram.ts";
-import type { OperationName, Target, Workload } from "./workload.ts";
+import type { OperationName, Progress, Target, Workload } from "./workload.ts";
 
 /** How to run. */
 export interface RunOptions {
@@ -50,9 +50,6 @@ export interface RunResult {
   readonly latency: Latency;
   readonly byOperation: Readonly<Record<string, Latency>>;
 }
-
-/** Progress while it runs: operations done, of how many, seconds since the start. */
-export type Progress = (done: number, total: number, seconds: number) => void;
 
 /** Operations that tell how many rows they had. */
 const ROWS: ReadonlySet<OperationName> = new Set(["scan", "multiSet", "multiGet"]);
@@ -254,12 +251,13 @@ function summarize(own: LatencyHistogram): Latency {
   };
 }
 
-/** Writes every record once, as the state a reading workload starts from. */
+/** Writes every record once, as the state a reading workload starts from; stops early when `signal` fires. */
 export async function load(
   target: Target,
   records: number,
   rowsPerHashKey: number,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<void> {
   const step = rowsPerHashKey;
   const begin = performance.now();
@@ -268,7 +266,7 @@ export async function load(
   const seconds = () => (performance.now() - begin) / 1000;
   const timer = setInterval(() => progress(done, records, seconds()), PROGRESS_MS);
   const loop = async () => {
-    while (next < records) {
+    while (next < records && !signal.aborted) {
       const record = next;
       next += step;
       if (rowsPerHashKey > 1) await target.multiSet(record);
@@ -281,5 +279,5 @@ export async function load(
   } finally {
     clearInterval(timer);
   }
-  progress(records, records, seconds());
+  progress(Math.min(done, records), Math.min(done, records), seconds());
 }

@@ -123,6 +123,9 @@ export function isWriting({ mix }: Workload): boolean {
 
 const READS: ReadonlySet<string> = new Set<OperationName>(["get", "scan", "multiGet"]);
 
+/** Progress while it runs: things done, of how many, seconds since the start. */
+export type Progress = (done: number, total: number, seconds: number) => void;
+
 /** What is measured: a store that can do the operations on numbered records. */
 export interface Target {
   readonly name: string;
@@ -136,5 +139,10 @@ export interface Target {
   multiGet(record: number): Promise<number>;
   incr(record: number): Promise<unknown>;
   del(record: number): Promise<unknown>;
+  /**
+   * Brings what was loaded into the shape it has in the long run: the debt of a load would be paid by the
+   * operations after it. Absent if the store has none. Ends early, without an error, when `signal` fires.
+   */
+  settle?(progress: Progress, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,35 +1,20 @@
 // Commands that give back the space of deleted rows.
 
-import { parsePartition, tableOf } from "../../../src/base/ids.ts";
+import { parsePartition } from "../../../src/base/ids.ts";
 import { StoreError } from "../../../src/client/mod.ts";
 import type { Context } from "../context.ts";
 import { utf8 } from "../../../src/base/bytes.ts";
+import {
+  aliveNodes,
+  compactionsOf,
+  isOpen,
+  type ReplicaCompaction,
+  startCompaction,
+} from "../../table_compaction.ts";
 import { Args, type Command, eitherText } from "../declare.ts";
 import { counted, type Json } from "../render.ts";
 
 const POLL_MS = 500;
-
-/** How far one replica is. */
-interface ReplicaState {
-  readonly node: string;
-  readonly gpid: string;
-  readonly state: string;
-  /** What a finished one was and is, as the server says it. */
-  readonly detail: string;
-}
-
-/** The table's replicas on a server, as it tells them. */
-async function statesOf(context: Context, node: string, tableId: number): Promise<ReplicaState[]> {
-  const output = await context.admin.remoteCommand(node, "compaction", []);
-  const states: ReplicaState[] = [];
-  for (const line of output.split("\n")) {
-    const [gpid = "", state = "", ...rest] = line.replace(/^shard \d+: /, "").split(" ");
-    const partition = parsePartition(gpid);
-    if (partition === undefined || tableOf(partition) !== tableId) continue;
-    states.push({ node, gpid, state, detail: rest.join(" ") });
-  }
-  return states;
-}
 
 const HEAD = ["node", "gpid", "state", "detail"];
 
@@ -51,9 +36,8 @@ const manualCompact: Command = {
   async run(context, args) {
     const name = args.needText("table");
     const { tableId } = await context.admin.tableConfig(name);
-    const nodes = (await context.admin.listNodes()).filter((node) => node.alive)
-      .map(({ node }) => node).sort();
-    if (!args.has("query")) await start(context, nodes, tableId);
+    const nodes = await aliveNodes(context.admin);
+    if (!args.has("query")) await startCompaction(context.admin, nodes, tableId);
     const waits = !args.has("query") && !args.has("no_wait");
     const states = waits
       ? await watch(context, nodes, tableId)
@@ -68,24 +52,14 @@ const manualCompact: Command = {
   },
 };
 
-async function start(context: Context, nodes: readonly string[], tableId: number): Promise<void> {
-  await Promise.all(
-    nodes.map((node) => context.admin.remoteCommand(node, "compact", [String(tableId)])),
-  );
-}
-
-function isOpen({ state }: ReplicaState): boolean {
-  return state === "queued" || state === "running";
-}
-
 async function look(
   context: Context,
   nodes: readonly string[],
   tableId: number,
-): Promise<ReplicaState[]> {
+): Promise<ReplicaCompaction[]> {
   const all = await Promise.all(
     nodes.map((node) =>
-      statesOf(context, node, tableId).catch((error) => {
+      compactionsOf(context.admin, node, tableId).catch((error) => {
         if (!(error instanceof StoreError)) throw error;
         context.note(`${node} does not answer any more: ${error.message}`);
         return [];
@@ -102,7 +76,7 @@ async function watch(
   context: Context,
   nodes: readonly string[],
   tableId: number,
-): Promise<ReplicaState[]> {
+): Promise<ReplicaCompaction[]> {
   let progress: ReturnType<Context["progress"]> | undefined;
   try {
     for (;;) {

@@ -126,6 +126,7 @@ Deno.test("A comparison divides ours by the peer's", () => {
       target: "x",
       workload: "get",
       machine: {},
+      settled: false,
       at: "",
     };
   };

@@ -1,0 +1,71 @@
+// The benchmark against a cluster of real processes: what it does between the load and the measuring, and that it
+// can be stopped at any time.
+
+import assert from "node:assert/strict";
+import { openCluster } from "../../src/client/mod.ts";
+import { withCluster } from "./harness.ts";
+
+const MAIN = new URL("../../roles/main.ts", import.meta.url).pathname;
+
+function bench(...args: string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, "bench", ...args],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+Deno.test("The benchmark compacts what it loaded before it measures, unless told not to", async () => {
+  await withCluster({ replicas: 3 }, async (cluster) => {
+    const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
+    try {
+      const { admin } = client;
+      const finished = async () => {
+        const nodes = await admin.listNodes();
+        const texts = nodes.map(({ node }) => admin.remoteCommand(node, "compaction", []));
+        return (await Promise.all(texts)).join("\n").split("\n")
+          .filter((line) => line.includes("finished")).length;
+      };
+      const common = ["--meta", cluster.metas.join(","), "--partitions", "4", "--json"];
+      const sizes = ["--records", "2000", "--operations", "500"];
+      const run = async (...args: string[]) => {
+        const { code, stdout, stderr } = await bench(...common, ...sizes, ...args).output();
+        assert.equal(code, 0, new TextDecoder().decode(stderr));
+        return JSON.parse(new TextDecoder().decode(stdout));
+      };
+      const raw = await run("--table", "raw", "--workload", "get", "--settle=false");
+      assert.deepEqual([raw.settled, raw.operations, await finished()], [false, 500, 0]);
+      const settled = await run("--table", "settled", "--workload", "get");
+      assert.deepEqual([settled.settled, settled.misses, await finished()], [true, 0, 4 * 3]);
+      const again = await run("--table", "settled", "--workload", "get", "--skip-load");
+      assert.deepEqual([again.settled, again.misses], [false, 0]);
+      const fill = await run("--table", "fill", "--workload", "fill");
+      assert.equal(fill.settled, false, "nothing was loaded before");
+    } finally {
+      await client.close();
+    }
+  });
+});
+
+Deno.test("The benchmark ends on Ctrl-C while it loads", async () => {
+  await withCluster({ replicas: 1 }, async (cluster) => {
+    const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
+    try {
+      const records = ["--records", "1000000000", "--workload", "get"];
+      const process = bench("--meta", cluster.metas.join(","), "--table", "t", ...records);
+      // It loads: the first row is there.
+      const isLoading = async () => {
+        const { tables } = await client.admin.listTables("available");
+        if (!tables.some(({ name }) => name === "t")) return false;
+        return await client.table("t").get("user0", "r00000") !== undefined;
+      };
+      while (!await isLoading()) await new Promise((resolve) => setTimeout(resolve, 50));
+      process.kill("SIGINT");
+      const { code, stderr } = await process.output();
+      assert.equal(code, 130);
+      assert.match(new TextDecoder().decode(stderr), /Stopped before anything was measured/);
+    } finally {
+      await client.close();
+    }
+  });
+});
