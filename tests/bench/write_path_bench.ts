@@ -66,15 +66,8 @@ class Cores {
       this.#cores.set(self, core);
       this.#step(self, { kind: "metaContact", connected: true });
     }
-    // Meta's part: the first asks to lead and gets the whole group at once.
-    const proposal = { ...config, ballot: 0, primary: "", secondaries: [] };
-    this.#step("a:1", {
-      kind: "proposal",
-      change: "ASSIGN_PRIMARY",
-      node: "a:1",
-      config: proposal,
-    });
-    for (const self of ["b:1", "c:1"]) this.#step(self, { kind: "config", config });
+    // A group that was there before: its primary asks for the next ballot, the others to stay members.
+    for (const self of members) this.#step(self, { kind: "config", config });
     this.#run();
   }
 
@@ -111,7 +104,8 @@ class Cores {
         const { decree } = effect.mutations[effect.mutations.length - 1]!;
         this.#inbox.push({ to, event: { kind: "applied", decree } });
       } else if (effect.kind === "updateConfig") {
-        const { attempt } = effect;
+        // Meta's part: it agrees to everything.
+        const { attempt, config } = effect;
         this.#inbox.push({ to, event: { kind: "configReply", attempt, error: 0, config } });
       } else if (effect.kind === "reply" && effect.error === 0) this.replies++;
     }
