@@ -180,6 +180,19 @@ export class ReplicaDriver {
     this.#host.onFinished(this, reason, fate);
   }
 
+  /**
+   * Makes what is applied survive power loss, so that the next start applies nothing again; resolves when that is
+   * done, or cannot be. A copy in flight is forgotten.
+   */
+  async saveAll(): Promise<void> {
+    if (this.#pull !== undefined) this.#pull.cancelled = true;
+    // Twice: the first may have met a checkpoint or an apply that was on its way.
+    for (let i = 0; i < 2 && !this.#closed && this.core.durable < this.core.applied; i++) {
+      this.deliver({ kind: "checkpointDue" });
+      while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    }
+  }
+
   /** Forgets the copy in flight and refuses everything from now on; resolves when nothing runs any more. */
   async stop(): Promise<void> {
     this.#closed = true;

@@ -241,12 +241,13 @@ export class ShardHost implements ReplicaDriverHost {
     );
   }
 
-  /** Refuses new work, closes every replica and then the shared log. */
+  /** Refuses new work, saves and closes every replica and then the shared log. */
   async close(): Promise<void> {
     this.#stopping = true;
     this.#admission.close();
     await this.sweeper.close();
     for (const driver of this.#drivers.values()) driver.deliver({ kind: "close" });
+    await Promise.all([...this.#drivers.values()].map((driver) => driver.saveAll()));
     await this.shelf.closeAll();
     await this.#options.sharedLog.close();
   }

@@ -218,6 +218,20 @@ Deno.test("ShardHost makes one mutation of the writes of one batch", async () =>
   assert.deepEqual(shard.get().response?.value, new Uint8Array([3]));
 });
 
+Deno.test("ShardHost that closes makes durable what it has applied, so that a start applies nothing again", async () => {
+  const shard = new Shard();
+  await shard.lead();
+  shard.put(H);
+  shard.server.onBatchEnd();
+  await shard.settle();
+  const { core, store } = shard.host.drivers.get(P)!;
+  const applied = core.applied;
+  assert.ok(applied > core.durable, "no checkpoint was due");
+  await shard.host.close();
+  const calls = (store as FakeStore).calls;
+  assert.deepEqual(calls.slice(-2), [`checkpoint ${applied}`, "close"]);
+});
+
 Deno.test("ShardHost checks the lease for every read, before any timer ran", async () => {
   for (const clock of ["mono", "wall"] as const) {
     const shard = new Shard();
