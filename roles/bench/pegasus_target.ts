@@ -71,7 +71,7 @@ export class PegasusTarget implements Target {
     return this.#table.del(this.#records.hashKeyOf(record), this.#records.sortKeyOf(record));
   }
 
-  /** LevelDB compacts tables in which reads look in vain: the first reads after a load would pay for it. */
+  /** Compacts the table. LevelDB compacts tables in which reads look in vain: the first reads after a load would pay for it. */
   async settle(progress: Progress, signal: AbortSignal): Promise<void> {
     const { admin } = this.#cluster;
     const { tableId } = await admin.tableConfig(this.#table.name);
