@@ -1,7 +1,9 @@
-// The peer of a comparison: another store on this machine that runs the same workload in turns. Its processes end
-// with the comparison.
+// The peer of a comparison: another store on this machine, or another table or cluster of this one, that runs the
+// same workload in turns. Processes that were started for it end with the comparison.
 
 import type { BenchOptions } from "./flags.ts";
+import { openPegasus } from "./open_pegasus.ts";
+import { otherTable } from "./other_table.ts";
 import { startEtcd } from "./peers/etcd_servers.ts";
 import { EtcdTarget } from "./peers/etcd_target.ts";
 import type { PeerProcesses } from "./peers/processes.ts";
@@ -15,18 +17,40 @@ export interface Peer {
   readonly target: Target;
   /** What runs, for people and results. */
   readonly description: string;
+  /** It was started for this run, and holds nothing. */
+  readonly isEmpty: boolean;
   close(): Promise<void>;
 }
 
 /** Starts the store asked for, or connects to it. @throws {Error} If it is not installed or does not answer. */
-export async function openPeer(
+export function openPeer(
+  options: BenchOptions,
+  workload: Workload,
+  layout: RowLayout,
+): Promise<Peer> {
+  return options.against === "pegasus"
+    ? openOther(options, layout)
+    : openStore(options, workload, layout);
+}
+
+async function openOther(options: BenchOptions, layout: RowLayout): Promise<Peer> {
+  const place = otherTable(options);
+  if (typeof place === "string") throw new Error(place);
+  const target = await openPegasus(place, options, layout);
+  const at = options.againstAddress === "" ? "" : ` at ${options.againstAddress}`;
+  const description = `pegasus${at}, table "${place.table}"`;
+  return { target, description, isEmpty: false, close: () => target.close() };
+}
+
+async function openStore(
   options: BenchOptions,
   workload: Workload,
   layout: RowLayout,
 ): Promise<Peer> {
   const { against, againstAddress } = options;
   const setup = setupOf(options, workload);
-  const servers = againstAddress === ""
+  const isEmpty = againstAddress === "";
+  const servers = isEmpty
     ? await (against === "redis" ? startRedis(setup) : startEtcd(setup))
     : running(against, againstAddress);
   const isShared = options.againstConnections === "shared";
@@ -40,7 +64,7 @@ export async function openPeer(
       await servers.stop();
     };
     const how = against === "redis" && !isShared ? ", a connection per operation" : "";
-    return { target, description: servers.description + how, close };
+    return { target, description: servers.description + how, isEmpty, close };
   } catch (error) {
     await servers.stop();
     throw error;

@@ -5,7 +5,6 @@ import {
   bool,
   choice,
   duration,
-  hostPorts,
   int,
   keyOf,
   text,
@@ -15,11 +14,12 @@ import { readFlags } from "../../src/config/flags.ts";
 import { suggestion } from "../../src/config/suggest.ts";
 import { SECURITY_FLAGS } from "../client_security.ts";
 import { DISTRIBUTIONS } from "./distribution.ts";
+import { META, otherTable } from "./other_table.ts";
 import { type Workload, workloadNameOf, WORKLOADS } from "./workload.ts";
 
 const FLAGS = {
   ...SECURITY_FLAGS,
-  meta: hostPorts({ default: ["127.0.0.1:34601"], doc: "Meta servers" }),
+  meta: META,
   workload: text({ default: "mixed", doc: `One of ${Object.keys(WORKLOADS).join(", ")}` }),
   table: text({ default: "temp", doc: "Table to use; created if it does not exist" }),
   partitions: int({ default: 8, min: 1, max: 1024, doc: "Partitions of a table that is created" }),
@@ -42,9 +42,9 @@ const FLAGS = {
   seed: text({ default: "1", doc: "Seed of all chance" }),
   skipLoad: bool({ default: false, doc: "The records are there already" }),
   settle: bool({ default: true, doc: "After the load, compact the table before measuring" }),
-  against: choice(["none", "redis", "etcd"], {
+  against: choice(["none", "redis", "etcd", "pegasus"], {
     default: "none",
-    doc: "Run the same on this store in turns, on this machine, and print the ratio",
+    doc: "Run the same on this store in turns, and print the ratio; pegasus = another table",
   }),
   againstSetup: choice(["auto", "single", "replicated"], {
     default: "auto",
@@ -53,8 +53,11 @@ const FLAGS = {
   }),
   againstAddress: text({
     default: "",
-    doc: "host:port of a server of it that runs, several with commas; empty = start one",
+    doc:
+      "host:port of a server of it that runs, several with commas; empty = start one, or this cluster",
   }),
+  againstTable: text({ default: "", doc: "To pegasus: its table; empty = the same name" }),
+  againstRecords: int({ default: 0, min: 0, max: 1e9, doc: "Records of it; 0 = as many" }),
   againstConnections: choice(["shared", "each"], {
     default: "shared",
     doc: "To Redis: all reads pipelined over one, or one for each operation outstanding",
@@ -98,7 +101,17 @@ export function readBenchFlags(args: readonly string[]): BenchRequest {
     problems.push(`Unknown workload "${options.workload}"${hint}`);
   }
   if (options.againstAddress !== "" && options.against === "none") {
-    problems.push('Flag "--against-address" needs --against redis or --against etcd');
+    problems.push('Flag "--against-address" needs --against redis, etcd or pegasus');
+  }
+  if (options.againstRecords !== 0 && options.against === "none") {
+    problems.push('Flag "--against-records" needs --against redis, etcd or pegasus');
+  }
+  if (options.againstTable !== "" && options.against !== "pegasus") {
+    problems.push('Flag "--against-table" needs --against pegasus');
+  }
+  if (options.against === "pegasus") {
+    const other = otherTable(options);
+    if (typeof other === "string") problems.push(other);
   }
   if (workload?.mix.incr !== undefined && options.against === "etcd") {
     problems.push('Workload "incr" cannot run on etcd: it has no increment');

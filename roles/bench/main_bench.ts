@@ -1,11 +1,9 @@
 // The bench role: loads records if the workload needs them, runs the workload, prints what it measured.
 // docs/benchmark.md says how to repeat published numbers.
 
-import { type Cluster, Err, openCluster, StoreError } from "../../src/client/mod.ts";
-import { readClientSecurity } from "../client_security.ts";
 import { openPeer, type Peer } from "./against.ts";
 import { benchHelp, type BenchOptions, readBenchFlags } from "./flags.ts";
-import { PegasusTarget } from "./pegasus_target.ts";
+import { openPegasus } from "./open_pegasus.ts";
 import {
   describeMachine,
   ratiosOf,
@@ -14,7 +12,6 @@ import {
   renderReport,
   type Report,
 } from "./report.ts";
-import type { RowLayout } from "./row_layout.ts";
 import { load, Runner } from "./runner.ts";
 import type { Progress, Target, Workload } from "./workload.ts";
 
@@ -62,12 +59,42 @@ async function measure(options: BenchOptions, workload: Workload): Promise<numbe
   const peer = options.against === "none" ? undefined : await openPeer(options, workload, layout);
   let target: Target | undefined;
   try {
-    target = await openTarget(options, layout);
+    target = await openPegasus(options, options, layout);
     return await measureBoth(options, workload, target, peer);
   } finally {
     await target?.close();
     await peer?.close();
   }
+}
+
+/** One of the stores that are measured. */
+interface Side {
+  /** For the progress line. */
+  readonly label: string;
+  readonly target: Target;
+  readonly records: number;
+  readonly mustLoad: boolean;
+  readonly runner: Runner;
+}
+
+function sideOf(
+  label: string,
+  target: Target,
+  records: number,
+  isEmpty: boolean,
+  options: BenchOptions,
+  workload: Workload,
+): Side {
+  // One that was started for this run is empty, whatever the flag says.
+  const mustLoad = workload.load && (isEmpty || !options.skipLoad);
+  const { distribution } = options;
+  const runner = new Runner(target, {
+    ...options,
+    records,
+    workload,
+    distribution: distribution === "workload" ? workload.distribution : distribution,
+  });
+  return { label, target, records, mustLoad, runner };
 }
 
 async function measureBoth(
@@ -77,71 +104,59 @@ async function measureBoth(
   peer: Peer | undefined,
 ): Promise<number> {
   const show = progressLine(!options.json);
-  const ours = new Runner(target, runOptions(options, workload));
-  const theirs = peer === undefined
-    ? undefined
-    : new Runner(peer.target, runOptions(options, workload));
+  const { records, againstRecords } = options;
+  const ours = sideOf(target.name, target, records, false, options, workload);
+  const peerRecords = againstRecords === 0 ? records : againstRecords;
+  const sides = peer === undefined
+    ? [ours]
+    : [ours, sideOf("peer", peer.target, peerRecords, peer.isEmpty, options, workload)];
   const interrupt = new AbortController();
   const { signal } = interrupt;
-  let settled = false;
+  const settled: boolean[] = [];
   const onInterrupt = () => {
     interrupt.abort();
-    ours.stop();
-    theirs?.stop();
+    for (const { runner } of sides) runner.stop();
   };
   Deno.addSignalListener("SIGINT", onInterrupt);
   try {
-    settled = await prepare(options, workload, ours, target, show, signal);
-    if (peer !== undefined) await prepare(options, workload, theirs!, peer.target, show, signal);
-    const rounds = theirs === undefined ? 1 : options.rounds;
+    for (const side of sides) {
+      settled.push(await prepare(options, workload, side, show, signal));
+    }
+    const rounds = peer === undefined ? 1 : options.rounds;
     const slice = Math.ceil(options.operations / rounds);
     for (let round = 0; round < rounds && !signal.aborted; round++) {
       const turn = rounds === 1 ? "" : ` ${round + 1}/${rounds}`;
-      await ours.run(slice, show(`${target.name}${turn}`));
-      await theirs?.run(slice, show(`${peer!.target.name}${turn}`));
+      for (const { runner, label } of sides) await runner.run(slice, show(`${label}${turn}`));
     }
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
   }
-  if (signal.aborted && ours.result().operations === 0) {
+  if (signal.aborted && ours.runner.result().operations === 0) {
     console.error("Stopped before anything was measured");
     return INTERRUPTED;
   }
-  const report = reportOf(options, target.name, ours, settled);
+  const report = reportOf(options, target.name, ours, settled[0]!);
   const against = peer === undefined
     ? undefined
-    : reportOf(options, peer.description, theirs!, false);
+    : reportOf(options, peer.description, sides[1]!, settled[1]!);
   print(options, report, against);
   return report.errors + (against?.errors ?? 0) === 0 ? 0 : 1;
-}
-
-function runOptions(options: BenchOptions, workload: Workload) {
-  const { distribution } = options;
-  return {
-    ...options,
-    workload,
-    distribution: distribution === "workload" ? workload.distribution : distribution,
-  };
 }
 
 /** Loads, settles, warms up. @returns Whether the table was compacted */
 async function prepare(
   options: BenchOptions,
   workload: Workload,
-  runner: Runner,
-  target: Target,
+  { label, target, records, mustLoad, runner }: Side,
   show: Show,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { records, warmUp } = options;
-  // A peer that was started for this run is empty, whatever the flag says.
-  const isEmpty = target.name !== "pegasus" && options.againstAddress === "";
   let settled = false;
-  if (workload.load && (isEmpty || !options.skipLoad)) {
-    await load(target, records, workload.rowsPerHashKey, show(`load ${target.name}`), signal);
-    settled = options.settle && await settle(target, show(`settle ${target.name}`), signal);
+  if (mustLoad) {
+    await load(target, records, workload.rowsPerHashKey, show(`load ${label}`), signal);
+    settled = options.settle && await settle(target, show(`settle ${label}`), signal);
   }
-  if (warmUp > 0 && !signal.aborted) await runner.warmUp(warmUp);
+  if (options.warmUp > 0 && !signal.aborted) await runner.warmUp(options.warmUp);
   return settled;
 }
 
@@ -161,13 +176,14 @@ async function settle(target: Target, progress: Progress, signal: AbortSignal): 
 function reportOf(
   options: BenchOptions,
   target: string,
-  runner: Runner,
+  { runner, records }: Side,
   settled: boolean,
 ): Report {
   return {
     target,
     workload: options.workload,
     at: new Date().toISOString(),
+    records,
     ...runner.result(),
     settled,
     settings: options,
@@ -184,36 +200,6 @@ function print(options: BenchOptions, report: Report, against: Report | undefine
   if (options.json) console.log(json);
   else if (against === undefined) console.log(renderReport(report));
   else console.log(renderAgainst(report, against));
-}
-
-async function openTarget(options: BenchOptions, layout: RowLayout): Promise<Target> {
-  const security = await readClientSecurity(options);
-  const cluster = await openCluster({
-    meta: [...options.meta],
-    timeoutMs: 10_000,
-    role: "bench",
-    ...security,
-  });
-  try {
-    await ensureTable(cluster, options);
-  } catch (cause) {
-    await cluster.close();
-    throw cause;
-  }
-  return new PegasusTarget(cluster, options.table, layout);
-}
-
-async function ensureTable(cluster: Cluster, options: BenchOptions): Promise<void> {
-  const { tables } = await cluster.admin.listTables("available");
-  if (tables.some(({ name }) => name === options.table)) return;
-  const alive = (await cluster.admin.listNodes()).filter((node) => node.alive).length;
-  if (alive === 0) {
-    throw new StoreError(Err.NOT_ENOUGH_MEMBER, "The cluster has no live replica server");
-  }
-  await cluster.admin.createTable(options.table, {
-    partitionCount: options.partitions,
-    replicaCount: Math.min(3, alive),
-  });
 }
 
 /** One line on a terminal's stderr that is written over; nothing elsewhere. */

@@ -9,6 +9,8 @@ export type Ratios = Readonly<Record<"throughput" | "p50" | "p90" | "p99" | "p99
 export interface Report extends RunResult {
   readonly target: string;
   readonly workload: string;
+  /** Records of the data set. */
+  readonly records: number;
   /** Whether the table was compacted between the load and the measuring. */
   readonly settled: boolean;
   readonly settings: Readonly<Record<string, unknown>>;
@@ -101,6 +103,7 @@ export function renderAgainst(ours: Report, theirs: Report): string {
     `Workload ${ours.workload}, in turns; the peer: ${theirs.target}`,
     ...columns([
       ["", ours.target, "peer", "ratio"],
+      row("records", ours.records, theirs.records, undefined),
       row("operations/s", ours.throughput, theirs.throughput, ratios.throughput),
       ...latencies,
       row("client cpu us/op", ours.clientCpu, theirs.clientCpu, undefined),

@@ -47,6 +47,48 @@ Deno.test("The benchmark compacts what it loaded before it measures, unless told
   });
 });
 
+Deno.test("The benchmark compares two tables with different records in turns", async () => {
+  await withCluster({ replicas: 1 }, async (cluster) => {
+    const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
+    try {
+      const ours = ["--table", "large", "--records", "900"];
+      const theirs = [
+        "--against",
+        "pegasus",
+        "--against-table",
+        "small",
+        "--against-records",
+        "40",
+      ];
+      const common = ["--meta", cluster.metas.join(","), "--workload", "get", "--json"];
+      const operations = ["--operations", "600", "--rounds", "3"];
+      const process = bench(...common, ...operations, ...ours, ...theirs);
+      const { code, stdout, stderr } = await process.output();
+      assert.equal(code, 0, new TextDecoder().decode(stderr));
+      const { target, records, operations: done, misses, settled, against, ratio } = JSON.parse(
+        new TextDecoder().decode(stdout),
+      );
+      assert.deepEqual({ target, records, done, misses, settled }, {
+        target: "pegasus",
+        records: 900,
+        done: 600,
+        misses: 0,
+        settled: true,
+      });
+      // Each side was loaded with its own number of records, and reads only those.
+      assert.deepEqual(
+        [against.target, against.records, against.operations, against.misses, against.settled],
+        ['pegasus, table "small"', 40, 600, 0, true],
+      );
+      assert.ok(ratio.throughput > 0);
+      assert.equal(await client.table("large").get("user40", "r00000") !== undefined, true);
+      assert.equal(await client.table("small").get("user40", "r00000"), undefined);
+    } finally {
+      await client.close();
+    }
+  });
+});
+
 Deno.test("The benchmark ends on Ctrl-C while it loads", async () => {
   await withCluster({ replicas: 1 }, async (cluster) => {
     const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });

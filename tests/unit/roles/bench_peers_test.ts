@@ -106,6 +106,11 @@ Deno.test("readBenchFlags() knows workloads by YCSB's names and refuses what can
       [["--workload", "incr", "--against", "etcd"], /etcd: it has no increment/],
       [["--against-address", "h:1"], /needs --against/],
       [["--against", "mongo"], /"--against": expected/],
+      [["--against", "pegasus"], /needs another table/],
+      [["--against", "pegasus", "--against-table", "temp"], /needs another table/],
+      [["--against", "pegasus", "--against-address", "here"], /HOST:PORT.*got "here"/],
+      [["--against", "redis", "--against-table", "t"], /"--against-table" needs/],
+      [["--against-records", "5"], /"--against-records" needs/],
     ] as const
   ) {
     const refused = readBenchFlags(args);
@@ -127,6 +132,7 @@ Deno.test("A comparison divides ours by the peer's", () => {
       workload: "get",
       machine: {},
       settled: false,
+      records: 1,
       at: "",
     };
   };
