@@ -20,14 +20,14 @@ interface Flags extends TablePlace {
 export function otherTable(
   { meta, table, againstAddress, againstTable }: Flags,
 ): TablePlace | string {
-  const other = { meta, table: againstTable === "" ? table : againstTable };
-  if (againstAddress !== "") {
-    const parsed = META.parse(againstAddress);
-    return parsed.ok
-      ? { ...other, meta: parsed.value }
-      : `Flag "--against-address": expected ${parsed.expected}, got "${againstAddress}"`;
+  const parsed = againstAddress === ""
+    ? { ok: true, value: meta } as const
+    : META.parse(againstAddress);
+  if (!parsed.ok) {
+    return `Flag "--against-address": expected ${parsed.expected}, got "${againstAddress}"`;
   }
-  if (other.table !== table) return other;
+  const other = { meta: parsed.value, table: againstTable === "" ? table : againstTable };
+  if (other.table !== table || other.meta.join() !== meta.join()) return other;
   return 'Flag "--against pegasus" needs another table (--against-table), or the meta servers of another cluster ' +
     "(--against-address)";
 }

@@ -108,6 +108,7 @@ Deno.test("readBenchFlags() knows workloads by YCSB's names and refuses what can
       [["--against", "mongo"], /"--against": expected/],
       [["--against", "pegasus"], /needs another table/],
       [["--against", "pegasus", "--against-table", "temp"], /needs another table/],
+      [["--against", "pegasus", "--against-address", "127.0.0.1:34601"], /needs another table/],
       [["--against", "pegasus", "--against-address", "here"], /HOST:PORT.*got "here"/],
       [["--against", "redis", "--against-table", "t"], /"--against-table" needs/],
       [["--against-records", "5"], /"--against-records" needs/],
