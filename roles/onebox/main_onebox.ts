@@ -214,14 +214,15 @@ function preparePlan(cluster: LocalCluster, options: Options): void {
         `--replicas, or begin anew with "onebox clear"`,
     );
   }
-  if (options.given.has("port-base")) {
+  const base = Number(old.find(({ role }) => role === "meta")?.address.split(":")[1] ?? 0);
+  // The same command again is fine, and so are ports of the kernel's choice: they were chosen.
+  if (options.portBase !== base && options.portBase !== 0 && options.given.has("port-base")) {
     throw new Error(
-      `The onebox in "${options.dir}" keeps its addresses: leave out --port-base, or begin anew ` +
-        `with "onebox clear"`,
+      `The onebox in "${options.dir}" keeps its addresses, from port ${base} on: leave out ` +
+        `--port-base, or begin anew with "onebox clear"`,
     );
   }
   const more = options.given.has("replicas") ? options.replicas - count : 0;
-  const base = Number(old.find(({ role }) => role === "meta")?.address.split(":")[1] ?? 0);
   const known = new Set(old.map(({ name }) => name));
   const added = planServers(0, count + more, base).filter(({ name }) => !known.has(name));
   cluster.plan([...old.map((entry) => ({ ...entry, pid: 0 })), ...added]);

@@ -145,6 +145,18 @@ Deno.test("onebox starts, tells its status, kills, starts again, stops and clear
     assert.match((await onebox(dir, "start-one", "2")).out, /Started r2/);
 
     assert.match((await onebox(dir, "stop")).out, /Stopped m1, r1, r2/);
+    const { address } = seen.servers[0];
+    const elsewhere = await onebox(dir, "start", "--detach", "--port-base=1000");
+    assert.equal(elsewhere.code, 1);
+    assert.match(elsewhere.err, /keeps its addresses, from port \d+ on: leave out --port-base/);
+    const repeated = await onebox(dir, "start", "--detach", "--replicas=2", "--port-base=0");
+    assert.equal(repeated.code, 0, repeated.err);
+    assert.match(
+      repeated.out,
+      new RegExp(`meta ${address}`),
+      "the same command, the same addresses",
+    );
+    assert.match((await onebox(dir, "stop")).out, /Stopped m1, r1, r2/);
     const cleared = await onebox(dir, "clear");
     assert.equal(cleared.code, 0, cleared.err);
   } finally {
