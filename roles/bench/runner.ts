@@ -55,6 +55,8 @@ export interface RunResult {
 const ROWS: ReadonlySet<OperationName> = new Set(["scan", "multiSet", "multiGet"]);
 const PROGRESS_MS = 500;
 const ERROR_SAMPLES_MAX = 5;
+/** A run ends when so many operations in a row failed, times those outstanding: nobody serves it. */
+const FAILED_TURNS_MAX = 3;
 
 /** One run of a workload against a target. */
 export class Runner {
@@ -74,6 +76,8 @@ export class Runner {
   #started = 0;
   #done = 0;
   #stopped = false;
+  /** Operations that failed since the last that did not. */
+  #failedInARow = 0;
   // Sums over all measured slices.
   #rows = 0;
   #misses = 0;
@@ -190,6 +194,7 @@ export class Runner {
     if (own === undefined) this.#byOperation.set(name, own = new LatencyHistogram());
     own.record(us);
     this.#all.record(us);
+    this.#failedInARow = 0;
     this.#done++;
   }
 
@@ -197,6 +202,11 @@ export class Runner {
     this.#done++;
     this.#errors++;
     if (this.#errorSamples.size < ERROR_SAMPLES_MAX) this.#errorSamples.add(String(cause));
+    if (++this.#failedInARow < FAILED_TURNS_MAX * this.#options.concurrency || this.#stopped) {
+      return;
+    }
+    this.#errorSamples.add(`Ended early: the last ${this.#failedInARow} operations failed`);
+    this.#stopped = true;
   }
 
   #pickOperation(): OperationName {

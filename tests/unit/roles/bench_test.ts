@@ -166,11 +166,24 @@ Deno.test("Runner leaves the warm-up out", async () => {
 
 Deno.test("Runner counts failures apart and shows a sample", async () => {
   const target = new CountingTarget();
-  target.fail = true;
+  let reads = 0;
+  target.get = () => ++reads % 20 === 0 ? Promise.resolve(1) : Promise.reject(new Error("refused"));
   const result = await measured(runner(target, "get"));
-  assert.equal(result.errors, 1000);
-  assert.equal(result.operations, 0);
+  assert.equal(result.errors, 950);
+  assert.equal(result.operations, 50);
   assert.deepEqual(result.errorSamples, ["Error: refused"]);
+});
+
+Deno.test("Runner ends when nothing but failures comes, and says so", async () => {
+  const target = new CountingTarget();
+  target.fail = true;
+  const one = runner(target, "get");
+  const result = await measured(one);
+  assert.ok(result.errors >= 24 && result.errors < 24 + 8, `${result.errors} of 8 outstanding`);
+  assert.equal(result.operations, 0);
+  const reason = "Ended early: the last 24 operations failed";
+  assert.deepEqual(result.errorSamples, ["Error: refused", reason]);
+  assert.deepEqual((await measured(one)).errorSamples, result.errorSamples, "no further slice");
 });
 
 Deno.test("Runner starts operations at the given rate in an open loop", async () => {
