@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { atLeast, atMost, judge, paceOf, rate, time, wordsOf } from "./suite/aims.ts";
 import { CHAPTERS } from "./suite/chapters.ts";
-import { READS, SCANS, SHARDS, sizeLines, UNSYNCED, WRITES, YCSB } from "./suite/lines.ts";
+import { isAlone, READS, SCANS, SHARDS, sizeLines, UNSYNCED, WRITES, YCSB } from "./suite/lines.ts";
 import { between, parseSample, quantileOf, sumOf } from "./suite/samples.ts";
 import { figureTable } from "./suite/table.ts";
 import { readBenchFlags } from "../../roles/bench/flags.ts";
@@ -26,7 +26,8 @@ Deno.test("An aim counts as it stands, then at the machine's pace, and ratios kn
 });
 
 Deno.test("A machine is never faster than the one the aims were set on, and unknown counts as it", () => {
-  assert.deepEqual([paceOf(210_000), paceOf(52_500), paceOf(0)], [1, 0.5, 1]);
+  assert.deepEqual(paceOf({ many: 52_500, one: 40_000 }), { many: 0.5, one: 1 });
+  assert.deepEqual(paceOf({ many: 0, one: 10_000 }), { many: 1, one: 0.5 });
 });
 
 Deno.test("A scrape of a server is read, and one without memory is refused", () => {
@@ -66,6 +67,11 @@ Deno.test("Every line of the suite is one that the bench role takes", () => {
     const request = readBenchFlags(["--workload", workload, ...sizes, ...flags]);
     assert.equal(request.kind, "run", JSON.stringify(request));
   }
+});
+
+Deno.test("What comes one at a time is judged at the pace of one connection", () => {
+  assert.deepEqual(READS.map(isAlone), [false, false, true, false]);
+  assert.deepEqual(UNSYNCED.map(isAlone), [true]);
 });
 
 Deno.test("A figure's line shows what was aimed for", () => {

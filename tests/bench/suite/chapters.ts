@@ -1,9 +1,19 @@
 // The chapters of the suite: each starts what it measures, measures it and tells the numbers.
 
 import { openCluster, type Table } from "../../../src/client/mod.ts";
-import { type Aim, atMost, judge, type Judged, rate, time } from "./aims.ts";
+import { type Aim, atMost, judge, type Judged, type Pace, rate, time } from "./aims.ts";
 import { type Result, SuiteCluster } from "./cluster.ts";
-import { type Line, READS, SCANS, SHARDS, sizeLines, UNSYNCED, WRITES, YCSB } from "./lines.ts";
+import {
+  isAlone,
+  type Line,
+  READS,
+  SCANS,
+  SHARDS,
+  sizeLines,
+  UNSYNCED,
+  WRITES,
+  YCSB,
+} from "./lines.ts";
 import type { FigureRow, WorkloadRow } from "./table.ts";
 import { whole } from "./table.ts";
 import { megabytes, Watch } from "./watch.ts";
@@ -17,7 +27,7 @@ export interface Extent {
   /** Numbers of rows that are compared with 10 000. */
   readonly rows: readonly number[];
   /** See aims.ts. */
-  readonly pace: number;
+  readonly pace: Pace;
 }
 
 /** Takes the numbers as they come. */
@@ -49,7 +59,7 @@ export const CHAPTERS: Readonly<{ [name: string]: Chapter }> = {
 /** Reads, writes, scans and YCSB on one cluster of 8 partitions, with what its servers need meanwhile. */
 async function loadChapter(extent: Extent, record: Record): Promise<void> {
   await withCluster(async (cluster) => {
-    await pause(20_000 * extent.scale);
+    await pause(IDLE_MS * extent.scale);
     const idle = (await cluster.samples("replica")).map((each) => megabytes(each.residentBytes));
     const idleMb = Math.max(...idle);
     figure(record, extent, "idle server, 8 partitions", `${whole(idleMb)} MB`, [
@@ -177,7 +187,9 @@ async function runLines(
   }
 }
 
-function judged({ aims = {} }: Line, report: Result, { pace }: Extent): Judged[] {
+function judged(line: Line, report: Result, extent: Extent): Judged[] {
+  const { aims = {} } = line;
+  const pace = isAlone(line) ? extent.pace.one : extent.pace.many;
   const { throughput, rowsPerSecond, latency, against } = report;
   const pairs: [Aim | undefined, number][] = [
     [aims.throughput, throughput],
@@ -273,7 +285,11 @@ function figure(
   text: string,
   aims: readonly (readonly [Aim, number])[],
 ): void {
-  record.figure({ name, text, judged: aims.map(([aim, measured]) => judge(aim, measured, pace)) });
+  record.figure({
+    name,
+    text,
+    judged: aims.map(([aim, measured]) => judge(aim, measured, pace.many)),
+  });
 }
 
 function pause(ms: number): Promise<void> {

@@ -28,6 +28,9 @@ export class SuiteCluster {
 
   /** Stops what runs, as when the suite is interrupted. */
   static async stopAll(): Promise<void> {
+    // A benchmark ends its peers and waits for what is outstanding: while somebody answers.
+    child?.kill("SIGINT");
+    await child?.status;
     for (const cluster of SuiteCluster.#running) await cluster.stop();
   }
 
@@ -106,12 +109,19 @@ export class SuiteCluster {
   }
 }
 
+/** The command that runs, if any. */
+let child: Deno.ChildProcess | undefined;
+
 async function task(args: readonly string[]): Promise<void> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  child = new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", ...args],
     cwd: ROOT,
     stdin: "null",
-  }).output();
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const { code, stdout, stderr } = await child.output();
+  child = undefined;
   if (code === 0) return;
   const said = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("").trim();
   throw new Error(`deno task ${args.join(" ")}\nended with ${code}:\n${said}`);

@@ -31,6 +31,11 @@ const alone = ["--concurrency", "1"];
 const REDIS_SAFE = "Redis, WAIT 2";
 const REDIS_FAST = "Redis, pipelined";
 
+/** Whether one operation is outstanding at a time. */
+export function isAlone({ flags = [] }: Line): boolean {
+  return flags.includes(alone[0]!);
+}
+
 export const READS: readonly Line[] = [
   {
     name: "get, 32 outstanding",

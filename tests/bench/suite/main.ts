@@ -4,7 +4,7 @@
 import { startRedis } from "../../../roles/bench/peers/redis_servers.ts";
 import { describeMachine } from "../../../roles/bench/report.ts";
 import { exitUsage, flagsOrExit, namesOf, type Usage } from "../../flags.ts";
-import { type Judged, PACE_GETS, paceOf } from "./aims.ts";
+import { type Judged, type Pace, PACE_GETS, paceOf } from "./aims.ts";
 import { CHAPTERS } from "./chapters.ts";
 import { SuiteCluster } from "./cluster.ts";
 import { type FigureRow, figureTable, whole, type WorkloadRow, workloadTable } from "./table.ts";
@@ -84,28 +84,37 @@ function summary(judged: readonly Judged[]): string {
     `${count("missed")} missed`;
 }
 
-function paceLine(gets: number, pace: number): string {
-  if (gets === 0) return "There is no redis-benchmark to set the pace: aims count as they stand";
-  const here = `redis-benchmark makes ${whole(gets)} GET/s here`;
-  if (pace === 1) return `${here}: aims count as they stand`;
-  return `${here}, ${whole(PACE_GETS)} where the aims were set: the pace is ${pace.toFixed(2)}`;
+function paceLine(gets: Pace, pace: Pace): string {
+  if (gets.many === 0) {
+    return "There is no redis-benchmark to set the pace: aims count as they stand";
+  }
+  const line = (connections: string, of: keyof Pace) =>
+    `redis-benchmark, ${connections}: ${whole(gets[of])} GET/s here, ${
+      whole(PACE_GETS[of])
+    } where ` +
+    `the aims were set: pace ${pace[of].toFixed(2)}`;
+  return `${line("50 connections", "many")}\n${line("1 connection", "one")}`;
 }
 
-/** GET/s of a Redis in memory over 50 connections; 0 where it is not installed. */
-async function paceGets(): Promise<number> {
+/** GET/s of a Redis in memory; 0 where it is not installed. */
+async function paceGets(): Promise<Pace> {
   try {
     const redis = await startRedis("single");
     try {
-      const [, port] = redis.addresses[0]!.split(":");
-      const args = ["-p", port!, "-n", "300000", "-c", "50", "-t", "get", "--csv"];
-      const { stdout } = await new Deno.Command("redis-benchmark", { args }).output();
-      return Number(/^"GET","([\d.]+)"/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
+      const gets = async (connections: number, operations: number) => {
+        const [, port] = redis.addresses[0]!.split(":");
+        const sizes = ["-n", String(operations), "-c", String(connections)];
+        const args = ["-p", port!, ...sizes, "-t", "get", "--csv"];
+        const { stdout } = await new Deno.Command("redis-benchmark", { args }).output();
+        return Number(/^"GET","([\d.]+)"/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
+      };
+      return { many: await gets(50, 300_000), one: await gets(1, 60_000) };
     } finally {
       await redis.stop();
     }
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
-    return 0;
+    return { many: 0, one: 0 };
   }
 }
 
