@@ -79,6 +79,8 @@ interface ReadKind<Q, A> {
   readonly owns: (guard: PartitionGuard, request: Q) => boolean;
   /** Whether it goes over many rows, and so takes turns. @default never */
   readonly isLong?: (request: Q) => boolean;
+  /** It may go over any number of rows, and takes turns with its like only. @default false */
+  readonly isUnbounded?: boolean;
   readonly read: (
     scope: ReadScope,
     request: Q,
@@ -127,11 +129,14 @@ class ReadDesk {
   readonly watch: ReadWatch;
   readonly #host: ReadHost;
   readonly #turns: RangeTurns;
+  /** Of what may take seconds, so that nothing short waits for it. */
+  readonly #unboundedTurns: RangeTurns;
 
   constructor(host: ReadHost) {
     this.#host = host;
     this.watch = new ReadWatch(host.logger);
     this.#turns = new RangeTurns(() => host.clock.now().mono);
+    this.#unboundedTurns = new RangeTurns(() => host.clock.now().mono);
   }
 
   /** @param waited It was throttled, or waited for its turn, and is checked again. */
@@ -147,9 +152,10 @@ class ReadDesk {
     if (replica === undefined) return;
     if (!kind.owns(replica.guard, request)) return call.fail(Err.PARENT_PARTITION_MISUSED);
     if (kind.isLong?.(request) !== true) return void this.#read(kind, request, call, replica, now);
-    const turn = this.#turns.take(call.deadline, again);
+    const turns = kind.isUnbounded === true ? this.#unboundedTurns : this.#turns;
+    const turn = turns.take(call.deadline, again);
     if (turn === "full") return call.fail(Err.BUSY, "Too many range reads wait for their turn");
-    if (turn === "run") this.#turns.hold(() => this.#read(kind, request, call, replica, now));
+    if (turn === "run") turns.hold(() => this.#read(kind, request, call, replica, now));
   }
 
   /** @returns A promise while the read goes on. */
@@ -264,6 +270,7 @@ function registerRanges(handle: Handle): void {
   handle({
     rpc: SortKeyCount,
     isLong: () => true,
+    isUnbounded: true,
     owns: (guard, { hashKey }) => hashKey.length === 0 || guard.owns(hashKey, EMPTY),
     read: readSortKeyCount,
   });

@@ -13,6 +13,7 @@ import {
 import { decodeKey, encodeKey, nextHashKey } from "../../../src/schema/key_format.ts";
 import type { Row } from "../../../src/schema/types.ts";
 import { openLevelEngine } from "../../../storage/level_engine.ts";
+import { RANGES_RUNNING_MAX } from "../../../roles/replica/range_turns.ts";
 import { multiGet, scanRequest } from "./reads_fixture.ts";
 import { LeadShard, WRITE_HEAD } from "./shard_fixture.ts";
 
@@ -83,6 +84,21 @@ async function scanned(shard: LeadShard, batchSize: number): Promise<number[]> {
   }
 }
 
+/** Fails if a short range waits until one of many long counts is done. */
+async function assertCountsDelayNobody(shard: LeadShard): Promise<void> {
+  const { partition } = shard;
+  const order: string[] = [];
+  const counts = Array.from({ length: 2 * RANGES_RUNNING_MAX }, async () => {
+    const head = { stale: false, stalenessMaxMs: 0 };
+    await shard.must(SortKeyCount, { ...head, hashKey: HASH });
+    order.push("count");
+  });
+  await shard.must(MultiGet, multiGet({ partition, hashKey: HASH, countMax: 10 }));
+  order.push("range");
+  await Promise.all(counts);
+  assert.equal(order[0], "range");
+}
+
 Deno.test("One hash key with 100000 rows is read whole, forwards, backwards and by scan", async () => {
   const dir = Deno.makeTempDirSync({ prefix: "pegasus_big_" });
   const engine = await openLevelEngine(`${dir}/engine`);
@@ -97,6 +113,7 @@ Deno.test("One hash key with 100000 rows is read whole, forwards, backwards and 
   assertAll(await scanned(shard, 0));
   assertAll(await scanned(shard, 333));
   const keys = Array.from({ length: ROWS }, (_, i) => encodeKey(HASH, name(i)));
+  await assertCountsDelayNobody(shard);
   const batch = await shard.must(BatchGet, { ...head, keys });
   assertAll(batch.rows.map((row) => numberOf({ ...row, key: decodeKey(row.key)!.sortKey })));
   await shard.close();

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { RangeTurns } from "../../../roles/replica/range_turns.ts";
 
-Deno.test("RangeTurns runs 64, lets the others wait in order, and passes over who is too late", () => {
+Deno.test("RangeTurns runs so many, lets the others wait in order, and passes over who is too late", () => {
   let now = 0;
-  const turns = new RangeTurns(() => now);
+  const turns = new RangeTurns(() => now, 64);
   const went: number[] = [];
   const ask = (name: number, deadline: number): string => {
     const turn = turns.take(deadline, () => ask(name, deadline));
@@ -27,7 +27,7 @@ Deno.test("RangeTurns runs 64, lets the others wait in order, and passes over wh
 });
 
 Deno.test("RangeTurns refuses when too many wait", () => {
-  const turns = new RangeTurns(() => 0);
+  const turns = new RangeTurns(() => 0, 64);
   const ask = () => turns.take(1000, () => {});
   for (let i = 0; i < 64; i++) ask();
   for (let i = 0; i < 10_000; i++) assert.equal(ask(), "wait");
