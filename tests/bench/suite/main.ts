@@ -38,7 +38,6 @@ async function main(): Promise<void> {
   if (!rows.every((count) => Number.isSafeInteger(count) && count > 0)) {
     exitUsage(USAGE, "--rows takes whole numbers above 0, separated by commas");
   }
-  Deno.addSignalListener("SIGINT", interrupt);
   const gets = await paceGets();
   const extent = {
     scale: Number(flags.get("--scale") ?? 1),
@@ -49,6 +48,14 @@ async function main(): Promise<void> {
   console.log(`${JSON.stringify(describeMachine())}\n${paceLine(gets, extent.pace)}\n`);
   const workloads: WorkloadRow[] = [];
   const figures: FigureRow[] = [];
+  const printAll = () => {
+    for (const table of [workloadTable(workloads), figureTable(figures)]) console.log(`\n${table}`);
+    console.log(`\n${summary([...workloads, ...figures].flatMap(({ judged }) => judged))}`);
+  };
+  Deno.addSignalListener("SIGINT", () => {
+    printAll();
+    SuiteCluster.stopAll().finally(() => Deno.exit(INTERRUPTED));
+  });
   const startedAt = performance.now();
   const tell = (text: string, judged: readonly Judged[]) => {
     const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1);
@@ -66,16 +73,11 @@ async function main(): Promise<void> {
       },
     });
   }
-  for (const table of [workloadTable(workloads), figureTable(figures)]) console.log(`\n${table}`);
-  console.log(`\n${summary([...workloads, ...figures].flatMap(({ judged }) => judged))}`);
+  printAll();
   const out = flags.get("--out");
   if (out !== undefined) {
     Deno.writeTextFileSync(out, `${JSON.stringify({ gets, extent, workloads, figures })}\n`);
   }
-}
-
-function interrupt(): void {
-  SuiteCluster.stopAll().finally(() => Deno.exit(INTERRUPTED));
 }
 
 function summary(judged: readonly Judged[]): string {
