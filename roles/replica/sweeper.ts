@@ -63,6 +63,8 @@ const PASS_PAUSE_MS = 60_000;
 const BUSY_MUTATIONS = 8;
 /** An answer that does not come: the replica was closed. */
 const ANSWER_MS_MAX = 10_000;
+/** Pause before rows whose deletion failed are looked at again. */
+const RETRY_MS = 1000;
 /** Deleted rows worth rewriting their range. */
 const COMPACT_ROWS = 5000;
 
@@ -178,7 +180,7 @@ export class Sweeper {
     }
     if (keys.length > 0 && !driver.closed && !this.#closed) {
       pass.waitUntil = now.mono + ANSWER_MS_MAX;
-      this.#propose(driver, pass, { keys, nowSeconds, bytes });
+      this.#propose(driver, pass, { keys, nowSeconds, bytes }, after);
     }
   }
 
@@ -186,7 +188,9 @@ export class Sweeper {
     driver: ReplicaDriver,
     pass: Pass,
     { keys, nowSeconds, bytes }: { keys: Uint8Array[]; nowSeconds: number; bytes: number },
+    from: Uint8Array | undefined,
   ): void {
+    const end = pass.after;
     const token: Pick<WriteCall, "reply" | "fail"> = {
       reply: ({ result }) => {
         pass.waitUntil = 0;
@@ -195,8 +199,12 @@ export class Sweeper {
         this.counters.deleted += count;
         pass.uncompacted += count;
       },
-      // The rows are still there, and the next pass finds them.
-      fail: () => pass.waitUntil = 0,
+      // The rows may still be there, as when the group changes: the pass looks again, unless it has gone on.
+      fail: () => {
+        if (pass.after !== end) return;
+        pass.after = from;
+        pass.waitUntil = this.#options.clock.now().mono + RETRY_MS;
+      },
     };
     const op = { kind: "sweep" as const, keys, nowSeconds };
     const head = { session: 0, sequence: 0, answeredBelow: 0 };

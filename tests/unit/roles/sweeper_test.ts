@@ -2,9 +2,11 @@
 
 import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../../src/base/bytes.ts";
+import { Err } from "../../../src/base/errors.ts";
 import { MultiPut, Put } from "../../../src/schema/client_rpc.ts";
 import { decodeKey, USER_KEYS_END, USER_KEYS_START } from "../../../src/schema/key_format.ts";
 import { encodeValue } from "../../../src/schema/value_format.ts";
+import type { WriteCall } from "../../../roles/replica/write_calls.ts";
 import type { Engine } from "../../../storage/engine.ts";
 import { openLevelEngine } from "../../../storage/level_engine.ts";
 import { key } from "./reads_fixture.ts";
@@ -109,6 +111,26 @@ Deno.test("Sweeper spares a row that is overwritten between its look and its wri
   assert.equal(overwrites > 0, true);
   assert.deepEqual(await stored(engine), ["saved"]);
   assert.equal(shard.host.sweeper.counters.deleted, 1);
+  await shard.close();
+});
+
+Deno.test("Sweeper looks again at rows whose deletion failed, in the same pass", async () => {
+  const shard = await LeadShard.start({ sweepRowsPerSecond: 1000 });
+  await fill(shard, names("a", 20), shard.seconds - 5);
+  const [driver] = shard.host.drivers.values();
+  const deliver = driver!.deliver.bind(driver);
+  let failed = 0;
+  driver!.deliver = (event) => {
+    if (event.kind !== "write" || event.request.op.kind !== "sweep" || failed > 1) {
+      return deliver(event);
+    }
+    failed++;
+    (event.request.token as WriteCall).fail(Err.INVALID_STATE);
+  };
+  await pass(shard);
+  assert.equal(failed, 2);
+  assert.deepEqual(await stored(shard.store.engine), []);
+  assert.equal(shard.host.sweeper.counters.deleted, 20);
   await shard.close();
 });
 
