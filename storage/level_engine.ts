@@ -56,8 +56,8 @@ const NATIVE_CHUNK_BYTES = 64 * 1024;
 const ROOM_BYTES = 64;
 
 /**
- * What closed iterators hold until they are collected: 2 000 scans of 100 rows each second left 500 MB behind before
- * anybody collected them, and leave 190 MB with this.
+ * What closed iterators hold until they are collected. Servers under scans of 100 rows took 395 to 528 MB without
+ * this and take 146 to 164 with it.
  */
 const iterators = new ExternalMemory();
 

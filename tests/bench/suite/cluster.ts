@@ -21,6 +21,8 @@ export class SuiteCluster {
   /** By server. */
   readonly #httpPorts = new Map<string, number>();
 
+  #stopping: Promise<void> | undefined;
+
   private constructor(dir: string) {
     this.#dir = dir;
     SuiteCluster.#running.add(this);
@@ -84,12 +86,17 @@ export class SuiteCluster {
   }
 
   /** Stops the servers and removes their data. */
-  async stop(): Promise<void> {
-    SuiteCluster.#running.delete(this);
+  stop(): Promise<void> {
+    // Whoever is interrupted stops what its chapter is about to stop.
+    return this.#stopping ??= this.#stop();
+  }
+
+  async #stop(): Promise<void> {
     if (readState(`${this.#dir}/onebox`) !== undefined) {
       await task(["onebox", "stop", "--dir", `${this.#dir}/onebox`]);
     }
     Deno.removeSync(this.#dir, { recursive: true });
+    SuiteCluster.#running.delete(this);
   }
 
   async #findHttp(): Promise<void> {
