@@ -128,6 +128,15 @@ class TcpWire implements Wire {
 }
 
 /**
+ * Whether a socket is its own other end. Ports of outgoing connections come from the same range as most of ours; while
+ * nobody listens on one of those, a machine that keeps dialing itself there gets through to itself some day (with an even
+ * port after 43 600 attempts, measured once), and as long as that stands no server can listen there.
+ */
+export function isSelfConnected(socket: net.Socket): boolean {
+  return socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress;
+}
+
+/**
  * Connects to "host:port", encrypted if `material` is given. Exactly one of the callbacks runs, unless the returned function cancels
  * before.
  *
@@ -149,6 +158,9 @@ export function dial(
   const socket = material === undefined
     ? net.connect({ ...target, noDelay: true })
     : tls.connect({ ...target, ...pemOf(material) });
+  socket.once("connect", () => {
+    if (isSelfConnected(socket)) socket.destroy(new Error("Nobody listens there"));
+  });
   const ready = material === undefined ? "connect" : "secureConnect";
   let over = false;
   const onError = (error: Error) => {
@@ -160,7 +172,7 @@ export function dial(
   // A server that speaks TCP only, or dislikes our certificate, just goes away.
   socket.once("close", () => onError(new Error("The server closed the connection at once")));
   socket.once(ready, () => {
-    if (over) return;
+    if (over || socket.destroyed) return;
     over = true;
     opened(new TcpWire(socket));
   });
@@ -186,7 +198,7 @@ export function probe(
       socket.destroy();
       resolve(verdict);
     };
-    socket.once("connect", () => end("listening"));
+    socket.once("connect", () => end(isSelfConnected(socket) ? "refused" : "listening"));
     socket.once("timeout", () => end("unknown"));
     socket.once("error", (error: Error & { code?: string }) => {
       end(error.code === "ECONNREFUSED" ? "refused" : "unknown");
