@@ -3,6 +3,7 @@
 // waits for it, so that no server is ever left behind unknown.
 
 import { isRunning, launch, outputFrom, pathsOf, signal, waitFor } from "./processes.ts";
+import { awaitPorts } from "./ports.ts";
 import { type OneboxState, readState, type ServerEntry, writeState } from "./state.ts";
 
 /** Time in which a server has to listen, and to end after SIGTERM. */
@@ -100,7 +101,7 @@ export class LocalCluster {
       const idle = this.state.servers.filter((entry) =>
         entry.role === role && !this.isRunning(entry)
       );
-      checkPorts(idle);
+      await awaitPorts(idle);
       await Promise.all(idle.map(({ name }) => this.start(name)));
     }
   }
@@ -108,11 +109,13 @@ export class LocalCluster {
   /**
    * Starts one server and waits until it listens.
    *
-   * @throws {Error} If it runs already, or ends or does not listen in time; with its last output.
+   * @throws {Error} If it runs already, if its address is taken, or if it ends or does not listen in time; with its last
+   * output.
    */
   async start(name: string): Promise<void> {
     const entry = this.entry(name);
     if (this.isRunning(entry)) throw new Error(`"${name}" runs already (pid ${entry.pid})`);
+    await awaitPorts([entry]);
     const paths = pathsOf(this.dir, name);
     const flags = [
       `--cluster=${this.cluster}`,
@@ -198,22 +201,4 @@ export class LocalCluster {
 export function readyAddress(output: string): string | undefined {
   const text = /^pegasus \w+ ready at (\S+)$/m.exec(output)?.[1];
   return text ?? /^\{"ready":"\w+","address":"([^"]+)"\}$/m.exec(output)?.[1];
-}
-
-/** @throws {Error} If somebody else listens on one of the addresses. */
-function checkPorts(servers: readonly ServerEntry[]): void {
-  for (const { name, address, http } of servers) {
-    for (const used of http === undefined ? [address] : [address, http]) {
-      const [hostname, port] = used.split(":");
-      try {
-        Deno.listen({ hostname: hostname!, port: Number(port) }).close();
-      } catch (error) {
-        if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-        throw new Error(
-          `Cannot start "${name}": ${used} is in use; stop what listens there, or choose another ` +
-            `--dir and --port-base`,
-        );
-      }
-    }
-  }
 }
