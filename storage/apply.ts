@@ -6,9 +6,9 @@ import { assert } from "../src/base/assert.ts";
 import { EMPTY, utf8 } from "../src/base/bytes.ts";
 import type { Decree } from "../src/base/ids.ts";
 import type { Mutation } from "../src/schema/mutation.ts";
-import { readBody } from "../src/schema/mutation_body.ts";
 import { DATA_VERSION } from "../src/schema/value_format.ts";
 import { type BatchOp, type Engine, EngineError, META_KEY_PREFIX } from "./engine.ts";
+import { PackedOps } from "./packed_ops.ts";
 
 /** Reads one row: an {@link Engine} or a snapshot of it. */
 export type RowSource = Pick<Engine, "get">;
@@ -38,20 +38,16 @@ export const SESSIONS_KEY: Uint8Array = metaKey("sessions");
 export const FORMAT_KEY: Uint8Array = metaKey("format");
 
 /**
- * Turns committed mutations into one batch. Keys and values are views into the mutations' bodies.
+ * Turns committed mutations into one batch: places in the mutations' bodies.
  *
  * @param mutations Consecutive decrees; may be empty.
  * @param applied Decree the engine holds before; the first mutation continues it.
  * @returns Physical operations in order, then the applied decree; nothing for no mutations.
  * @throws {EngineError} `corruption` if a body is not whole. Nothing of the batch may be used then.
  */
-export function applyOps(mutations: readonly Mutation[], applied: Decree): BatchOp[] {
-  const ops: BatchOp[] = [];
+export function applyOps(mutations: readonly Mutation[], applied: Decree): PackedOps {
+  const ops = new PackedOps();
   if (mutations.length === 0) return ops;
-  const visitor = {
-    put: (key: Uint8Array, value: Uint8Array) => ops.push({ type: "put", key, value }),
-    remove: (key: Uint8Array) => ops.push({ type: "del", key }),
-  };
   let decree = applied;
   for (const mutation of mutations) {
     decree++;
@@ -59,20 +55,28 @@ export function applyOps(mutations: readonly Mutation[], applied: Decree): Batch
       expected: decree,
       got: mutation.decree,
     });
-    if (!readBody(mutation.body, visitor)) {
+    if (!ops.addBody(mutation.body)) {
       throw new EngineError("corruption", `Mutation ${decree} cannot be decoded`);
     }
   }
-  ops.push(appliedOp(decree, mutations[mutations.length - 1]!.timestampUs));
+  ops.addPut(appliedRow(decree, mutations[mutations.length - 1]!.timestampUs), APPLIED_KEY.length);
   return ops;
 }
 
 /** The row of the applied decree. @param timestampUs Of its mutation, 0 = not known. */
 export function appliedOp(decree: Decree, timestampUs = 0): BatchOp {
-  const value = new Uint8Array(timestampUs === 0 ? 8 : 16);
-  putU64(value, decree);
-  if (timestampUs !== 0) putU64(value.subarray(8), timestampUs);
+  const value = appliedRow(decree, timestampUs).subarray(APPLIED_KEY.length);
   return { type: "put", key: APPLIED_KEY, value };
+}
+
+/** Its key and its value, one after the other. */
+function appliedRow(decree: Decree, timestampUs: number): Uint8Array {
+  const start = APPLIED_KEY.length;
+  const row = new Uint8Array(start + (timestampUs === 0 ? 8 : 16));
+  row.set(APPLIED_KEY);
+  putU64(row, start, decree);
+  if (timestampUs !== 0) putU64(row, start + 8, timestampUs);
+  return row;
 }
 
 /** Highest decree whose effects the source holds; 0 for a new replica. @throws {EngineError} */
@@ -95,7 +99,7 @@ export function sessionsOp(decree: Decree, image: Uint8Array): BatchOp {
 /** The value of that row. */
 export function sessionsValue(decree: Decree, image: Uint8Array): Uint8Array {
   const value = new Uint8Array(8 + image.length);
-  putU64(value, decree);
+  putU64(value, 0, decree);
   value.set(image, 8);
   return value;
 }
@@ -133,11 +137,11 @@ export async function ensureFormat(engine: Engine): Promise<void> {
   }
 }
 
-function putU64(bytes: Uint8Array, value: number): void {
+function putU64(bytes: Uint8Array, at: number, value: number): void {
   assert(Number.isSafeInteger(value) && value >= 0, "Not an unsigned safe integer", { value });
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  view.setUint32(0, Math.floor(value / 0x1_0000_0000));
-  view.setUint32(4, value % 0x1_0000_0000);
+  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
+  view.setUint32(at + 4, value % 0x1_0000_0000);
 }
 
 function getU64(bytes: Uint8Array, what: string): number {

@@ -48,13 +48,13 @@ export interface Engine {
    * Applies all operations in order, or none; writes happen in the order of their calls. Not durable against
    * power loss until `flush`. Keys and values are copied before the call returns.
    */
-  write(ops: readonly BatchOp[]): Promise<void>;
+  write(ops: Iterable<BatchOp>): Promise<void>;
   /**
    * Applies all operations in order, or none: reads see them when it returns, or when its promise resolves if they
    * have to wait. They may reach stable storage much later than with `write`, and keys and values must not change
-   * any more. One replica has one apply outstanding at a time.
+   * until then. Packed operations (packed_ops.ts) cost least. One replica has one apply outstanding at a time.
    */
-  apply(ops: readonly BatchOp[]): Promise<void> | undefined;
+  apply(ops: Iterable<BatchOp>): Promise<void> | undefined;
   /** A range as of a moment between the call and the first answer; what was applied before the call is in it. */
   range(options: RangeOptions): EngineIterator;
   /** As of now. Only inside of {@link Engine.exclusive} if operations are applied. */

@@ -4,30 +4,31 @@
 // (2 cores, rows of 116 bytes). Page: docs/storage_layout.md, "Engine".
 
 import { crc32 } from "../src/base/crc.ts";
-import { type BatchOp, EngineError } from "./engine.ts";
+import { EngineError } from "./engine.ts";
 
 /** Bytes behind a value: CRC-32 of key and value, big-endian. */
 export const ROW_CHECKSUM_BYTES = 4;
 
-/** The operations as they are stored: every value with its checksum. */
-export function sealRows(ops: readonly BatchOp[]): BatchOp[] {
-  let bytes = 0;
-  for (const op of ops) if (op.type === "put") bytes += op.value.length + ROW_CHECKSUM_BYTES;
-  const slab = new Uint8Array(bytes);
-  let at = 0;
-  return ops.map((op) => {
-    if (op.type === "del") return op;
-    const { key, value } = op;
-    const start = at;
-    slab.set(value, at);
-    at += value.length;
+/** A longer value is sealed in memory of its own. */
+const SCRATCH_BYTES = 64 * 1024;
+
+/** Puts checksums behind values that somebody else copies at once. */
+export class RowSeal {
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
+
+  /** The value as it is stored under the key, a view that holds until the next call. */
+  close(key: Uint8Array, value: Uint8Array): Uint8Array {
+    const { length } = value;
+    const all = length + ROW_CHECKSUM_BYTES;
+    const bytes = all > SCRATCH_BYTES ? new Uint8Array(all) : this.#scratch.subarray(0, all);
+    bytes.set(value);
     const sum = crc32(value, crc32(key));
-    slab[at++] = sum >>> 24;
-    slab[at++] = sum >>> 16;
-    slab[at++] = sum >>> 8;
-    slab[at++] = sum;
-    return { type: "put", key, value: slab.subarray(start, at) };
-  });
+    bytes[length] = sum >>> 24;
+    bytes[length + 1] = sum >>> 16;
+    bytes[length + 2] = sum >>> 8;
+    bytes[length + 3] = sum;
+    return bytes;
+  }
 }
 
 /** Proves what is read, and remembers what was damaged. One for everything that reads a database. */

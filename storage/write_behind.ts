@@ -46,7 +46,7 @@ const ROOM_LOOK_MS = 100;
 
 /** A caller that waits for its turn to apply. */
 interface Held {
-  readonly ops: readonly BatchOp[];
+  readonly ops: Iterable<BatchOp>;
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
 }
@@ -64,6 +64,8 @@ export class WriteBehindEngine implements Engine {
   #active = new RowLayer();
   /** On its way to the database; older than `#active`. */
   #leaving: RowLayer | undefined;
+  /** The one before: empty, with room for as much. */
+  #spare: RowLayer | undefined;
   /** Calls the planned batch off. */
   #cancel: (() => void) | undefined;
   /** Set while a batch waits for room; calls the next look off. */
@@ -86,17 +88,18 @@ export class WriteBehindEngine implements Engine {
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
-    const op = this.#active.find(key) ?? this.#leaving?.find(key);
-    if (op === undefined) return this.#engine.get(key);
+    let value = this.#active.find(key);
+    if (value === undefined) value = this.#leaving?.find(key);
+    if (value === undefined) return this.#engine.get(key);
     if (this.#closing !== undefined) throw closedError();
-    return op.type === "put" ? op.value : undefined;
+    return value ?? undefined;
   }
 
   getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
     return keys.map((key) => this.get(key));
   }
 
-  apply(ops: readonly BatchOp[]): Promise<void> | undefined {
+  apply(ops: Iterable<BatchOp>): Promise<void> | undefined {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
     if (this.#mustWait()) {
@@ -106,12 +109,12 @@ export class WriteBehindEngine implements Engine {
     return undefined;
   }
 
-  async write(ops: readonly BatchOp[]): Promise<void> {
+  async write(ops: Iterable<BatchOp>): Promise<void> {
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
     // With nothing before it, a batch goes straight to the database, which copies it: images are loaded so.
     if (this.#isEmpty && this.#held.length === 0) return await this.#engine.write(ops);
-    await this.apply(ops.map(copyOf));
+    await this.apply(Array.from(ops, copyOf));
     await this.#settled();
   }
 
@@ -199,9 +202,9 @@ export class WriteBehindEngine implements Engine {
       this.#waitingBytes >= this.#waitingBytesMax;
   }
 
-  #take(ops: readonly BatchOp[]): void {
+  #take(ops: Iterable<BatchOp>): void {
     const layer = this.#active;
-    for (let i = 0; i < ops.length; i++) layer.add(ops[i]!);
+    layer.add(ops);
     if (this.#leaving !== undefined) return;
     if (layer.bytes >= this.#batchBytes) this.#startBatch();
     else this.#planBatch();
@@ -227,7 +230,8 @@ export class WriteBehindEngine implements Engine {
     const layer = this.#active;
     if (this.#leaving !== undefined || layer.size === 0) return;
     this.#leaving = layer;
-    this.#active = new RowLayer();
+    this.#active = this.#spare ?? new RowLayer();
+    this.#spare = undefined;
     this.#writeBatch(layer, (error) => {
       if (this.#room === undefined || !isEngineFull(error)) return this.#fail(error);
       this.#awaitRoom(layer, error);
@@ -240,6 +244,8 @@ export class WriteBehindEngine implements Engine {
       this.#written?.(layer.size, performance.now() - startedAt);
       this.#leaving = undefined;
       for (const { done } of layer.waiters) done();
+      layer.clear();
+      this.#spare = layer;
       // A microtask later, so that whoever waited finds the database as it was promised.
       queueMicrotask(() => this.#onBatch());
     }, failed);

@@ -86,30 +86,99 @@ export interface BodyVisitor {
  * @returns False if the bytes are not a whole body; the visitor may then have seen a part of it.
  */
 export function readBody(bytes: Uint8Array, visitor: BodyVisitor): boolean {
-  if (bytes.length === 0) return true;
-  const cursor = { at: 0, ok: true };
-  const sessions = getVarint(bytes, cursor);
-  for (let i = 0; i < sessions && cursor.ok; i++) {
-    const session = getVarint(bytes, cursor);
-    const sequence = getVarint(bytes, cursor);
-    const answeredBelow = getVarint(bytes, cursor);
-    const error = getVarint(bytes, cursor);
-    const length = getVarint(bytes, cursor);
-    const result = length === 0 ? undefined : take(bytes, cursor, length - 1);
-    if (cursor.ok) visitor.session?.({ session, sequence, answeredBelow, error, result });
-  }
+  const cursor = new Cursor(bytes);
+  cursor.sessions(visitor);
   if (visitor.put === undefined && visitor.remove === undefined) return cursor.ok;
-  while (cursor.ok && cursor.at < bytes.length) {
-    const head = getVarint(bytes, cursor);
-    const key = take(bytes, cursor, Math.floor(head / 2));
-    if (head % 2 === 0) {
-      if (cursor.ok) visitor.remove?.(key);
-      continue;
-    }
-    const value = take(bytes, cursor, getVarint(bytes, cursor));
-    if (cursor.ok) visitor.put?.(key, value);
+  while (cursor.nextOp()) {
+    const key = bytes.subarray(cursor.keyAt, cursor.keyAt + cursor.keyLength);
+    if (cursor.valueLength === REMOVED) visitor.remove?.(key);
+    else visitor.put?.(key, bytes.subarray(cursor.valueAt, cursor.valueAt + cursor.valueLength));
   }
   return cursor.ok;
+}
+
+/** In place of a value's length: the key is removed. */
+export const REMOVED = -1;
+
+/**
+ * Appends where the operations of a body are: four numbers each, where its key begins, the key's length, where its value
+ * begins, and the value's length or {@link REMOVED}.
+ *
+ * @returns False if the bytes are not a whole body; `places` is then of no use.
+ */
+export function readPlaces(bytes: Uint8Array, places: number[]): boolean {
+  const cursor = new Cursor(bytes);
+  cursor.sessions({});
+  while (cursor.nextOp()) {
+    places.push(cursor.keyAt, cursor.keyLength, cursor.valueAt, cursor.valueLength);
+  }
+  return cursor.ok;
+}
+
+/** A place in a body, and the operation in front of it. */
+class Cursor {
+  at = 0;
+  ok = true;
+  keyAt = 0;
+  keyLength = 0;
+  valueAt = 0;
+  valueLength = REMOVED;
+
+  constructor(readonly bytes: Uint8Array) {}
+
+  sessions(visitor: BodyVisitor): void {
+    if (this.bytes.length === 0) return;
+    const count = this.#varint();
+    for (let i = 0; i < count && this.ok; i++) {
+      const session = this.#varint();
+      const sequence = this.#varint();
+      const answeredBelow = this.#varint();
+      const error = this.#varint();
+      const length = this.#varint();
+      const start = length === 0 ? 0 : this.#skip(length - 1);
+      if (!this.ok || visitor.session === undefined) continue;
+      const result = length === 0 ? undefined : this.bytes.subarray(start, this.at);
+      visitor.session({ session, sequence, answeredBelow, error, result });
+    }
+  }
+
+  /** @returns False at the end, or when `ok` has become false. */
+  nextOp(): boolean {
+    if (!this.ok || this.at >= this.bytes.length) return false;
+    const head = this.#varint();
+    this.keyLength = Math.floor(head / 2);
+    this.keyAt = this.#skip(this.keyLength);
+    this.valueLength = REMOVED;
+    if (head % 2 === 0) return this.ok;
+    this.valueLength = this.#varint();
+    this.valueAt = this.#skip(this.valueLength);
+    return this.ok;
+  }
+
+  #varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8; i++) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined) break;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (Number.isSafeInteger(value)) return value;
+        break;
+      }
+      scale *= 0x80;
+    }
+    this.ok = false;
+    return 0;
+  }
+
+  /** @returns Where the part begins that is passed over. */
+  #skip(length: number): number {
+    const start = this.at;
+    this.at += length;
+    if (this.at > this.bytes.length) this.ok = false;
+    return start;
+  }
 }
 
 function resultSize(record: SessionRecord): number {
@@ -132,32 +201,4 @@ function putVarint(bytes: Uint8Array, at: number, value: number): number {
   }
   bytes[at++] = value;
   return at;
-}
-
-function getVarint(bytes: Uint8Array, cursor: { at: number; ok: boolean }): number {
-  let value = 0;
-  let scale = 1;
-  for (let i = 0; i < 8; i++) {
-    const byte = bytes[cursor.at++];
-    if (byte === undefined) break;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) {
-      if (Number.isSafeInteger(value)) return value;
-      break;
-    }
-    scale *= 0x80;
-  }
-  cursor.ok = false;
-  return 0;
-}
-
-function take(bytes: Uint8Array, cursor: { at: number; ok: boolean }, length: number): Uint8Array {
-  const end = cursor.at + length;
-  if (!cursor.ok || end > bytes.length) {
-    cursor.ok = false;
-    return bytes.subarray(0, 0);
-  }
-  const part = bytes.subarray(cursor.at, end);
-  cursor.at = end;
-  return part;
 }

@@ -12,6 +12,7 @@ import { BlockBuffer } from "../../storage/block_buffer.ts";
 import type { BatchOp } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
 import { RecordKind } from "../../storage/log.ts";
+import { PackedOps } from "../../storage/packed_ops.ts";
 import { RowLayer } from "../../storage/row_layer.ts";
 import { StorageTranslator } from "../../storage/translate.ts";
 import { WriteBehindEngine } from "../../storage/write_behind.ts";
@@ -156,9 +157,17 @@ Deno.bench("log: append and seal a group of 8 records of 350 bytes", () => {
 const rowsOf = (count: number): BatchOp[] =>
   Array.from({ length: count }, () => ({ type: "put", key: someKey(), value: payload }));
 const hundred = rowsOf(100);
+const layer = new RowLayer();
 Deno.bench("row layer: 100 rows", () => {
-  const layer = new RowLayer();
-  for (const op of hundred) layer.add(op);
+  layer.add(hundred);
+  layer.clear();
+});
+const hundredBody = encodeBody([], hundred.map(({ key }) => ({ key, value: payload })));
+Deno.bench("row layer: a mutation of 100 rows", () => {
+  const packed = new PackedOps();
+  packed.addBody(hundredBody);
+  layer.add(packed);
+  layer.clear();
 });
 
 // ---- LevelDB --------------------------------------------------------------------------------------------------

@@ -108,14 +108,14 @@ Deno.test("WriteBehindEngine writes one operation per key, and many applies at o
 
 Deno.test("WriteBehindEngine makes applies wait while too much waits for the database", async () => {
   const gated = new Gated({ batchBytes: 1, waitingBytesMax: 200 });
-  assert.equal(gated.engine.apply([put("a", "x".repeat(150))]), undefined);
+  assert.equal(gated.engine.apply([put("a", "x".repeat(180))]), undefined);
   const second = gated.engine.apply([put("b", "2")]);
   const third = gated.engine.apply([put("c", "3")]);
   assert.ok(second instanceof Promise && third instanceof Promise);
   assert.equal(gated.text("b"), undefined, "A waiting apply is not done");
   await gated.pass();
   await Promise.all([second, third]);
-  assert.deepEqual(["a", "b", "c"].map((key) => gated.text(key)?.length), [150, 1, 1]);
+  assert.deepEqual(["a", "b", "c"].map((key) => gated.text(key)?.length), [180, 1, 1]);
   await gated.close();
 });
 

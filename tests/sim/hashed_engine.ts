@@ -40,11 +40,12 @@ export class HashedEngine implements Engine {
   getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
     return this.#inner.getMany(keys);
   }
-  async write(ops: readonly BatchOp[]): Promise<void> {
+  async write(all: Iterable<BatchOp>): Promise<void> {
+    const ops = [...all];
     await this.#inner.write(ops);
     this.#note(ops);
   }
-  apply(ops: readonly BatchOp[]): Promise<void> | undefined {
+  apply(ops: Iterable<BatchOp>): Promise<void> | undefined {
     const waiting = this.#inner.apply(ops);
     if (waiting === undefined) return this.#note(ops);
     return waiting.then(() => this.#note(ops));
@@ -71,7 +72,7 @@ export class HashedEngine implements Engine {
     return this.#inner.close();
   }
 
-  #note(ops: readonly BatchOp[]): undefined {
+  #note(ops: Iterable<BatchOp>): undefined {
     for (const op of ops) {
       if (compareBytes(op.key, META_KEY_PREFIX) >= 0) continue;
       const key = keyText(op.key);

@@ -92,8 +92,9 @@ export class MemoryEngine implements Engine {
     }
   }
 
-  async write(ops: readonly BatchOp[]): Promise<void> {
+  async write(all: Iterable<BatchOp>): Promise<void> {
     this.#assertOpen();
+    const ops = [...all];
     const wait = this.#hooks.write?.(ops);
     if (wait === undefined) return this.writeNow(ops);
     const copy = ops.map((op): BatchOp =>
@@ -105,7 +106,7 @@ export class MemoryEngine implements Engine {
     this.writeNow(copy);
   }
 
-  apply(ops: readonly BatchOp[]): Promise<void> {
+  apply(ops: Iterable<BatchOp>): Promise<void> {
     return this.write(ops);
   }
 

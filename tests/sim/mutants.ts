@@ -274,6 +274,6 @@ export const MUTANTS: readonly Mutant[] = [
     name: "M30 reads miss rows on their way to the database",
     file: "storage/write_behind.ts",
     whole: true,
-    edits: [["this.#active.find(key) ?? this.#leaving?.find(key)", "this.#active.find(key)"]],
+    edits: [["    if (value === undefined) value = this.#leaving?.find(key);\n", ""]],
   },
 ];

@@ -107,11 +107,13 @@ export class WholeEngine implements Engine {
     return this.#memory.getMany(keys);
   }
 
-  write(ops: readonly BatchOp[]): Promise<void> {
-    const copy = ops.map((op): BatchOp =>
-      op.type === "del"
-        ? { type: "del", key: op.key.slice() }
-        : { type: "put", key: op.key.slice(), value: op.value.slice() }
+  write(ops: Iterable<BatchOp>): Promise<void> {
+    const copy = Array.from(
+      ops,
+      (op): BatchOp =>
+        op.type === "del"
+          ? { type: "del", key: op.key.slice() }
+          : { type: "put", key: op.key.slice(), value: op.value.slice() },
     );
     const before = this.#last;
     const done = (async () => {
@@ -125,7 +127,7 @@ export class WholeEngine implements Engine {
     return done;
   }
 
-  apply(ops: readonly BatchOp[]): Promise<void> {
+  apply(ops: Iterable<BatchOp>): Promise<void> {
     return this.write(ops);
   }
 

@@ -73,7 +73,7 @@ Deno.test("DiskStores condemn a replica whose engine has applied another mutatio
   await store.close();
   const reopen = async (applied: Mutation) => {
     engine = engine.survivor("process");
-    engine.writeNow(applyOps([applied], 0));
+    engine.writeNow([...applyOps([applied], 0)]);
     const dir = ReplicaDir.open(files, "/data", partition);
     const { generation } = dir.manifest;
     const recovery = new ReplicaRecovery(dir.manifest);
