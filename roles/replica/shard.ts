@@ -20,7 +20,7 @@ import { EngineError } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
 import type { SharedLog } from "../../storage/log.ts";
 import { type RecoveredReplica, recoverShard } from "../../storage/recover_shard.ts";
-import { WriteBehindEngine } from "../../storage/write_behind.ts";
+import { batchMsOf, WriteBehindEngine } from "../../storage/write_behind.ts";
 import { GenerationSource } from "../../storage/replica_dir.ts";
 import { atEndOfTurn, turnsAreFast } from "../../storage/turns.ts";
 import { type AuditSink, callAudit } from "../audit.ts";
@@ -92,6 +92,8 @@ export class Shard implements ShardLink {
   readonly #metrics: ReplicaMetrics | undefined;
   #sharedLog: SharedLog | undefined;
   #turnsAreFast = false;
+  /** Opened so far. */
+  #engines = 0;
   #recovered: RecoveredReplica[] = [];
   #opened: OpenedReplica[] = [];
   #running: Running | undefined;
@@ -112,8 +114,9 @@ export class Shard implements ShardLink {
       wasUnsynced: logs.fsync === "none" && !plan.storage.wasClean,
       openEngine: async (dir) => {
         const written = (rows: number, ms: number) => this.#metrics?.applied(rows, ms);
+        const batchMs = batchMsOf(this.#engines++);
         const engine = await openLevelEngine(dir, plan.engine);
-        return new WriteBehindEngine(engine, { written, room: this.#room.of(dir) });
+        return new WriteBehindEngine(engine, { written, batchMs, room: this.#room.of(dir) });
       },
       privateSegmentBytes: logs.privateLogSegmentBytes,
       privateReserveBytes: logs.privateLogReserveBytes,

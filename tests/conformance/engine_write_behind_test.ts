@@ -7,7 +7,11 @@ import fc from "fast-check";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { type BatchOp, EngineError, type Entry } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
-import { WriteBehindEngine, type WriteBehindOptions } from "../../storage/write_behind.ts";
+import {
+  batchMsOf,
+  WriteBehindEngine,
+  type WriteBehindOptions,
+} from "../../storage/write_behind.ts";
 import { MemoryEngine } from "../sim/memory_engine.ts";
 import { engineSuite } from "./engine_suite.ts";
 
@@ -278,4 +282,11 @@ Deno.test("WriteBehindEngine closes while it waits for room", async () => {
   const failed = assert.rejects(flushed, { kind: "closed" });
   await engine.close();
   await failed;
+});
+
+Deno.test("batchMsOf() gives neighbours different waits within the bounds", () => {
+  const waits = Array.from({ length: 64 }, (_, n) => batchMsOf(n));
+  assert(waits.every((ms) => ms >= 500 && ms < 1000));
+  const sorted = waits.toSorted((a, b) => a - b);
+  for (let i = 1; i < sorted.length; i++) assert(sorted[i]! - sorted[i - 1]! > 1);
 });
