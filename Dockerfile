@@ -28,7 +28,7 @@ COPY --from=build /usr/local/bin/deno-runtime /usr/local/bin/deno
 COPY --from=build /deno /deno
 COPY --from=build /app /app
 RUN printf '%s\n' '#!/bin/sh' \
-  'exec deno run --quiet --no-prompt --cached-only --v8-flags=--max-semi-space-size=8 --allow-read --allow-write --allow-net --allow-env --allow-sys --allow-ffi /app/roles/main.ts "$@"' \
+  'exec deno run --quiet --no-prompt --cached-only --v8-flags=--max-semi-space-size=4 --allow-read --allow-write --allow-net --allow-env --allow-sys --allow-ffi /app/roles/main.ts "$@"' \
   > /usr/local/bin/pegasus && chmod 755 /usr/local/bin/pegasus
 ENV DENO_DIR=/deno DENO_NO_UPDATE_CHECK=1 PEGASUS_HTTP=127.0.0.1:34900
 USER pegasus
