@@ -15,11 +15,6 @@ export class PackedOps implements Iterable<BatchOp> {
   /** See readPlaces(). */
   readonly places: number[] = [];
 
-  /** Operations held. */
-  get length(): number {
-    return this.places.length / PLACE;
-  }
-
   /** Adds those of a body. @returns False if it is not whole: nothing may be used then. */
   addBody(body: Uint8Array): boolean {
     const isWhole = readPlaces(body, this.places);

@@ -83,7 +83,6 @@ Deno.test("PackedOps yields what was packed, and refuses a body that is cut", ()
   all.addPut(utf8("keyvalue"), 3);
   const last = { type: "put", key: utf8("key"), value: utf8("value") };
   assert.deepEqual([...all], [...ops, last]);
-  assert.equal(all.length, 4);
   const body = encodeBody([], [{ key: keyOf(1), value: utf8("value") }]);
   assert(!new PackedOps().addBody(body.subarray(0, body.length - 1)));
 });
