@@ -30,6 +30,7 @@ const CELLS = 6;
 const ROOM_MIN = 64;
 
 const blocks = new BlockPool();
+const found = new ByteSlab();
 
 type Hash = (bytes: Uint8Array, at: number, length: number) => number;
 
@@ -51,7 +52,6 @@ export class RowLayer {
   #block: Uint8Array = EMPTY;
   /** Bytes used of it. */
   #used = 0;
-  readonly #found = new ByteSlab();
   #size = 0;
   #bytes = 0;
 
@@ -78,7 +78,7 @@ export class RowLayer {
     if (row < 0) return undefined;
     const value = this.#valueOf(row);
     if (value === undefined) return null;
-    const copy = this.#found.take(value.length);
+    const copy = found.take(value.length);
     copy.set(value);
     return copy;
   }

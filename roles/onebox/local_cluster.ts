@@ -101,6 +101,7 @@ export class LocalCluster {
       const idle = this.state.servers.filter((entry) =>
         entry.role === role && !this.isRunning(entry)
       );
+      // All of them before the first one starts: half a cluster is worse than none.
       await awaitPorts(idle);
       await Promise.all(idle.map(({ name }) => this.start(name)));
     }

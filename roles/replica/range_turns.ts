@@ -1,6 +1,6 @@
 // Range reads take turns: each holds rows in memory until it answers, and what LevelDB's threads have read for all of
 // them comes back in one turn of the event loop, so that only so many run at a time, and the others wait as the
-// requests they are. Invariant: at most `runningMax` run and WAITING_MAX wait; a read is checked again in full when
+// requests they are. Invariant: at most RANGES_RUNNING_MAX run and WAITING_MAX wait; a read is checked again in full when
 // its turn comes. docs/limits.md.
 
 /**
@@ -21,19 +21,14 @@ interface Waiting {
 /** See the file comment. */
 export class RangeTurns {
   readonly #now: () => number;
-  readonly #runningMax: number;
   #running = 0;
   // Taken from `#head` on; the rest is dropped when half of the list is taken.
   #waiting: Waiting[] = [];
   #head = 0;
 
-  /**
-   * @param now Monotonic ms.
-   * @param runningMax Reads that run at the same time.
-   */
-  constructor(now: () => number, runningMax = RANGES_RUNNING_MAX) {
+  /** @param now Monotonic ms. */
+  constructor(now: () => number) {
     this.#now = now;
-    this.#runningMax = runningMax;
   }
 
   get running(): number {
@@ -49,7 +44,7 @@ export class RangeTurns {
    * may ask again, unless too many wait.
    */
   take(deadline: number, go: () => void): "run" | "wait" | "full" {
-    if (this.#running < this.#runningMax) {
+    if (this.#running < RANGES_RUNNING_MAX) {
       this.#running++;
       return "run";
     }
@@ -72,7 +67,7 @@ export class RangeTurns {
   done(): void {
     this.#running--;
     const now = this.#now();
-    while (this.#running < this.#runningMax && this.#head < this.#waiting.length) {
+    while (this.#running < RANGES_RUNNING_MAX && this.#head < this.#waiting.length) {
       const { deadline, go } = this.#waiting[this.#head++]!;
       if (this.#head * 2 > this.#waiting.length) {
         this.#waiting = this.#waiting.slice(this.#head);
