@@ -43,7 +43,7 @@ const TABLE = {
     advice: "backoff",
     meaning: "Too many writes of the partition are in flight",
   },
-  SPLITTING: { code: 6, advice: "backoff", meaning: "The partition is being split" },
+  SPLITTING: { code: 6, advice: "backoff", meaning: "Reserved: the partition is being split" },
   PARENT_PARTITION_MISUSED: {
     code: 7,
     advice: "refreshRoute",
@@ -67,7 +67,7 @@ const TABLE = {
     meaning: "The server does not know this request",
   },
   DISK_INSUFFICIENT: { code: 13, advice: "backoff", meaning: "A replica's disk is nearly full" },
-  DISK_IO_ERROR: { code: 14, advice: "refreshRoute", meaning: "A replica's disk fails" },
+  DISK_IO_ERROR: { code: 14, advice: "refreshRoute", meaning: "Reserved: a replica's disk fails" },
   SESSION_EXPIRED: {
     code: 15,
     advice: "unknownOutcome",

@@ -21,7 +21,7 @@ export interface RpcIdentity {
    * address.
    */
   readonly node: string;
-  /** "meta", "replica", "client", "shell". */
+  /** "meta", "replica", "client", "shell", "bench" or "onebox"; for the other side's log. */
   readonly role: string;
 }
 
