@@ -56,40 +56,39 @@ export class Scan implements AsyncIterable<TableRow> {
 
   /** Batches of at least one row; cheaper than row by row. @throws {StoreError} */
   async *batches(): AsyncGenerator<TableRow[], void> {
-    const waiting = (await this.#open(false)).reverse();
-    const running = new Map<PartReader, Promise<Fetched>>();
-    const startNext = (reader: PartReader | undefined) => {
-      if (reader !== undefined) running.set(reader, fetchNext(reader));
-    };
-    try {
-      for (let i = 0; i < this.#parallel; i++) startNext(waiting.pop());
-      while (running.size > 0) {
-        const { reader, rows } = await Promise.race(running.values());
-        running.delete(reader);
-        // The server reads the next batch while this one is taken apart and used.
-        startNext(reader.isOver ? waiting.pop() : reader);
-        if (rows.length > 0) yield rows.map(tableRow);
-      }
-    } finally {
-      for (const [reader, fetch] of running) {
-        // Nobody awaits these any more; their failure is of no interest.
-        fetch.catch(() => {}).then(() => reader.close());
-      }
-    }
+    const parts = await this.#open(false);
+    for await (const rows of this.#read(parts)) if (rows.length > 0) yield rows.map(tableRow);
   }
 
   /** Number of matching rows, counted by the servers. @throws {StoreError} */
   async count(): Promise<number> {
-    const waiting = await this.#open(true);
-    let total = 0;
-    const work = async () => {
-      for (let reader = waiting.pop(); reader !== undefined; reader = waiting.pop()) {
-        while (!reader.isOver) await reader.next();
-        total += reader.count;
-      }
+    const parts = await this.#open(true);
+    for await (const _ of this.#read(parts)) {
+      // Each part counts what it reads.
+    }
+    return parts.reduce((total, part) => total + part.count, 0);
+  }
+
+  /** The batches of all parts, several parts at a time; the first failure ends them all. */
+  async *#read(parts: readonly PartReader[]): AsyncGenerator<readonly Row[], void> {
+    const waiting = parts.values();
+    const ahead = new ReadAhead();
+    const startNext = () => {
+      const { value } = waiting.next();
+      if (value !== undefined) ahead.start(value);
     };
-    await Promise.all(Array.from({ length: this.#parallel }, work));
-    return total;
+    try {
+      for (let i = Math.min(this.#parallel, parts.length); i > 0; i--) startNext();
+      while (!ahead.isEmpty) {
+        const { reader, rows } = await ahead.take();
+        // The server reads the next batch while this one is taken apart and used.
+        if (reader.isOver) startNext();
+        else ahead.start(reader);
+        yield rows;
+      }
+    } finally {
+      ahead.end();
+    }
   }
 
   async #open(countOnly: boolean): Promise<PartReader[]> {
@@ -106,13 +105,59 @@ export class Scan implements AsyncIterable<TableRow> {
   }
 }
 
+/** A batch, or why there is none. */
 interface Fetched {
   readonly reader: PartReader;
   readonly rows: readonly Row[];
+  readonly failure?: { readonly error: unknown };
 }
 
-async function fetchNext(reader: PartReader): Promise<Fetched> {
-  return { reader, rows: await reader.next() };
+/**
+ * Batches on their way from several parts; they are taken in the order in which they arrive. A failure waits to be
+ * taken like a batch, so it is nobody's unhandled rejection. Not a race of promises: each race would leave a
+ * reaction at the promise of a part that hangs, and with it a batch.
+ */
+class ReadAhead {
+  readonly #ready: Fetched[] = [];
+  #running = 0;
+  #wake: (() => void) | undefined;
+  #isOver = false;
+
+  /** Whether nothing is left to take. */
+  get isEmpty(): boolean {
+    return this.#running === 0 && this.#ready.length === 0;
+  }
+
+  /** Fetches the reader's next batch. */
+  start(reader: PartReader): void {
+    this.#running++;
+    reader.next().then(
+      (rows) => this.#put({ reader, rows }),
+      (error: unknown) => this.#put({ reader, rows: [], failure: { error } }),
+    );
+  }
+
+  /** The next batch; there must be one on its way, and nobody else who waits. @throws What its reader threw */
+  async take(): Promise<Fetched> {
+    if (this.#ready.length === 0) await new Promise<void>((wake) => this.#wake = wake);
+    const fetched = this.#ready.shift()!;
+    if (fetched.failure !== undefined) throw fetched.failure.error;
+    return fetched;
+  }
+
+  /** Nobody takes any more: every reader gives its context back, at once or when its batch is there. */
+  end(): void {
+    this.#isOver = true;
+    for (const { reader } of this.#ready) reader.close();
+  }
+
+  #put(fetched: Fetched): void {
+    this.#running--;
+    if (this.#isOver) return fetched.reader.close();
+    this.#ready.push(fetched);
+    this.#wake?.();
+    this.#wake = undefined;
+  }
 }
 
 /** Reads one part, batch by batch. */

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../../src/base/bytes.ts";
 import { Err, StoreError } from "../../../src/base/errors.ts";
+import { partitionId } from "../../../src/base/ids.ts";
 import { Cluster } from "../../../src/client/cluster.ts";
 import { fullScanParts, hashScanPart, isEmptyPart } from "../../../src/client/scan_plan.ts";
 import { encodeKey } from "../../../src/schema/key_format.ts";
@@ -135,4 +136,58 @@ Deno.test("hashScanPart narrows a prefix filter to a range of raw keys", () => {
     false,
   );
   assert.equal(fullScanParts(4, { partitions: [1, 9] }).length, 1);
+});
+
+/** Lets everything run that needs no time: the fake answers in microtasks. */
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+Deno.test("Scan tells the loop of a read-ahead that failed while a row was used", async () => {
+  const { table, fake } = await filled(1, 50);
+  let rows = 0;
+  const run = async () => {
+    for await (const _ of table.scan("h0", { batchSize: 5 })) {
+      rows++;
+      fake.fault = ({ name }) =>
+        name === "scan" || name === "get_scanner" ? { before: Err.ACL_DENY } : undefined;
+      await turn();
+    }
+  };
+  const error = await run().catch((e: unknown) => e);
+  assert.ok(error instanceof StoreError && error.code === Err.ACL_DENY);
+  assert.ok(rows >= 5 && rows < 50, `${rows} rows before the failure`);
+});
+
+Deno.test("Scan may be left after its cluster was closed", async () => {
+  const { table, fake, cluster } = await filled(1, 50);
+  // The read-ahead is on its way until the cluster closes.
+  const onTheirWay: (() => void)[] = [];
+  const start: typeof fake.start = fake.start.bind(fake);
+  fake.start = (address, rpc, request, timeoutMs, done) => {
+    if (rpc.name === "scan") onTheirWay.push(() => done(Err.CLOSED, undefined, ""));
+    else start(address, rpc, request, timeoutMs, done);
+  };
+  for await (const _ of table.scan("h0", { batchSize: 5 })) {
+    await cluster.close();
+    for (const end of onTheirWay) end();
+    await turn();
+    break;
+  }
+  await turn();
+  assert.equal(onTheirWay.length, 1);
+});
+
+Deno.test("Scan stops counting everywhere when one partition fails", async () => {
+  const { table, fake } = await filled(30, 10);
+  fake.fault = ({ name, request }) =>
+    name === "get_scanner" && request.partition === partitionId(1, 1)
+      ? { before: Err.ACL_DENY }
+      : undefined;
+  const counting = table.fullScan({ batchSize: 2, parallel: 2 }).count();
+  const error = await counting.catch((e: unknown) => e);
+  assert.ok(error instanceof StoreError && error.code === Err.ACL_DENY);
+  await turn();
+  const { partitions } = fake.tables[0]!;
+  const opened = fake.calls.filter(({ name }) => name === "get_scanner").length;
+  assert.ok(opened < partitions.length, `${opened} parts were opened`);
+  assert.equal(partitions.reduce((n, p) => n + p.scans.size, 0), 0);
 });
