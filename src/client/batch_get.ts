@@ -1,8 +1,9 @@
 // batchGet: rows of many hash keys, one request per partition involved, all at once. Not a view of one moment.
 
 import { Err, StoreError } from "../base/errors.ts";
-import { EMPTY, toHex } from "../base/bytes.ts";
+import { EMPTY, equalBytes } from "../base/bytes.ts";
 import { decodeKey, partitionIndexOfKey } from "../schema/key_format.ts";
+import type { Row } from "../schema/types.ts";
 import { BATCH_GET } from "./call_specs.ts";
 import { Call, type TableState } from "./call.ts";
 import type { Executor } from "./execute.ts";
@@ -20,7 +21,7 @@ export interface BatchGetRequest {
   readonly head: StaleHead;
 }
 
-/** The rows that exist, in no particular order. @throws {StoreError} If any partition failed */
+/** The rows that exist, in no particular order; a key given twice has its row twice. @throws {StoreError} */
 export async function batchGet(
   executor: Executor,
   state: TableState,
@@ -86,16 +87,26 @@ async function readPartition(
       if (key !== undefined) rows.push({ ...key, value: row.value ?? EMPTY });
     }
     if (answer.complete) continue;
-    rest.unshift(...afterLast(keys, answer.rows.at(-1)?.key));
+    rest.unshift(...afterLast(keys, answer.rows));
   }
   return rows;
 }
 
-/** What is left after an answer that a limit cut short: servers look keys up in the order given. */
-function afterLast(keys: Uint8Array[], last: Uint8Array | undefined): Uint8Array[] {
-  if (last === undefined) {
+/**
+ * What is left after an answer that a limit cut short: servers look keys up in the order given, so the rows belong to
+ * some of the keys, in that order. A key given twice has its row twice.
+ */
+function afterLast(keys: Uint8Array[], rows: readonly Row[]): Uint8Array[] {
+  if (rows.length === 0) {
     throw new StoreError(Err.CAPACITY_EXCEEDED, "The server's limits do not allow even one row");
   }
-  const name = toHex(last);
-  return keys.slice(keys.findLastIndex((key) => toHex(key) === name) + 1);
+  let at = 0;
+  for (const row of rows) {
+    while (at < keys.length && !equalBytes(keys[at]!, row.key)) at++;
+    if (at === keys.length) {
+      throw new StoreError(Err.PROTOCOL_ERROR, "A server sent a row that was not asked for");
+    }
+    at++;
+  }
+  return keys.slice(at);
 }

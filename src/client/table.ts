@@ -287,7 +287,10 @@ export class Table {
 
   // ---- many hash keys ---------------------------------------------------------------------------------
 
-  /** Rows by (hash key, sort key), one request per partition involved. Missing rows are left out. */
+  /**
+   * Rows by (hash key, sort key), one request per partition involved, in no particular order. Missing rows are left
+   * out; a key given twice has its row twice.
+   */
   batchGet(
     keys: readonly { readonly hashKey: Data; readonly sortKey: Data }[],
     options?: ReadOptions,

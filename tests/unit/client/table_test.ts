@@ -212,6 +212,21 @@ Deno.test("Table batchGet asks again for what a limit cut off", async () => {
   assert.deepEqual(rows.map((r) => text(r.value)).sort(), keys.map((k) => k.hashKey).sort());
 });
 
+Deno.test("Table batchGet has a row as often as its key was given, wherever an answer is cut", async () => {
+  for (const scanBatch of [1, 2, 3, 4, 1000]) {
+    const fake = new FakeCluster();
+    fake.addTable("t", 1);
+    const table = new Cluster(fake, { meta: ["m1:1"] }).table("t");
+    for (const sortKey of ["a", "b", "c"]) await table.set("h", sortKey, sortKey);
+    fake.scanBatch = scanBatch;
+    for (const asked of ["aba", "aab", "abcabc", "axbxa", "ccc"]) {
+      const rows = await table.batchGet([...asked].map((sortKey) => ({ hashKey: "h", sortKey })));
+      const found = rows.map((row) => text(row.value)).join("");
+      assert.equal(found, asked.replaceAll("x", ""), `${asked}, ${scanBatch} rows at a time`);
+    }
+  }
+});
+
 Deno.test("Cluster finds the meta leader from a standby and after a change", async () => {
   const { fake } = open();
   fake.leader = "m2:1";
