@@ -11,6 +11,7 @@ import * as operator from "../schema/operator_rpc.ts";
 import type { RequestOf, ResponseOf, Rpc } from "../schema/rpc.ts";
 import type { ConfigChange, TableInfo, TableStatus } from "../schema/types.ts";
 import { type MetaClient, pause } from "./meta_client.ts";
+import { toTimeoutMs } from "./options.ts";
 import type { RpcClient } from "../rpc/contract.ts";
 import { readyCount, type RouteAnswer, updateRoutes } from "./route_map.ts";
 import { Users } from "./users.ts";
@@ -86,7 +87,7 @@ export class Admin {
 
   /** Creates a table and waits until every partition has a primary. @returns The table's id */
   async createTable(name: string, options: CreateTableOptions = {}): Promise<TableId> {
-    const deadline = this.#clock.now().mono + (options.timeoutMs ?? CREATE_MS);
+    const deadline = this.#clock.now().mono + toTimeoutMs(options.timeoutMs ?? CREATE_MS);
     const partitionCount = options.partitionCount ?? 8;
     const { tableId } = await this.#change(rpc.CreateTable, {
       name,
@@ -157,7 +158,7 @@ export class Admin {
     newName = "",
     options: Pick<CreateTableOptions, "timeoutMs" | "onProgress"> = {},
   ): Promise<TableInfo> {
-    const deadline = this.#clock.now().mono + (options.timeoutMs ?? CREATE_MS);
+    const deadline = this.#clock.now().mono + toTimeoutMs(options.timeoutMs ?? CREATE_MS);
     const { table } = await this.#change(rpc.RecallTable, { tableId, newName });
     await this.#becomesReady(table, "recalled", deadline, options.onProgress);
     return table;

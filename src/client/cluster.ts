@@ -8,7 +8,7 @@ import { Admin } from "./admin.ts";
 import { TableState } from "./call.ts";
 import { Executor } from "./execute.ts";
 import { MetaClient } from "./meta_client.ts";
-import type { ClientLog } from "./options.ts";
+import { type ClientLog, toTimeoutMs } from "./options.ts";
 import { Resolver } from "./resolver.ts";
 import { Table } from "./table.ts";
 
@@ -56,13 +56,7 @@ export class Cluster {
 
   /** @throws {StoreError} INVALID_ARGUMENT if an option is wrong */
   constructor(rpc: RpcClient, options: ClusterOptions, clock: Clock = systemClock) {
-    const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    if (!(timeoutMs > 0)) {
-      throw new StoreError(
-        Err.INVALID_ARGUMENT,
-        `timeoutMs is ${timeoutMs}, expected a positive number of milliseconds`,
-      );
-    }
+    const timeoutMs = toTimeoutMs(options.timeoutMs ?? TIMEOUT_MS);
     this.#rpc = rpc;
     this.#options = options;
     this.#clock = clock;
@@ -72,16 +66,21 @@ export class Cluster {
     this.admin = new Admin(this.#meta, rpc, clock, Math.max(timeoutMs, TIMEOUT_MS));
   }
 
-  /** A table by name. Nothing is sent: a missing table shows with its first operation. */
+  /**
+   * A table by name. Nothing is sent: a missing table shows with its first operation.
+   *
+   * @throws {StoreError} INVALID_ARGUMENT if an option is wrong
+   */
   table(name: string, options: TableOptions = {}): Table {
     if (this.#closed) throw new StoreError(Err.CLOSED, "The cluster is closed");
+    const timeoutMs = toTimeoutMs(options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS);
     let state = this.#tables.get(name);
     if (state === undefined) {
       state = new TableState(name, new Resolver(name, this.#meta, this.#clock, this.#log));
       this.#tables.set(name, state);
     }
     return new Table(this.#executor, state, {
-      timeoutMs: options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS,
+      timeoutMs,
       exactlyOnce: options.exactlyOnce ?? this.#options.exactlyOnce ?? true,
       hedgeAfterMs: options.hedgeAfterMs ?? 0,
     });

@@ -157,6 +157,15 @@ export type Mutate =
   | { readonly put: Data; readonly value: Data; readonly ttl?: number }
   | { readonly remove: Data };
 
+/** A deadline as a number of ms. @throws {StoreError} INVALID_ARGUMENT if it is not above 0; NaN would never pass */
+export function toTimeoutMs(timeoutMs: number): number {
+  if (timeoutMs > 0) return timeoutMs;
+  throw new StoreError(
+    Err.INVALID_ARGUMENT,
+    `timeoutMs is ${timeoutMs}, expected a positive number of milliseconds`,
+  );
+}
+
 /** Bytes of a key or value. @throws {StoreError} INVALID_ARGUMENT if it is neither bytes nor text */
 export function toBytes(data: Data): Uint8Array {
   if (typeof data === "string") return utf8(data);

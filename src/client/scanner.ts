@@ -11,7 +11,7 @@ import type { Row } from "../schema/types.ts";
 import { GET_SCANNER } from "./call_specs.ts";
 import { Call, type Pin, type TableState } from "./call.ts";
 import type { Executor } from "./execute.ts";
-import { type TableRow, toStaleHead } from "./options.ts";
+import { type TableRow, toStaleHead, toTimeoutMs } from "./options.ts";
 import { isEmptyPart, type ScanOptions, type ScanPart } from "./scan_plan.ts";
 
 const BATCH_SIZE = 500;
@@ -21,11 +21,13 @@ const BATCH_MS = 10_000;
 /** Times a part is opened again without a new row in between before the scan fails. */
 const REOPENS_MAX = 8;
 
+type PatientOptions = ScanOptions & { readonly timeoutMs: number };
+
 /** A scan. Iterate it once, by row (`for await (const row of scan)`) or by batch. */
 export class Scan implements AsyncIterable<TableRow> {
   readonly #executor: Executor;
   readonly #state: TableState;
-  readonly #options: ScanOptions;
+  readonly #options: PatientOptions;
   readonly #plan: (partitionCount: number) => ScanPart[];
   readonly #parallel: number;
   readonly #isWholeTable: boolean;
@@ -33,6 +35,7 @@ export class Scan implements AsyncIterable<TableRow> {
   /**
    * @param plan The parts to read, once the partition count is known.
    * @param parallel Parts read at the same time; 0 = the plan is one part that follows a hash key.
+   * @throws {StoreError} INVALID_ARGUMENT if `timeoutMs` is no time
    */
   constructor(
     executor: Executor,
@@ -43,7 +46,7 @@ export class Scan implements AsyncIterable<TableRow> {
   ) {
     this.#executor = executor;
     this.#state = state;
-    this.#options = options;
+    this.#options = { ...options, timeoutMs: toTimeoutMs(options.timeoutMs ?? PATIENCE_MS) };
     this.#plan = plan;
     this.#parallel = Math.max(1, parallel);
     this.#isWholeTable = parallel > 0;
@@ -168,7 +171,7 @@ class PartReader {
   readonly #state: TableState;
   readonly #part: ScanPart;
   readonly #pin: Pin | undefined;
-  readonly #options: ScanOptions;
+  readonly #options: PatientOptions;
   readonly #countOnly: boolean;
   // Where the server-side context is; 0 = there is none.
   #context = 0;
@@ -183,7 +186,7 @@ class PartReader {
     state: TableState,
     part: ScanPart,
     pin: Pin | undefined,
-    options: ScanOptions,
+    options: PatientOptions,
     countOnly: boolean,
   ) {
     this.#executor = executor;
@@ -263,7 +266,7 @@ class PartReader {
     const timing = {
       kind: "read" as const,
       startedAt,
-      timeoutMs: options.timeoutMs ?? PATIENCE_MS,
+      timeoutMs: options.timeoutMs,
     };
     const call = new Call(this.#state, GET_SCANNER, request, target, timing);
     const answer = await this.#executor.run(call);

@@ -7,8 +7,8 @@ import { batchGet } from "./batch_get.ts";
 import * as specs from "./call_specs.ts";
 import { Call, type CallSpec, type TableState, type Target } from "./call.ts";
 import type { Executor } from "./execute.ts";
-import { type Data, type MultiGetResult, toBytes, toExpireTs } from "./options.ts";
-import { ANY_AGE, type StaleHead, toGroupKey, toHashKey, toStaleHead } from "./options.ts";
+import { ANY_AGE, type Data, type MultiGetResult, type StaleHead } from "./options.ts";
+import { toBytes, toExpireTs, toGroupKey, toHashKey, toStaleHead, toTimeoutMs } from "./options.ts";
 import type {
   CallOptions,
   Check,
@@ -322,7 +322,8 @@ export class Table {
   // ---- inside -----------------------------------------------------------------------------------------
 
   #timeoutMs(options: CallOptions | undefined): number {
-    return options?.timeoutMs ?? this.#defaults.timeoutMs;
+    const own = options?.timeoutMs;
+    return own === undefined ? this.#defaults.timeoutMs : toTimeoutMs(own);
   }
 
   #expireTs(ttl: number | undefined): number {

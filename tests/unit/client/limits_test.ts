@@ -82,3 +82,33 @@ Deno.test("batchGet and multiDelRange split what one request cannot carry", asyn
   assert.equal(await table.sortKeyCount("heavy"), 0);
   await cluster.close();
 });
+
+Deno.test("A timeout that is no time above 0 is refused by the client, wherever it is given", async () => {
+  const { table, fake, cluster } = open();
+  const check = { sortKey: "s", type: "exist" as const };
+  for (const timeoutMs of [NaN, 0, -1, "soon" as unknown as number]) {
+    const options = { timeoutMs };
+    const runs: (() => unknown)[] = [
+      () => new Cluster(fake, { meta: ["m1:1"], timeoutMs }),
+      () => cluster.table("t", options),
+      () => table.get("h", "s", options),
+      () => table.multiGet("h", { timeoutMs }),
+      () => table.batchGet([{ hashKey: "h", sortKey: "s" }], options),
+      () => table.set("h", "s", "v", options),
+      () => table.incr("h", "s", 1, options),
+      () => table.checkAndSet("h", check, { value: "v" }, options),
+      () => table.scan("h", options),
+      () => table.fullScan(options),
+      () => cluster.admin.createTable("u", options),
+      () => cluster.admin.recallTable(1, "", options),
+    ];
+    for (const run of runs) {
+      const error = await (async () => await run())().then(() => undefined, (e) => e);
+      assert(error instanceof StoreError, `${run}, ${timeoutMs}`);
+      assert.equal(error.code, Err.INVALID_ARGUMENT, String(run));
+      assert.match(error.message, /timeoutMs is (NaN|0|-1|soon), expected a positive number/);
+    }
+  }
+  assert.deepEqual(fake.calls, []);
+  await cluster.close();
+});
