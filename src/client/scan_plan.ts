@@ -1,6 +1,7 @@
 // What a scan reads: its options, and the ranges of raw keys they mean, one part per partition. Pure.
 
 import { compareBytes, EMPTY } from "../base/bytes.ts";
+import { Err, StoreError } from "../base/errors.ts";
 import { encodeKey, nextHashKey, nextKey } from "../schema/key_format.ts";
 import { USER_KEYS_END, USER_KEYS_START } from "../schema/key_format.ts";
 import type { Filter } from "../schema/types.ts";
@@ -28,11 +29,11 @@ export interface ScanOptions {
 
 /** How a scan over the whole table reads. */
 export interface FullScanOptions extends ScanOptions {
-  /** Partitions read at the same time. @default 4 */
+  /** Partitions read at the same time. Bounds: from 1. @default 4 */
   readonly parallel?: number;
   readonly hashKeyFilter?: KeyFilter;
   readonly sortKeyFilter?: KeyFilter;
-  /** Only these partitions, by index. @default all */
+  /** Only these partitions, by index. Bounds: 0 .. partition count - 1. @default all */
   readonly partitions?: readonly number[];
 }
 
@@ -75,13 +76,38 @@ export function hashScanPart(hashKey: Uint8Array, range: SortKeyRange): ScanPart
   };
 }
 
-/** One part for every partition, or for those asked for. */
+/** @throws {StoreError} INVALID_ARGUMENT if a number cannot be what it is for, whatever the table is like */
+export function checkFullScan({ parallel = 1, partitions = [] }: FullScanOptions): void {
+  needInteger("parallel", parallel, 1);
+  for (const index of partitions) needInteger("The index of a partition", index, 0);
+}
+
+function needInteger(what: string, value: number, min: number): void {
+  if (Number.isSafeInteger(value) && value >= min) return;
+  throw new StoreError(
+    Err.INVALID_ARGUMENT,
+    `${what} is ${value}, expected a whole number from ${min}`,
+  );
+}
+
+/**
+ * One part for every partition, or for those asked for.
+ *
+ * @throws {StoreError} INVALID_ARGUMENT if there is no such partition
+ */
 export function fullScanParts(partitionCount: number, options: FullScanOptions): ScanPart[] {
   const indices = options.partitions ??
     Array.from({ length: partitionCount }, (_, index) => index);
+  const stranger = indices.find((index) => index >= partitionCount);
+  if (stranger !== undefined) {
+    throw new StoreError(
+      Err.INVALID_ARGUMENT,
+      `There is no partition ${stranger}: the table has partitions 0..${partitionCount - 1}`,
+    );
+  }
   const hashKeyFilter = toFilter(options.hashKeyFilter);
   const sortKeyFilter = toFilter(options.sortKeyFilter);
-  return indices.filter((index) => index < partitionCount).map((index) => ({
+  return indices.map((index) => ({
     index,
     hashKey: EMPTY,
     startKey: USER_KEYS_START,

@@ -23,6 +23,7 @@ import type {
 } from "./options.ts";
 import * as requests from "./requests.ts";
 import {
+  checkFullScan,
   type FullScanOptions,
   fullScanParts,
   hashScanPart,
@@ -41,6 +42,8 @@ export interface TableDefaults {
 /** Most sort keys removed by one request of multiDelRange. */
 const DELETE_CHUNK = 100;
 const CLEAR_TTL = -1;
+/** Partitions that a scan of the whole table reads at the same time, by default. */
+const PARALLEL = 4;
 
 /** A table. Get one from `cluster.table(name)`; it costs nothing until it is used. */
 export class Table {
@@ -310,12 +313,13 @@ export class Table {
 
   /** All rows of the table, partition by partition, several partitions at a time; in no overall order. */
   fullScan(options: FullScanOptions = {}): Scan {
+    checkFullScan(options);
     return new Scan(
       this.#executor,
       this.#state,
       options,
       (partitionCount) => fullScanParts(partitionCount, options),
-      Math.max(1, options.parallel ?? 4),
+      options.parallel ?? PARALLEL,
     );
   }
 

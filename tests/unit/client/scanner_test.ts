@@ -135,7 +135,23 @@ Deno.test("hashScanPart narrows a prefix filter to a range of raw keys", () => {
     isEmptyPart(hashScanPart(hash, { start: "b", stop: "b", stopInclusive: true })),
     false,
   );
-  assert.equal(fullScanParts(4, { partitions: [1, 9] }).length, 1);
+});
+
+Deno.test("Scan of the table refuses numbers that cannot be, instead of waiting or finding nothing", async () => {
+  const { table, fake } = await filled(3, 3);
+  const refused = (error: unknown) =>
+    error instanceof StoreError && error.code === Err.INVALID_ARGUMENT;
+  for (const parallel of [NaN, Infinity, 0, -1, 1.5]) {
+    assert.throws(() => table.fullScan({ parallel }), refused, `parallel ${parallel}`);
+  }
+  for (const index of [NaN, -1, 0.5]) {
+    assert.throws(() => table.fullScan({ partitions: [0, index] }), refused, `partition ${index}`);
+  }
+  assert.deepEqual(fake.calls, []);
+  await assert.rejects(keys(table.fullScan({ partitions: [1, 9] })), refused);
+  await assert.rejects(table.fullScan({ partitions: [5] }).count(), refused);
+  assert.equal((await keys(table.fullScan({ parallel: 2 ** 40 }))).length, 9);
+  assert.deepEqual(fullScanParts(4, { partitions: [3, 1] }).map(({ index }) => index), [3, 1]);
 });
 
 /** Lets everything run that needs no time: the fake answers in microtasks. */
