@@ -29,7 +29,7 @@ export async function batchGet(
 ): Promise<TableRow[]> {
   const deadline = executor.now() + request.timeoutMs;
   for (;;) {
-    const map = await state.resolver.load();
+    const map = await state.resolver.load(deadline);
     const groups = groupByPartition(request.keys, map.partitionCount);
     try {
       const parts = await Promise.all(

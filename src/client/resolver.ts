@@ -3,7 +3,7 @@
 // distance, so that a broken server does not turn into a storm at meta.
 
 import type { Clock } from "../base/clock.ts";
-import { Err, StoreError } from "../base/errors.ts";
+import { adviceOf, Err, StoreError } from "../base/errors.ts";
 import { QueryConfig } from "../schema/meta_rpc.ts";
 import { type MetaClient, pause } from "./meta_client.ts";
 import type { ClientLog } from "./options.ts";
@@ -13,6 +13,19 @@ import { type RouteMap, updateRoutes } from "./route_map.ts";
 const GAP_MS = 40;
 /** A query may try this long, over all meta servers. */
 const QUERY_MS = 2000;
+
+/** A timer takes no more. */
+const TIMER_MS_MAX = 0x7fffffff;
+
+interface RouteOutcome {
+  readonly code: number;
+  readonly detail: string;
+}
+
+const NO_ANSWER: RouteOutcome = {
+  code: Err.TIMEOUT,
+  detail: "No meta server told the routes of the table within the deadline",
+};
 
 /** Hears how a refresh ended: 0, or an error code and what was said. */
 export type RouteListener = (code: number, detail: string) => void;
@@ -52,19 +65,36 @@ export class Resolver {
     if (!this.#isAsking) void this.#ask();
   }
 
-  /** The routes; asks only if none are known. @throws {StoreError} */
-  load(): Promise<RouteMap> {
-    const map = this.#map;
-    if (map !== undefined) return Promise.resolve(map);
-    return this.reload();
+  /**
+   * The routes of an operation that has to know all of them. Without an answer of meta the known ones are the best
+   * guess, as for every operation; while none are known, meta is asked again until the deadline.
+   *
+   * @param deadline Monotonic ms.
+   * @param isFresh Asks although some are known.
+   * @throws {StoreError} The refusal of meta; at the deadline its last failure, or TIMEOUT
+   */
+  async load(deadline: number, isFresh = false): Promise<RouteMap> {
+    if (this.#map !== undefined && !isFresh) return this.#map;
+    let last: RouteOutcome = NO_ANSWER;
+    for (;;) {
+      const outcome = await this.#refreshed(deadline - this.#clock.now().mono);
+      const { code, detail } = outcome;
+      const isForbidden = adviceOf(code) === "never";
+      if (this.#map !== undefined && !isForbidden) return this.#map;
+      // Meta is the first to know of a user: waiting does not help.
+      if (isForbidden || code === Err.UNAUTHENTICATED) throw new StoreError(code, detail);
+      if (outcome !== NO_ANSWER) last = outcome;
+      if (this.#clock.now().mono >= deadline) throw new StoreError(last.code, last.detail);
+    }
   }
 
-  /** Fresh routes. @throws {StoreError} */
-  reload(): Promise<RouteMap> {
-    return new Promise((resolve, reject) => {
+  /** How the next refresh ends, or that it takes longer than `ms`. */
+  #refreshed(ms: number): Promise<RouteOutcome> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(NO_ANSWER), Math.min(ms, TIMER_MS_MAX));
       this.refresh((code, detail) => {
-        if (code === Err.OK) resolve(this.#map!);
-        else reject(new StoreError(code, detail));
+        clearTimeout(timer);
+        resolve({ code, detail });
       });
     });
   }

@@ -96,8 +96,8 @@ export class Scan implements AsyncIterable<TableRow> {
 
   async #open(countOnly: boolean): Promise<PartReader[]> {
     // Parts of the whole table belong to one shape of it, and an old shape would fail the scan: ask meta.
-    const { resolver } = this.#state;
-    const map = this.#isWholeTable ? await resolver.reload() : await resolver.load();
+    const deadline = this.#executor.now() + this.#options.timeoutMs;
+    const map = await this.#state.resolver.load(deadline, this.#isWholeTable);
     const { tableId, partitionCount } = map;
     return this.#plan(partitionCount).filter((part) => !isEmptyPart(part)).map((part) => {
       const pin = part.index === undefined
