@@ -66,14 +66,18 @@ export class Executor {
     return this.#clock.now().wall;
   }
 
-  /** Performs an operation. @throws {StoreError} Its `outcome` says what is certain. */
-  run<Q, A, T>(call: Call<Q, A, T>): Promise<T> {
+  /**
+   * Performs an operation.
+   *
+   * @param now Monotonic ms, if the operation began earlier. The clock costs 200 ns: one reading serves everything
+   *   that happens at once.
+   * @throws {StoreError} Its `outcome` says what is certain.
+   */
+  run<Q, A, T>(call: Call<Q, A, T>, now = call.startedAt): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       call.resolve = resolve;
       call.reject = reject;
       this.#listen(call);
-      // The clock costs 200 ns: one reading serves everything that happens at once.
-      const now = call.startedAt;
       this.#perform(call, step(call, this.#closed ? "closed" : "start", 0, now), now);
     });
   }

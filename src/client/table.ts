@@ -354,7 +354,8 @@ export class Table {
     return executor.hedges.run(first, timing.startedAt + hedgeAfterMs, () => {
       if (!executor.hasFollower(call)) return undefined;
       const elsewhere = { ...target, head: ANY_AGE };
-      return executor.run(new Call(this.#state, spec, request(ANY_AGE), elsewhere, timing));
+      const again = new Call(this.#state, spec, request(ANY_AGE), elsewhere, timing);
+      return executor.run(again, executor.now());
     });
   }
 
