@@ -60,7 +60,7 @@ export class Cluster {
     this.#rpc = rpc;
     this.#options = options;
     this.#clock = clock;
-    this.#log = options.log ?? (() => {});
+    this.#log = harmless(options.log ?? (() => {}));
     this.#meta = new MetaClient(rpc, options.meta, clock, this.#log);
     this.#executor = new Executor(rpc, clock, this.#log);
     this.admin = new Admin(this.#meta, rpc, clock, Math.max(timeoutMs, TIMEOUT_MS));
@@ -99,4 +99,15 @@ export class Cluster {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** A log that throws must not end what it was told about: operations would wait for ever. */
+function harmless(log: ClientLog): ClientLog {
+  return (level, message, details) => {
+    try {
+      log(level, message, details);
+    } catch {
+      // There is nobody to tell.
+    }
+  };
 }

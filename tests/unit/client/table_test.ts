@@ -290,3 +290,21 @@ Deno.test("Cluster close ends what waits and says whether it may have been done"
   assert.equal((await read).code, Err.CLOSED);
   assert.equal((await failure(table.get("h", "s"))).code, Err.CLOSED);
 });
+
+Deno.test("Cluster does not depend on its log: operations end although it throws", async () => {
+  const fake = new FakeCluster();
+  fake.addTable("t", 4);
+  let lines = 0;
+  const log = () => {
+    lines++;
+    throw new Error("The log is full");
+  };
+  const cluster = new Cluster(fake, { meta: ["m1:1", "m2:1"], log });
+  let refusals = 2;
+  fake.fault = ({ name }) =>
+    name === "put" && refusals-- > 0 ? { before: Err.INVALID_STATE } : undefined;
+  await cluster.table("t").set("h", "s", "v");
+  assert.equal((await failure(cluster.table("nope").get("h", "s"))).code, Err.APP_NOT_EXIST);
+  assert.equal(lines, 3);
+  await cluster.close();
+});
