@@ -13,6 +13,7 @@ import {
   type Verifier,
 } from "../schema/access.ts";
 import { fakeVerifier, randomPlain, sameBytes, secretVerifier } from "./scram.ts";
+import type { AuthMode } from "./security.ts";
 
 /** Somebody who came in, and what let him in. */
 export interface Admitted {
@@ -60,12 +61,12 @@ export class AccessBook {
   }
 
   /** Somebody who has proven that he is `name`. */
-  admit(name: string, proven: Verifier | undefined): Admitted {
-    return { principal: { name, rank: this.#rankOf(name) }, proven };
+  admit(name: string, proven: Verifier | undefined, mode: AuthMode): Admitted {
+    return { principal: { name, rank: this.#rankOf(name, mode) }, proven };
   }
 
   /** Brings an admitted principal up to date. @returns Why he has to leave; `undefined` if he may stay. */
-  recheck({ principal, proven }: Admitted): string | undefined {
+  recheck({ principal, proven }: Admitted, mode: AuthMode): string | undefined {
     const { name } = principal;
     if (name === CLUSTER_USER || name === "") return undefined;
     const known = this.#users.get(name);
@@ -76,12 +77,13 @@ export class AccessBook {
         return `The password of user "${name}" was changed`;
       }
     }
-    principal.rank = this.#rankOf(name);
+    principal.rank = this.#rankOf(name, mode);
     return undefined;
   }
 
-  #rankOf(name: string): number {
-    if (name === CLUSTER_USER) return Rank.SERVER;
+  #rankOf(name: string, mode: AuthMode): number {
+    // While authentication is being switched on, names are known and nothing is forbidden.
+    if (mode !== "required" || name === CLUSTER_USER) return Rank.SERVER;
     return this.#users.get(name)?.admin === true ? Rank.ADMIN : Rank.USER;
   }
 }

@@ -86,7 +86,8 @@ export class AcceptorHandshake {
     if (hello.user !== "") return this.#ask(hello);
     if (this.#certified !== "") {
       const isServer = this.#certified === accept.tlsServerName;
-      return this.#open(accept.book.admit(isServer ? CLUSTER_USER : this.#certified, undefined));
+      const name = isServer ? CLUSTER_USER : this.#certified;
+      return this.#open(accept.book.admit(name, undefined, accept.auth));
     }
     if (accept.auth === "optional") return this.#open(UNASKED);
     return fault(WHO_ARE_YOU, Err.UNAUTHENTICATED);
@@ -122,19 +123,15 @@ export class AcceptorHandshake {
         : `Wrong user or password for ${JSON.stringify(exchange.user.slice(0, 64))}`;
       return fault(what, Err.UNAUTHENTICATED);
     }
-    const admitted = this.#context.accept!.book.admit(exchange.user, verifier);
+    const { book, auth } = this.#context.accept!;
+    const admitted = book.admit(exchange.user, verifier, auth);
     return this.#open(admitted, signatureOf(verifier, exchange));
   }
 
   #open(admitted: Admitted, signature?: Uint8Array): HandshakeStep {
-    const { accept, identity } = this.#context;
-    const { name, rank } = admitted.principal;
-    const isEnforced = accept?.auth === "required";
-    // While authentication is being switched on, names are known and nothing is forbidden.
-    this.admitted = isEnforced || rank === Rank.SERVER
-      ? admitted
-      : { ...admitted, principal: { name, rank: Rank.SERVER } };
-    if (!isEnforced || rank === Rank.SERVER) this.peerName = this.#hello!.node;
+    const { identity } = this.#context;
+    this.admitted = admitted;
+    if (admitted.principal.rank === Rank.SERVER) this.peerName = this.#hello!.node;
     const said = signature === undefined ? {} : { signature };
     return { send: { kind: FrameKind.HELLO, body: encodeHello(identity, said) }, isOpen: true };
   }

@@ -222,7 +222,8 @@ export class ServerConnection implements ConnectionOwner {
   recheck(): void {
     const { admitted } = this.connection;
     if (admitted === undefined) return;
-    const reason = this.#context.accept!.book.recheck(admitted);
+    const { book, auth } = this.#context.accept!;
+    const reason = book.recheck(admitted, auth);
     if (reason !== undefined) this.connection.close(Err.UNAUTHENTICATED, reason);
   }
 

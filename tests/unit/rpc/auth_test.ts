@@ -170,6 +170,27 @@ Deno.test("auth: connections that stand follow the users", async () => {
   });
 });
 
+Deno.test("auth: optional lets connections that stand do everything when the users change, too", async () => {
+  await withServer({ auth: "optional" }, async ({ address, book, client }) => {
+    const ada = client(password("ada", "right"));
+    const nameOf = async () =>
+      new TextDecoder().decode((await ada.call(address, Internal, BODY, 3000)).body);
+    assert.equal(await nameOf(), "ada");
+    const more = [record("ada", "right"), record("root", "toor", true), record("bob", "builder")];
+    book.update({ version: 2, users: more });
+    assert.equal(await nameOf(), "ada");
+    // Who shows a password must still show the right one.
+    book.update({ version: 3, users: [record("root", "toor", true)] });
+    const isOut = async () => {
+      const code = await nameOf().then(() => Err.OK, (error: StoreError) => error.code);
+      return code === Err.UNAUTHENTICATED;
+    };
+    let out = false;
+    for (let i = 0; i < 200 && !out; i++) out = await isOut();
+    assert.ok(out, "still in");
+  });
+});
+
 Deno.test("auth: with TLS a certificate says who somebody is", async () => {
   const dir = Deno.makeTempDirSync({ prefix: "security-tls-" });
   try {
