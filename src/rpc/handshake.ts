@@ -5,7 +5,7 @@
 // itself counts only if it is a server. docs/protocol.md, "Handshake", "Who is it".
 
 import { Err } from "../base/errors.ts";
-import { CLUSTER_USER, Rank, TRUSTED } from "../schema/access.ts";
+import { CLUSTER_USER, Rank, TRUSTED, userNameProblem } from "../schema/access.ts";
 import { decode, encode } from "../schema/codec.ts";
 import type { Admitted } from "./access_book.ts";
 import { FrameKind } from "./frame.ts";
@@ -21,6 +21,7 @@ import {
   sameBytes,
   signatureOf,
 } from "./scram.ts";
+import type { AcceptSecurity } from "./security.ts";
 import type { Verifier } from "../schema/access.ts";
 
 /** What to do after a frame: send one, open, or close with a reason. */
@@ -84,13 +85,19 @@ export class AcceptorHandshake {
     const { accept } = this.#context;
     if (accept === undefined || accept.auth === "off") return this.#open(UNASKED);
     if (hello.user !== "") return this.#ask(hello);
-    if (this.#certified !== "") {
-      const isServer = this.#certified === accept.tlsServerName;
-      const name = isServer ? CLUSTER_USER : this.#certified;
-      return this.#open(accept.book.admit(name, undefined, accept.auth));
+    return this.#onCertificate(accept);
+  }
+
+  /** A name that no user can have is nobody's: `@cluster` would be a server, and "-" everybody who has no right. */
+  #onCertificate({ auth, book, tlsServerName }: AcceptSecurity): HandshakeStep {
+    const certified = this.#certified;
+    const isServer = certified !== "" && certified === tlsServerName;
+    const problem = certified === "" ? WHO_ARE_YOU : userNameProblem(certified);
+    if (isServer || problem === undefined) {
+      return this.#open(book.admit(isServer ? CLUSTER_USER : certified, undefined, auth));
     }
-    if (accept.auth === "optional") return this.#open(UNASKED);
-    return fault(WHO_ARE_YOU, Err.UNAUTHENTICATED);
+    if (auth === "optional") return this.#open(UNASKED);
+    return fault(problem, Err.UNAUTHENTICATED);
   }
 
   #ask(hello: Hello): HandshakeStep {

@@ -204,6 +204,9 @@ Deno.test("auth: with TLS a certificate says who somebody is", async () => {
     const server = await make("own", "pegasus-server", true);
     const ada = await make("own", "ada");
     const forged = await make("other", "pegasus-server", true);
+    // Names with a meaning of their own.
+    const cluster = await make("own", CLUSTER_USER);
+    const nobody = await make("own", "-");
     const none = { cert: "", key: "", ca };
     await withServer({ tls: server, clusterSecret: "" }, async ({ ask, audited }) => {
       assert.equal(await ask(clientDialSecurity(undefined, ada)), "ada");
@@ -212,6 +215,10 @@ Deno.test("auth: with TLS a certificate says who somebody is", async () => {
       assert.equal(await ask(password("ada", "right", none)), "ada");
       assert.equal(await ask(clientDialSecurity(undefined, none)), "UNAUTHENTICATED");
       assert.equal(await ask(clientDialSecurity(undefined, forged), Internal), "UNAUTHENTICATED");
+      for (const odd of [cluster, nobody]) {
+        assert.equal(await ask(clientDialSecurity(undefined, odd)), "UNAUTHENTICATED");
+        assert.equal(await ask(clientDialSecurity(undefined, odd), Internal), "UNAUTHENTICATED");
+      }
       // The server is not the one of this authority.
       assert.equal(
         await ask(clientDialSecurity(undefined, { ...ada, ca: other })),
@@ -223,6 +230,11 @@ Deno.test("auth: with TLS a certificate says who somebody is", async () => {
     });
     await withServer({}, async ({ ask }) => {
       assert.equal(await ask(password("ada", "right", none)), "CONNECT_FAILED");
+    });
+    // Nothing is forbidden yet: whoever has no name a user can have is nobody in particular.
+    await withServer({ tls: server, auth: "optional" }, async ({ ask }) => {
+      assert.equal(await ask(clientDialSecurity(undefined, ada), Internal), "ada");
+      assert.equal(await ask(clientDialSecurity(undefined, cluster), Internal), "");
     });
   } finally {
     Deno.removeSync(dir, { recursive: true });
