@@ -53,7 +53,7 @@ class ServerCall implements IncomingCall<unknown>, Listed<ServerCall> {
   /** When it was read off the socket, and the observer's name for it; -1 = not observed. */
   startedAt = 0;
   tag = -1;
-  /** The request, if its end is to be kept. */
+  /** The request, if its end is to be kept and was not yet. */
   audited: unknown;
   readonly #client: ServerConnection;
   readonly #rpc: AnyRpc;
@@ -75,29 +75,31 @@ class ServerCall implements IncomingCall<unknown>, Listed<ServerCall> {
   }
 
   reply(response: unknown): void {
-    if (this.#client.finish(this)) {
-      if (this.audited !== undefined) this.#audit(Err.OK, "");
-      this.#client.answer(
-        this.#rpc,
-        this.#id,
-        this.tag,
-        encodeShared(this.#rpc.response, response),
-      );
-    }
+    const isWaiting = this.#client.finish(this);
+    if (this.audited !== undefined) this.#audit(Err.OK, "");
+    if (!isWaiting) return;
+    const body = encodeShared(this.#rpc.response, response);
+    this.#client.answer(this.#rpc, this.#id, this.tag, body);
   }
 
   replyBytes(response: Uint8Array): void {
-    if (this.#client.finish(this)) this.#client.answer(this.#rpc, this.#id, this.tag, response);
+    const isWaiting = this.#client.finish(this);
+    if (this.audited !== undefined) this.#audit(Err.OK, "");
+    if (isWaiting) this.#client.answer(this.#rpc, this.#id, this.tag, response);
   }
 
   fail(code: number, detail = ""): void {
-    if (!this.#client.finish(this)) return;
-    if (this.audited !== undefined || code === Err.ACL_DENY) this.#audit(code, detail);
-    this.#client.fail(this.#rpc, this.#id, this.tag, code, detail);
+    const isWaiting = this.#client.finish(this);
+    const isForbidden = isWaiting && code === Err.ACL_DENY;
+    if (this.audited !== undefined || isForbidden) this.#audit(code, detail);
+    if (isWaiting) this.#client.fail(this.#rpc, this.#id, this.tag, code, detail);
   }
 
+  /** What was changed is kept although nobody waits for the answer any more, and once. */
   #audit(error: number, detail: string): void {
-    this.#client.audit(this.#rpc, this.audited, error, detail);
+    const request = this.audited;
+    this.audited = undefined;
+    this.#client.audit(this.#rpc, request, error, detail);
   }
 }
 
