@@ -85,7 +85,12 @@ export class Table {
     return await this.ttl(hashKey, sortKey, options) !== undefined;
   }
 
-  /** Stores a row, replacing value and TTL. @throws {StoreError} */
+  /**
+   * Stores a row, replacing value and TTL.
+   *
+   * @param value Bytes are not copied, here and in every other write: they must not change before the promise settles.
+   * @throws {StoreError}
+   */
   set(hashKey: Data, sortKey: Data, value: Data, options?: SetOptions): Promise<void> {
     const target = requests.rowTarget(this.#executor.slab, hashKey, sortKey);
     return this.#write(

@@ -73,7 +73,7 @@ export interface RpcClient {
    * earlier connection broke and a new one is up. Messages sent before may be lost.
    */
   onPeer: (address: NodeId, event: "down" | "reconnected") => void;
-  /** Called every 20 ms or so while anything was ever sent: a timer that costs its users nothing. */
+  /** Called with every beat (beat.ts), 100 ms apart, once anything was sent: a timer that costs its users nothing. */
   onTick?: (() => void) | undefined;
   /** Closes the connection to one address, if any. */
   disconnect(address: string): void;
