@@ -156,6 +156,7 @@ export function logNote(
 ): void {
   const details = { partition: formatPartition(partition), ...note.details };
   if (note.event === "condemned") logger.error("Replica condemned", details);
+  else if (note.event === "unreadable") logger.warn("Write failed", details);
   else if (note.event === "gap" || note.event === "duplicate") {
     logger.debug(`Replica ${note.event}`, details);
   } else logger.info(`Replica ${note.event}`, details);

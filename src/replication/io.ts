@@ -179,6 +179,8 @@ export type NoteName =
   | "tail"
   | "gap"
   | "duplicate"
+  /** A write was refused because a row that it depends on cannot be read. */
+  | "unreadable"
   /** The own disk, or that of a member, is full or has room again. */
   | "disk"
   | "condemned";
@@ -268,6 +270,8 @@ export interface WriteTranslator {
   /**
    * Appends the operation's physical effects to `ops` (src/schema/mutation_body.ts). With an error other than OK
    * nothing may be appended. `op` kinds that return results encode them with their schema.
+   *
+   * @throws If a row that the operation depends on cannot be read: the write is refused, as not done.
    */
   translate(op: WriteOp, timestampUs: number, pending: PendingView, ops: PhysicalOp[]): Translation;
 }

@@ -3,13 +3,13 @@
 
 import { assert } from "../base/assert.ts";
 import { ByteSlab } from "../base/byte_slab.ts";
-import { Err, type ErrorCode } from "../base/errors.ts";
+import { Err } from "../base/errors.ts";
 import type { Decree, NodeId } from "../base/ids.ts";
 import { type Mutation, MUTATION_HEAD_BYTES, sealMutation } from "../schema/mutation.ts";
 import { encodeBody, type SessionRecord } from "../schema/mutation_body.ts";
 import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
 import { isShortOfSpace } from "./disk_room.ts";
-import { condemn, startApply } from "./execution.ts";
+import { startApply } from "./execution.ts";
 import type { PhysicalOp, WriteRequest } from "./io.ts";
 import { withoutMember } from "./config_steps.ts";
 import { continueHandOver, outdated, reconfigure } from "./membership.ts";
@@ -28,6 +28,7 @@ import {
   vouched,
 } from "./state.ts";
 import { groupCheck } from "./teacher.ts";
+import { answeredFromWindow, refusal, remember, translated } from "./write_evaluation.ts";
 
 /** Mutations on their way to the engine: soon after they are applied, nobody holds them any more. */
 const slab = new ByteSlab();
@@ -146,10 +147,6 @@ export function onWrite(s: ReplicaState, request: WriteRequest): void {
   } else s.queue.push(request);
 }
 
-function refusal(request: WriteRequest, error: ErrorCode) {
-  return { kind: "reply" as const, token: request.token, error, decree: 0, result: undefined };
-}
-
 /** Turns queued writes into mutations while the window has room. */
 export function formMutations(s: ReplicaState): void {
   if (s.status !== "primary") return;
@@ -159,7 +156,7 @@ export function formMutations(s: ReplicaState): void {
   if (s.applied < s.primary!.readableFrom) return;
   const before = s.list.maxPrepared;
   while (s.queueHead < s.queue.length && s.list.inflight < s.settings.inflightMutationsMax) {
-    if (!formOne(s)) return;
+    formOne(s);
   }
   if (s.queueHead === s.queue.length) {
     s.queue = [];
@@ -171,8 +168,7 @@ export function formMutations(s: ReplicaState): void {
   }
 }
 
-/** @returns False if the engine failed and the replica was condemned. */
-function formOne(s: ReplicaState): boolean {
+function formOne(s: ReplicaState): void {
   const decree = s.list.maxPrepared + 1;
   const timestampUs = nextTimestamp(s);
   const pending = new PendingWrites(s);
@@ -189,16 +185,10 @@ function formOne(s: ReplicaState): boolean {
     if (bytes > 0 && bytes + request.bytes > s.settings.mutationBytesMax) break;
     s.queueHead++;
     if (answeredFromWindow(s, request)) continue;
+    const translation = translated(s, request, timestampUs, pending, ops);
+    if (translation === undefined) continue;
     bytes += request.bytes;
     opened ||= opens;
-    let translation;
-    try {
-      translation = s.translator.translate(request.op, timestampUs, pending, ops);
-    } catch (cause) {
-      s.queueHead--;
-      condemn(s, `Engine failed while a write was evaluated: ${cause}`);
-      return false;
-    }
     const { error, result } = translation;
     const { session, sequence } = request;
     const reply: PendingReply = { tokens: [request.token], session, sequence, error, result };
@@ -211,42 +201,6 @@ function formOne(s: ReplicaState): boolean {
     }
   }
   if (replies.length > 0) assign(s, encodeBody(sessions, ops, MUTATION_HEAD_BYTES, slab), replies);
-  return true;
-}
-
-/** Answers a repeated write, or lets it wait with its first attempt. */
-function answeredFromWindow(s: ReplicaState, request: WriteRequest): boolean {
-  if (request.session === 0) return false;
-  const first = s.pendingSessions.get(request.session)?.get(request.sequence);
-  if (first !== undefined) {
-    first.tokens.push(request.token);
-    note(s, "duplicate", { in: "flight" });
-    return true;
-  }
-  const known = s.sessions.find(request.session, request.sequence);
-  if (known.kind === "new") return false;
-  if (known.kind === "expired") {
-    s.out.push(refusal(request, Err.SESSION_EXPIRED));
-    return true;
-  }
-  const { error, decree, result } = known.outcome;
-  note(s, "duplicate", { in: "window" });
-  s.out.push({
-    kind: "reply",
-    token: request.token,
-    error: error as typeof Err.OK,
-    decree,
-    result,
-  });
-  return true;
-}
-
-function remember(s: ReplicaState, reply: PendingReply): void {
-  let bySequence = s.pendingSessions.get(reply.session);
-  if (bySequence === undefined) {
-    s.pendingSessions.set(reply.session, bySequence = new Map());
-  }
-  bySequence.set(reply.sequence, reply);
 }
 
 /** Sends every receiver what it has not been sent. */

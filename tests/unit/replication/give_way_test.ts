@@ -2,8 +2,9 @@
 // whole ones.
 
 import assert from "node:assert/strict";
+import { utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
-import { formed, type Group } from "./group.ts";
+import { formed, Group } from "./group.ts";
 
 Deno.test("ReplicaCore ends what it has begun before it gives the partition away", () => {
   const group = formed();
@@ -142,4 +143,49 @@ Deno.test("ReplicaCore does not learn on top of damaged rows", () => {
   group.propose("A", "ADD_SECONDARY", "C");
   group.run();
   assert.equal(group.core("C").status, "error", "A new replica learns instead");
+});
+
+Deno.test("ReplicaCore of the last copy refuses only the write that needs a damaged row", () => {
+  const group = new Group(["A"]);
+  group.config = { ...group.config, maxReplicaCount: 1 };
+  group.form();
+  group.write("A", "open", { kind: "openSession" });
+  group.run();
+  const session = group.reply("open")!.decree;
+  const member = group.member("A");
+  member.damagedKey = "k";
+  const incr = (token: string, key: string, inSession = 0, sequence = 0) => {
+    const op = { kind: "incr", key: utf8(key), increment: 1n, expireTs: 0 } as const;
+    group.write("A", token, op, inSession, sequence);
+  };
+  // One batch: what is before and behind it is in the same mutation.
+  group.put("A", "w1", "x", "1");
+  incr("w2", "k");
+  incr("w3", "k", session, 1);
+  group.put("A", "w4", "y", "1");
+  group.run();
+  const errors = ["w1", "w2", "w3", "w4"].map((token) => group.reply(token)?.error);
+  assert.deepEqual(errors, [Err.OK, Err.INVALID_STATE, Err.INVALID_STATE, Err.OK]);
+  assert.equal(group.reply("w1")!.decree, group.reply("w4")!.decree);
+  assert.deepEqual([group.core("A").status, group.core("A").readable], ["primary", true]);
+  // Nothing is remembered of what was not done.
+  member.damagedKey = undefined;
+  incr("w3 again", "k", session, 1);
+  group.run();
+  assert.equal(group.reply("w3 again")?.result, "1");
+});
+
+Deno.test("ReplicaCore leaves it to the word about the damage whether a primary gives way", () => {
+  const group = formed();
+  group.member("A").damagedKey = "k";
+  group.write("A", "w", { kind: "incr", key: utf8("k"), increment: 1n, expireTs: 0 });
+  group.run();
+  assert.deepEqual([group.core("A").status, group.reply("w")?.error], [
+    "primary",
+    Err.INVALID_STATE,
+  ]);
+  group.step("A", DAMAGED);
+  group.run();
+  assert.equal(group.core("A").status, "error");
+  assert.deepEqual([group.config.primary, group.config.secondaries], ["", ["B", "C"]]);
 });

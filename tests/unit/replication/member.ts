@@ -33,6 +33,8 @@ export class Member implements WriteTranslator {
   durableRows = new Map<string, Uint8Array>();
   notes: string[] = [];
   connected = true;
+  /** Nobody can read the row of this key. */
+  damagedKey: string | undefined;
 
   constructor(readonly name: string) {}
 
@@ -47,6 +49,7 @@ export class Member implements WriteTranslator {
       return { error: Err.OK, result: undefined };
     }
     if (op.kind === "incr") {
+      if (fromUtf8(op.key) === this.damagedKey) throw new Error("A row is damaged");
       const own = ops.findLast((o) => toHex(o.key) === toHex(op.key));
       const held = own !== undefined
         ? own.value
