@@ -26,7 +26,7 @@ export class Compactor {
   readonly #replicas: ReadonlyMap<PartitionId, Compactable>;
   readonly #logger: Logger;
   readonly #jobs = new Map<PartitionId, Job>();
-  #running: Promise<void> | undefined;
+  #isRunning = false;
 
   constructor(replicas: ReadonlyMap<PartitionId, Compactable>, logger: Logger) {
     this.#replicas = replicas;
@@ -50,7 +50,7 @@ export class Compactor {
       });
       queued++;
     }
-    this.#running ??= this.#run();
+    if (!this.#isRunning) void this.#run();
     return queued;
   }
 
@@ -65,12 +65,13 @@ export class Compactor {
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     for (;;) {
       const job = [...this.#jobs.values()].find(({ state }) => state === "queued");
       if (job === undefined) break;
       await this.#compact(job);
     }
-    this.#running = undefined;
+    this.#isRunning = false;
   }
 
   async #compact(job: Job): Promise<void> {

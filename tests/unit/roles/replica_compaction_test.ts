@@ -11,9 +11,10 @@ import { MemoryEngine } from "../../sim/memory_engine.ts";
 import { utf8 } from "../../../src/base/bytes.ts";
 
 async function done(compactor: Compactor): Promise<string[]> {
-  for (;;) {
+  for (const end = performance.now() + 60_000;;) {
     const lines = compactor.report().split("\n");
     if (lines.every((line) => !/ (queued|running)$/.test(line))) return lines;
+    assert(performance.now() < end, compactor.report());
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -50,6 +51,19 @@ Deno.test("Compactor takes the replicas it is told, one after the other, and ski
   assert.equal(lines[1], "1.1 skipped");
   assert.equal(compactor.start(replicas.keys()), 3);
   await done(compactor);
+});
+
+Deno.test("Compactor goes on after it was told of nothing, or only of closed replicas", async () => {
+  const partition = partitionId(1, 0);
+  const replicas = new Map([[partition, { engine: new MemoryEngine() }]]);
+  const compactor = new Compactor(replicas, SILENT);
+  assert.equal(compactor.start([]), 0);
+  assert.equal(compactor.start([partitionId(9, 9)]), 1);
+  await done(compactor);
+  assert.equal(compactor.start([]), 0);
+  assert.equal(compactor.start([partition]), 1);
+  const lines = await done(compactor);
+  assert.match(lines[1]!, /^1\.0 finished/);
 });
 
 const MINUTE = 60_000;
