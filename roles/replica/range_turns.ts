@@ -22,6 +22,7 @@ interface Waiting {
 export class RangeTurns {
   readonly #now: () => number;
   #running = 0;
+  #isCalling = false;
   // Taken from `#head` on; the rest is dropped when half of the list is taken.
   #waiting: Waiting[] = [];
   #head = 0;
@@ -66,14 +67,25 @@ export class RangeTurns {
   /** A read has answered. */
   done(): void {
     this.#running--;
-    const now = this.#now();
+    // One that answers before its `go` returns: the loop that called it goes on.
+    if (this.#isCalling) return;
+    this.#isCalling = true;
+    try {
+      this.#callWaiting();
+    } finally {
+      this.#isCalling = false;
+    }
+  }
+
+  /** Whoever is refused when its turn comes takes none, so that the next one is called. */
+  #callWaiting(): void {
     while (this.#running < RANGES_RUNNING_MAX && this.#head < this.#waiting.length) {
       const { deadline, go } = this.#waiting[this.#head++]!;
       if (this.#head * 2 > this.#waiting.length) {
         this.#waiting = this.#waiting.slice(this.#head);
         this.#head = 0;
       }
-      if (deadline > now) return go();
+      if (deadline > this.#now()) go();
     }
   }
 }

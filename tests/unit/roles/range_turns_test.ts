@@ -33,3 +33,33 @@ Deno.test("RangeTurns refuses when too many wait", () => {
   for (let i = 0; i < 10_000; i++) assert.equal(ask(), "wait");
   assert.equal(ask(), "full");
 });
+
+/** Everybody who runs. */
+function busy(): RangeTurns {
+  const turns = new RangeTurns(() => 0);
+  for (let i = 0; i < MAX; i++) turns.take(1000, () => {});
+  return turns;
+}
+
+Deno.test("RangeTurns calls the next one when who was called is refused and takes no turn", () => {
+  const turns = busy();
+  const went: string[] = [];
+  for (let i = 0; i < 5; i++) turns.take(1000, () => went.push("refused"));
+  turns.take(1000, () => went.push(turns.take(1000, () => {})));
+  turns.done();
+  assert.deepEqual(went, [...Array(5).fill("refused"), "run"]);
+  assert.deepEqual([turns.running, turns.waiting], [MAX, 0]);
+});
+
+Deno.test("RangeTurns serves any number of waiting reads that answer at once", () => {
+  const turns = busy();
+  let answered = 0;
+  const serve = () => {
+    if (turns.take(1000, serve) === "run") turns.hold(() => void answered++);
+  };
+  for (let i = 0; i < 10_000; i++) serve();
+  assert.equal(turns.waiting, 10_000);
+  turns.done();
+  assert.equal(answered, 10_000);
+  assert.deepEqual([turns.running, turns.waiting], [MAX - 1, 0]);
+});
