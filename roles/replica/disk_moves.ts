@@ -49,14 +49,15 @@ export class DiskMoves {
     if (from === tag) return `${name} is on ${tag}`;
     const refusal = stores.refusal(partition, tag);
     if (refusal !== undefined) throw new StoreError(Err.INVALID_STATE, refusal);
-    const status = this.#shelf.drivers.get(partition)?.core.status ?? "inactive";
-    if (status === "primary") {
+    if (this.#shelf.drivers.get(partition)?.core.status === "primary") {
       throw new StoreError(
         Err.INVALID_STATE,
         `${name} is primary here; pass the leadership on first`,
       );
     }
-    if (status === "inactive" && this.#shelf.move(partition, tag)) return `${name} moves to ${tag}`;
+    if (this.#hasLeft(partition) && this.#shelf.move(partition, tag)) {
+      return `${name} moves to ${tag}`;
+    }
     this.#waiting.set(partition, { tag, until: this.#clock.now().mono + WAIT_MS });
     return `waits until ${name} has left its group, then moves it to ${tag}`;
   }
@@ -66,10 +67,15 @@ export class DiskMoves {
     if (this.#waiting.size === 0) return;
     const now = this.#clock.now().mono;
     for (const [partition, { tag, until }] of this.#waiting) {
-      const status = this.#shelf.drivers.get(partition)?.core.status ?? "inactive";
-      if (now < until && (status !== "inactive" || !this.#shelf.move(partition, tag))) continue;
+      if (now < until && !(this.#hasLeft(partition) && this.#shelf.move(partition, tag))) continue;
       this.#waiting.delete(partition);
     }
+  }
+
+  /** One that waits for meta's word is what it was until it has heard it. */
+  #hasLeft(partition: PartitionId): boolean {
+    const core = this.#shelf.drivers.get(partition)?.core;
+    return core === undefined || (core.status === "inactive" && core.transient !== true);
   }
 
   /** A primary that takes the replica for a learner has removed it: it moves before it learns. */

@@ -27,6 +27,8 @@ export type ReplicaMachine =
     readonly sessionsImage: Uint8Array;
     /** A member that has nothing to do: it is ticked rarely. @default false */
     readonly settled?: boolean;
+    /** Inactive, but it may be a member: it waits for meta's word. @default false */
+    readonly transient?: boolean;
     /** Signature of a learner, or 0: images and logs are for learners only. */
     learnerSignature(node: NodeId): number;
   };

@@ -96,8 +96,8 @@ Deno.test("DiskWatch leaves a directory that fails, but never a full one or the 
 });
 
 /** One replica on disk a. */
-function moving(status: string, ballot: number) {
-  const core = { status, ballot };
+function moving(status: string, ballot: number, transient = false) {
+  const core = { status, ballot, transient };
   const driver = { partition: P, core } as unknown as ReplicaDriver;
   const moves: string[] = [];
   const shelf = {
@@ -149,4 +149,17 @@ Deno.test("DiskMoves take what is idle at once, refuse primaries, and give up in
   late.core.status = "inactive";
   late.starter.tick();
   assert.deepEqual(late.moves, []);
+});
+
+Deno.test("DiskMoves take a member that waits for meta's word for a member", () => {
+  const { starter, core, moves } = moving("inactive", 9, true);
+  assert.match(starter.start(["1.3", "b"]), /^waits/);
+  starter.tick();
+  core.status = "primary";
+  core.transient = false;
+  starter.tick();
+  assert.deepEqual(moves, [], "Meta has answered, and it leads on");
+  core.status = "inactive";
+  starter.tick();
+  assert.deepEqual(moves, ["b"]);
 });
