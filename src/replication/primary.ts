@@ -9,7 +9,7 @@ import { type Mutation, MUTATION_HEAD_BYTES, sealMutation } from "../schema/muta
 import { encodeBody, type SessionRecord } from "../schema/mutation_body.ts";
 import type { PrepareAckMessage } from "../schema/replica_rpc.ts";
 import { isShortOfSpace } from "./disk_room.ts";
-import { startApply } from "./execution.ts";
+import { failQueue, startApply } from "./execution.ts";
 import type { PhysicalOp, WriteRequest } from "./io.ts";
 import { withoutMember } from "./config_steps.ts";
 import { continueHandOver, outdated, reconfigure } from "./membership.ts";
@@ -79,6 +79,14 @@ export function becomePrimary(s: ReplicaState, newReign: boolean): void {
   groupCheck(s);
   sendAll(s);
   tryCommit(s);
+  takeQueued(s);
+}
+
+/** What came between the configurations was let in by the one before: this one may have too few members (§5.1). */
+function takeQueued(s: ReplicaState): void {
+  if (s.config.secondaries.length + 1 < minMembers(s)) failQueue(s, Err.NOT_ENOUGH_MEMBER);
+  // With nothing in flight nothing else would come that forms them.
+  else formMutations(s);
 }
 
 function addBarrier(s: ReplicaState): void {

@@ -1,8 +1,8 @@
-// Stories of a primary and meta: lost contact, lost answers. docs/protocol.md §9.
+// Stories of a primary and meta: lost contact, lost answers, writes that come meanwhile. docs/protocol.md §9.
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
-import { formed } from "./group.ts";
+import { formed, Group } from "./group.ts";
 
 Deno.test("ReplicaCore stops at once when contact with meta is lost, and resumes", () => {
   const group = formed();
@@ -77,5 +77,42 @@ Deno.test("ReplicaCore does not become primary by an answer that comes after con
   assert.equal(group.core("A").status, "primary");
   group.put("A", "w1", "k", "v");
   group.pass(600);
+  assert.equal(group.reply("w1")?.error, Err.OK);
+});
+
+Deno.test("ReplicaCore refuses what came while it lost its majority", () => {
+  const group = formed();
+  group.crash("B");
+  group.crash("C");
+  group.step("A", { kind: "peerDown", node: "B" });
+  group.run();
+  group.metaDown = true;
+  group.step("A", { kind: "peerDown", node: "C" });
+  group.put("A", "w1", "k", "v");
+  group.run();
+  assert.equal(group.reply("w1"), undefined, "A and C are enough");
+  group.metaDown = false;
+  group.pass(1200);
+  assert.equal(group.core("A").status, "primary");
+  assert.equal(group.reply("w1")?.error, Err.NOT_ENOUGH_MEMBER);
+  assert.equal(group.row("A", "k"), undefined);
+});
+
+Deno.test("ReplicaCore takes what came between two configurations without another event", () => {
+  const group = new Group(["A"]);
+  group.config = { ...group.config, maxReplicaCount: 1 };
+  group.form();
+  let attempt = 0;
+  group.update = (_from, asked) => {
+    attempt = asked.attempt;
+    group.config = asked.config;
+  };
+  group.propose("A", "PRIMARY_FORCE_UPDATE_BALLOT", "A");
+  group.put("A", "w1", "k", "v");
+  group.run();
+  const { maxPrepared } = group.core("A").report();
+  group.step("A", { kind: "configReply", attempt, error: Err.OK, config: group.config });
+  assert.equal(group.core("A").report().maxPrepared, maxPrepared + 1);
+  group.run();
   assert.equal(group.reply("w1")?.error, Err.OK);
 });
