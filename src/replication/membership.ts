@@ -35,6 +35,7 @@ export function adoptBallot(s: ReplicaState, ballot: Ballot): void {
   s.primaryNode = NOBODY;
   s.ackEnd = s.list.committed;
   s.ackDue = false;
+  s.gapAsked = 0;
   s.rejoinAt = 0;
   s.tailCheck = undefined;
   append(s, { kind: "ballot", ballot, reconcileEnd: NO_RECONCILE_END });

@@ -189,6 +189,7 @@ function dispatch(s: ReplicaState, event: ReplicaEvent): void {
     case "write":
       return onWrite(s, event.request);
     case "flush":
+      s.gapAsked = 0;
       formMutations(s);
       return flushAck(s);
     case "message":
@@ -367,6 +368,7 @@ function initialState(options: ReplicaOptions, now: Now): ReplicaState {
     appendToken: 0,
     ackEnd: recovered.applied,
     ackDue: false,
+    gapAsked: 0,
     primary: undefined,
     learners: new Map(),
     incarnations: new Map(),

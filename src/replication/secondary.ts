@@ -108,8 +108,11 @@ function accept(s: ReplicaState, message: PrepareMessage, mutation: Mutation): v
     return;
   }
   if (held === undefined && decree > list.contiguousEnd + 1) {
-    // Never acknowledge across a gap: ask for what is missing.
-    return answer(s, message, Err.GAP, list.contiguousEnd + 1);
+    // Never acknowledge across a gap: ask for what is missing. Each answer brings all of it again, so one is enough.
+    const missing = list.contiguousEnd + 1;
+    if (s.gapAsked === missing) return;
+    s.gapAsked = missing;
+    return answer(s, message, Err.GAP, missing);
   }
   if (decree > list.committed + UNCOMMITTED_MAX) {
     return answer(s, message, Err.CAPACITY_EXCEEDED, decree);

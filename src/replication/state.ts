@@ -159,6 +159,8 @@ export interface ReplicaState {
   /** As secondary or learner: everything up to here is logged under the current ballot. */
   ackEnd: Decree;
   ackDue: boolean;
+  /** The missing decree that was asked for in this batch of input; 0 = none. */
+  gapAsked: Decree;
 
   primary: PrimaryState | undefined;
   readonly learners: Map<NodeId, Learner>;

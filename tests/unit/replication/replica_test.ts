@@ -102,6 +102,21 @@ Deno.test("ReplicaCore never acknowledges across a gap", () => {
   assert(group.member("B").notes.some((n) => n.startsWith("gap")));
 });
 
+Deno.test("ReplicaCore asks once for what is missing before a whole batch of prepares", () => {
+  const group = formed();
+  let prepares = 0;
+  let gaps = 0;
+  group.drop = (to, { kind, body }) => {
+    if (kind === "prepareAck" && body.error === Err.GAP) gaps++;
+    return to === "B" && kind === "prepare" && prepares++ === 0;
+  };
+  // A mutation opens one session: five of them in one batch.
+  for (let i = 1; i <= 5; i++) group.write("A", `w${i}`, { kind: "openSession" });
+  group.run();
+  assert.deepEqual([gaps, prepares], [1, 5 + 5]);
+  for (let i = 1; i <= 5; i++) assert.equal(group.reply(`w${i}`)?.error, Err.OK);
+});
+
 Deno.test("ReplicaCore keeps every acknowledged write through a takeover", () => {
   const group = formed();
   for (let i = 0; i < 5; i++) {
