@@ -79,7 +79,7 @@ export class LeaseGate {
 
   /**
    * @param memory 16 bytes or more; shared by the control part (writer) and the shards (readers).
-   * @param aheadMs By how much the writer's monotonic clock is ahead of this one, at most (worker_clock.ts).
+   * @param aheadMs By how much the writer's monotonic clock is ahead of this one, at most (shard_worker.ts).
    */
   constructor(clock: Clock, memory: ArrayBufferLike = new ArrayBuffer(16), aheadMs = 0) {
     this.#clock = clock;

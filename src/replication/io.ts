@@ -1,7 +1,7 @@
 // What goes into a replica's state machine and what comes out of it. The core (replica.ts) takes one event
 // at a time and pushes effects; it never waits, reads a clock or touches a disk. A driver performs the effects
 // in order and feeds results back as events: roles/replica/replica_driver.ts on real machines,
-// tests/sim/ under the simulator. The rules are in docs/protocol.md; Rn and §n name their lines.
+// tests/sim/ under the simulator. The rules are in docs/protocol.md; §n names its paragraphs.
 
 import type { ErrorCode } from "../base/errors.ts";
 import type { Ballot, Decree, NodeId, PartitionId } from "../base/ids.ts";
@@ -97,7 +97,7 @@ export type ReplicaEvent =
   | { readonly kind: "checkpointDue" }
   /** Time passes. Every 20-100 ms. */
   | { readonly kind: "tick" }
-  /** The server is stopping: hand the partition over if possible, refuse new writes. */
+  /** The server is stopping, and has given away what it led as far as it could: refuse new writes. */
   | { readonly kind: "close" };
 
 /** Record to append to both logs; `ballot` records carry the adopted ballot and the reconcile end. */
@@ -156,7 +156,7 @@ export type ReplicaEffect =
   }
   /** Meta should hear from this server soon (its view and ours differ). */
   | { readonly kind: "requestConfigSync" }
-  /** The replica is finished: close it. `keepData` false: move it aside as damaged; true: it may be needed again. */
+  /** The replica is finished: close it. `damaged`: move it aside; otherwise its files stay, they may be needed again. */
   | { readonly kind: "close"; readonly reason: string; readonly damaged: boolean }
   /** For logs and the simulator's coverage counters. */
   | {
@@ -242,7 +242,7 @@ export interface ReplicaSettings {
   /** A checkpoint is taken after so long, or so many decrees, if anything was applied. */
   readonly checkpointIntervalMs: number;
   readonly checkpointDecrees: number;
-  /** Fewest live members to accept a write; 0 = from max_replica_count (§8). */
+  /** Fewest live members to accept a write; 0 = from max_replica_count (§5.1). */
   readonly minReplicaCount: number;
   /** Bounds of the exactly-once window (docs/protocol.md, "Exactly once"). */
   readonly sessionsMax: number;

@@ -216,7 +216,7 @@ export function note(s: ReplicaState, event: NoteName, details: Record<string, u
   s.out.push({ kind: "note", event, details });
 }
 
-/** Fewest live members to accept a write (§8, "Minimum members"). */
+/** Fewest live members to accept a write (§5.1). */
 export function minMembers(s: ReplicaState): number {
   if (s.settings.minReplicaCount > 0) return s.settings.minReplicaCount;
   const max = s.config.maxReplicaCount;
