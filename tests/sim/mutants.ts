@@ -176,6 +176,7 @@ export const MUTANTS: readonly Mutant[] = [
       'if (inFlight?.node === name && isLeaving && name === "") {',
     ]],
   },
+  // In a model: the fence is the store's, and no meta can go around it. What is tried here is the judge.
   {
     name: "M21 a leader of the past writes unconditionally",
     file: "tests/sim/sim_store.ts",

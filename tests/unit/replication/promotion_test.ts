@@ -180,6 +180,19 @@ Deno.test("ReplicaCore leads anew when it finds itself primary two configuration
   assert.equal(group.reply("w")?.error, Err.OK);
 });
 
+Deno.test("ReplicaCore forgets the learners of an earlier reign when it leads anew", () => {
+  const group = promoting();
+  assert.equal(group.core("A").transient, true, "The learner that has learned is known");
+  const { config } = group;
+  group.config = { ...config, ballot: config.ballot + 2, secondaries: [], lastDrops: ["B", "C"] };
+  for (const name of ["B", "C", "D"]) group.crash(name);
+  group.step("A", { kind: "config", config: group.config });
+  assert.equal(group.core("A").status, "primary");
+  assert.equal(group.core("A").learnerSignature("D"), 0);
+  group.run();
+  assert.equal(group.core("A").readable, true, "It waits for nobody else");
+});
+
 Deno.test("ReplicaCore that learns applies what it holds, also when far more is committed elsewhere", () => {
   const group = new Group(["A", "B", "C"]);
   group.propose("A", "ASSIGN_PRIMARY", "A");
