@@ -285,6 +285,8 @@ const NOTE_TEXT: Readonly<Record<MetaNote, string>> = {
   foreignServer:
     "Server holds data of another store and is not admitted: was the store of meta lost?",
   notListed: "Server is not in the allow list",
+  leaseTooLong:
+    "Server is not admitted: its lease must be below the grace of meta; start both with the same settings",
   nodeUnstable: "Server was restarted too often and gets nothing new for a while",
   blackList: "Servers without new replicas changed",
   recovery: "Rebuilding tables from replica servers",
@@ -311,6 +313,7 @@ const NOTE_LEVEL: Readonly<Record<MetaNote, LogLevel>> = {
   users: "info",
   foreignServer: "error",
   notListed: "warn",
+  leaseTooLong: "error",
   nodeUnstable: "warn",
   blackList: "info",
   recovery: "warn",

@@ -226,6 +226,7 @@ export class ServerDriver {
       httpPort,
       labels: new Map(labels),
       store: identity.store,
+      leaseMs: Math.ceil(settings.leaseMs),
     };
     client.start(to, Beacon, request, settings.beaconTimeoutMs, (error, reply) => {
       const deliver = () => this.#deliver({ kind: "beaconReply", attempt, error, reply });
@@ -362,7 +363,7 @@ export class ServerDriver {
       case "leader":
         return logger.info("Meta leader found", details);
       case "notAllowed":
-        return logger.warn("Meta does not admit this server", details);
+        return logger.warn("Meta does not admit this server; the leader's log says why", details);
       case "syncFailed":
         return logger.warn("Config sync failed", {
           error: errorName(Number(details["error"])),

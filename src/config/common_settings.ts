@@ -71,7 +71,9 @@ export const DETECTOR = group("Failure detection", BOTH, {
     min: "50ms",
     max: "5m",
     clusterWide: true,
-    doc: "How long a replica server may serve after its last acknowledged beacon was sent",
+    doc:
+      "How long a replica server may serve after its last acknowledged beacon was sent; meta admits " +
+      "none whose lease is not below its own grace",
   }),
   graceMs: duration({
     default: "6s",

@@ -1,6 +1,6 @@
 // Signs of life: beacons, and connections that break. Invariants: a beacon is acknowledged only while the lead
-// is proven, and only to a server whose data belongs to this store; a server is dead by proof or by the
-// detector's verdict, never by a guess. Rules: docs/meta.md, "Failure detector", "Recovery".
+// is proven, and only to a server whose data belongs to this store and whose lease ends before this leader gives
+// its partitions away; a server is dead by proof or by the detector's verdict, never by a guess. Rules: docs/meta.md, "Failure detector", "Recovery".
 
 import type { NodeId } from "../base/ids.ts";
 import { onDead } from "./cure.ts";
@@ -54,6 +54,9 @@ export function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">)
     return reply<"beacon">(s, token, answer);
   }
   reign.foreign.delete(node);
+  if (isLeaseTooLong(s, reign, beacon)) {
+    return reply<"beacon">(s, token, { ...ack, allowed: false, syncHint: 0 });
+  }
   if (reign.detector.get(node) === undefined && !mayJoin(s, node)) {
     note(s, "notListed", { node });
     return reply<"beacon">(s, token, { ...ack, allowed: false, syncHint: 0 });
@@ -80,6 +83,24 @@ export function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">)
   if (outcome === "alive" || outcome === "restarted") noteUnstable(s, reign, node);
   const syncHint = reign.detector.get(node)?.syncHint ?? 0;
   reply<"beacon">(s, token, { ...ack, allowed, syncHint });
+}
+
+/**
+ * Whether the server would still serve when this leader takes it for dead: both are started with settings of
+ * their own, and nothing else compares them. Said once for each start of the server.
+ */
+function isLeaseTooLong(s: MetaState, reign: Reign, beacon: MetaBody<"beacon">): boolean {
+  const { node, incarnation, leaseMs } = beacon;
+  const { graceMs } = s.settings;
+  if (leaseMs < graceMs) {
+    reign.longLeases.delete(node);
+    return false;
+  }
+  if (reign.longLeases.get(node) !== incarnation) {
+    note(s, "leaseTooLong", { node, incarnation, leaseMs, graceMs });
+  }
+  reign.longLeases.set(node, incarnation);
+  return true;
 }
 
 function mayJoin(s: MetaState, node: NodeId): boolean {

@@ -211,6 +211,7 @@ export type MetaNote =
   | "users"
   | "foreignServer"
   | "notListed"
+  | "leaseTooLong"
   | "nodeUnstable"
   | "blackList"
   | "recovery";

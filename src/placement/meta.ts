@@ -203,6 +203,7 @@ function onElected(s: MetaState, epoch: number): void {
     started: false,
     identity: { store: "", former: [], recovering: false, version: -1 },
     foreign: new Map(),
+    longLeases: new Map(),
     recovery: undefined,
     leftovers: [],
     cluster: new ClusterState(),

@@ -55,6 +55,8 @@ export interface Reign {
   identity: Identity;
   /** Servers that are not admitted because they hold data of another store. */
   readonly foreign: Map<NodeId, ForeignServer>;
+  /** Servers that are not admitted because their lease is not below the grace, and which start of each. */
+  readonly longLeases: Map<NodeId, number>;
   recovery: Recovery | undefined;
   /** What an interrupted recovery has written. */
   leftovers: readonly StoredValue[];

@@ -60,6 +60,8 @@ export const Beacon = defineRpc({
     labels: dict(str, 64),
     /** Identity of the store whose tables this server holds; "" = of none yet. */
     store: withDefault(str, ""),
+    /** How long an ack lets the sender serve, ms; below the leader's grace. 0 = not told (from an older server). */
+    leaseMs: withDefault(u53, 0),
   },
   response: {
     sentAt: u53,

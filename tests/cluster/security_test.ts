@@ -109,7 +109,10 @@ async function checkStrangers(cluster: TestCluster, ca: string): Promise<void> {
     draining: false,
     disks: [],
   };
-  const beacon = { node, incarnation: 2 ** 50, sentAt: 0, shardPorts: [1], httpPort: 0, store: "" };
+  const beacon = {
+    ...{ node, incarnation: 2 ** 50, sentAt: 0, shardPorts: [1], httpPort: 0 },
+    ...{ store: "", leaseMs: 0 },
+  };
   const head = { partition: 2 ** 16, from: node, incarnation: 2 ** 50, ballot: 2 ** 40 };
   const fetch = { partition: 2 ** 16, from: node, signature: 0, source: "log" as const };
   try {

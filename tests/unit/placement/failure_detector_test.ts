@@ -8,7 +8,16 @@ import { World } from "./world.ts";
 
 function beacon(node: string, incarnation = 1) {
   const labels = new Map<string, string>();
-  return { node, incarnation, sentAt: 0, shardPorts: [1], httpPort: 0, labels, store: "" };
+  return {
+    node,
+    incarnation,
+    sentAt: 0,
+    shardPorts: [1],
+    httpPort: 0,
+    labels,
+    store: "",
+    leaseMs: 0,
+  };
 }
 
 /** Ticks every 100 ms; returns who died and when. */
@@ -156,5 +165,33 @@ Deno.test("A store of another cluster, or one that is damaged, is not led", () =
     w.restartMeta();
     assert.match(w.abdicated ?? "", reason, name);
     assert.equal(w.core.role, "standby", name);
+  }
+});
+
+Deno.test("A server whose lease is not below the grace is not admitted, and the log says why once", () => {
+  const w = new World(3);
+  const id = w.table("temp");
+  const { primary } = w.stored(id);
+  const node = w.node(primary);
+  node.incarnation++;
+  node.leaseMs = META_DEFAULTS.graceMs;
+  assert.equal(w.beacon(node).response!.allowed, false);
+  w.run(3000);
+  const notes = () => w.notes.filter(({ event }) => event === "leaseTooLong");
+  const { incarnation, leaseMs } = node;
+  const graceMs = META_DEFAULTS.graceMs;
+  assert.deepEqual(notes().map(({ details }) => details), [
+    { node: primary, incarnation, leaseMs, graceMs },
+  ]);
+  // It never got a lease, so others may lead when it has been silent to this leader for the grace.
+  w.run(6000);
+  assert.notEqual(w.stored(id).primary, primary);
+  node.incarnation++;
+  w.beacon(node);
+  assert.equal(notes().length, 2, "its next start is told again");
+  for (const short of [META_DEFAULTS.graceMs - 1, 0]) {
+    node.leaseMs = short;
+    node.incarnation++;
+    assert.equal(w.beacon(node).response!.allowed, true, `${short} ms; 0 = an older server`);
   }
 });

@@ -47,6 +47,8 @@ export interface FakeNode {
   syncHint: number;
   /** Identity of the store it belongs to. */
   store: string;
+  /** As its settings say, ms. */
+  leaseMs: number;
 }
 
 /** See the file comment. */
@@ -89,6 +91,7 @@ export class World {
       reports,
       syncHint: 0,
       store: "",
+      leaseMs: META_DEFAULTS.leaseMs,
       labels,
       disks: [],
     });
@@ -249,6 +252,7 @@ export class World {
       httpPort: 8,
       labels: new Map(node.labels),
       store: node.store,
+      leaseMs: node.leaseMs,
     });
     const answer = this.answer<"beacon">(token)!;
     node.syncHint = answer.response?.syncHint ?? 0;

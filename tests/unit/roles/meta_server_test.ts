@@ -83,6 +83,7 @@ class ScriptedServer {
         httpPort: 0,
         labels: new Map<string, string>(),
         store: "",
+        leaseMs: 0,
       };
       this.client.start(
         this.meta,
