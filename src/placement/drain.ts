@@ -90,6 +90,10 @@ export function onForgetNode(
     return fail(s, token, Err.INVALID_STATE, text);
   }
   const done = () => {
+    // It was dead when it was asked for, and may have come back while the mark was being taken away.
+    if (reign.detector.isAlive(node)) {
+      return fail(s, token, Err.INVALID_STATE, `"${node}" came back; its mark is gone`);
+    }
     reign.detector.forget(node);
     note(s, "drain", { node, forgotten: true });
     reply<"forgetNode">(s, token, {});

@@ -203,6 +203,24 @@ Deno.test("MetaCore forgets a server that is gone for good, and nothing else", (
   assert.equal(w.ok("listNodes", {}).nodes.find(({ node }) => node === "n4:1")?.alive, true);
 });
 
+Deno.test("MetaCore does not forget a server that comes back while its mark is taken away", () => {
+  const w = new World(4);
+  w.table("temp", 4);
+  w.ok("drain", { node: "n4:1", drained: true });
+  w.run(20_000);
+  w.node("n4:1").up = false;
+  w.run(10_000);
+  w.holdStore = true;
+  const token = w.send("forgetNode", { node: "n4:1" });
+  w.node("n4:1").up = true;
+  w.beacon(w.node("n4:1"));
+  w.release();
+  const { error, detail } = w.answer<"forgetNode">(token)!;
+  assert.deepEqual([error, detail], [Err.INVALID_STATE, '"n4:1" came back; its mark is gone']);
+  assert.equal(w.ok("listNodes", {}).nodes.find(({ node }) => node === "n4:1")?.alive, true);
+  assert.deepEqual(w.ok("drain", { node: "n4:1", drained: false }).drained, []);
+});
+
 Deno.test("MetaCore makes one move for an operator, and says why it does not", () => {
   const w = new World(4);
   const id = w.table("temp", 1);
