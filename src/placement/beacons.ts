@@ -4,6 +4,7 @@
 
 import type { NodeId } from "../base/ids.ts";
 import { onDead } from "./cure.ts";
+import { remember } from "./drain.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { leads, type MetaState, note, type Reign, reply } from "./meta_state.ts";
 import { isForeign, wantsStored } from "./recovery.ts";
@@ -80,6 +81,7 @@ export function onBeacon(s: MetaState, token: Token, beacon: MetaBody<"beacon">)
       note(s, "nodeRestarted", { node, incarnation });
       break;
   }
+  if (allowed) remember(s, reign, node);
   if (outcome === "alive" || outcome === "restarted") noteUnstable(s, reign, node);
   const syncHint = reign.detector.get(node)?.syncHint ?? 0;
   reply<"beacon">(s, token, { ...ack, allowed, syncHint });

@@ -112,9 +112,11 @@ export function handOver(s: MetaState, reign: Reign, node: NodeId): number {
 /** What {@link chooseCure} sees now. */
 export function contextOf(s: MetaState, reign: Reign): CureContext {
   const { cluster, detector } = reign;
-  const drained = reign.drained.nodes;
-  const blackList = reign.blackList.nodes;
-  return { cluster, detector, drained, blackList, settings: s.settings, now: s.now.mono };
+  const { nodes: drained } = reign.drained;
+  const { nodes: forgotten } = reign.forgotten;
+  const { nodes: blackList } = reign.blackList;
+  const lists = { drained, forgotten, blackList };
+  return { cluster, detector, ...lists, settings: s.settings, now: s.now.mono };
 }
 
 /** Begins a list of steps. */

@@ -31,6 +31,8 @@ export interface CureContext {
   readonly detector: FailureDetector;
   /** Servers that an operator empties: they get nothing new. */
   readonly drained: ReadonlySet<NodeId>;
+  /** Servers that an operator declared gone for good. */
+  readonly forgotten: ReadonlySet<NodeId>;
   /** Servers that keep what they have and get no new replica. */
   readonly blackList: ReadonlySet<NodeId>;
   readonly settings: MetaSettings;
@@ -194,8 +196,10 @@ function assignLost(c: CureContext, p: PartitionState): Cure {
     }
     return { kind: "propose", change: "ASSIGN_PRIMARY", target: recent, node: recent };
   }
-  // b. The last one alone is not trusted: its log may not have reached the disk.
-  for (const node of [previous, recent]) {
+  // b. The last one alone is not trusted: its log may not have reached the disk. One that an operator declared
+  // gone for good, and that did not come back, cannot be asked; it has no report, as any dead one.
+  const isGone = c.forgotten.has(previous) && c.detector.get(previous) === undefined;
+  for (const node of isGone ? [recent] : [previous, recent]) {
     const state = c.detector.get(node);
     if (state?.alive !== true) return { kind: "wait", reason: `${node} is dead` };
     if (!state.collected) return { kind: "wait", reason: `${node} has not reported its replicas` };
@@ -336,7 +340,7 @@ function aliveNodes(c: CureContext): NodeId[] {
 function canTake(c: CureContext, node: NodeId): boolean {
   const state = c.detector.get(node);
   return state !== undefined && state.alive && state.incarnation !== 0 &&
-    state.stats?.draining !== true && !c.drained.has(node);
+    state.stats?.draining !== true && !c.drained.has(node) && !c.forgotten.has(node);
 }
 
 /** Primaries of the table, its replicas, all primaries, all replicas. */

@@ -11,6 +11,7 @@ import {
   clusterMismatch,
   clusterValue,
   DRAINED_PATH,
+  FORGOTTEN_PATH,
   parsePath,
   readIdentity,
   readNodeList,
@@ -57,6 +58,8 @@ export function loadCluster(
     else readTables(s, reign, nodes);
     const drained = nodes.find(({ path }) => path === DRAINED_PATH);
     if (drained !== undefined) reign.drained = listOf(drained);
+    const forgotten = nodes.find(({ path }) => path === FORGOTTEN_PATH);
+    if (forgotten !== undefined) reign.forgotten = listOf(forgotten);
     const blackList = nodes.find(({ path }) => path === BLACK_LIST_PATH);
     if (blackList !== undefined) reign.blackList = listOf(blackList);
     const users = nodes.find(({ path }) => path === USERS_PATH);

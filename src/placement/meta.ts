@@ -215,6 +215,7 @@ function onElected(s: MetaState, epoch: number): void {
     nextCureAt: s.now.mono,
     balance: newBalance(),
     drained: { nodes: new Set(), version: -1, busy: false },
+    forgotten: { nodes: new Set(), version: -1, busy: false },
     blackList: { nodes: new Set(), version: -1, busy: false },
     users: noUsers(),
     touched: [],

@@ -79,6 +79,8 @@ export interface Reign {
   };
   /** Servers to be emptied. */
   drained: NodeList;
+  /** Servers that an operator declared gone for good, of those that partitions remember as lost members. */
+  forgotten: NodeList;
   /** Servers that get no new replica. */
   blackList: NodeList;
   /** Who may log in. */

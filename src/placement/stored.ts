@@ -25,6 +25,9 @@ export const CLUSTER_PATH = "/cluster";
 /** Servers that an operator drains. */
 export const DRAINED_PATH = "/drained";
 
+/** Servers that are gone for good, though partitions remember them as lost members. */
+export const FORGOTTEN_PATH = "/forgotten";
+
 /** Servers that get no new replica. */
 export const BLACK_LIST_PATH = "/blacklist";
 
