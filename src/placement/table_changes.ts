@@ -10,6 +10,7 @@ import { allows } from "./levels.ts";
 import { fail, levelNow, levelText, type MetaState, type Reign, reply } from "./meta_state.ts";
 import { checkEnv } from "./env_check.ts";
 import { nameProblem } from "./names.ts";
+import { USERS_BUSY, withoutStrangers } from "./rights.ts";
 import { busyReason, replicaCountProblem, writeTable } from "./tables.ts";
 
 /** The table of this name if it can be changed now; otherwise the request is refused. */
@@ -72,7 +73,11 @@ export function onRecallTable(
   if (isTaken(reign, name)) {
     return refuse(Err.INVALID_ARGUMENT, `Table "${name}" exists; recall under another name`);
   }
-  const next: TableInfo = { ...table.info, name, status: "available", droppedAt: 0, expiresAt: 0 };
+  // Whoever was dropped meanwhile must not leave rights to the next user of that name.
+  if (reign.users.busy) return refuse(Err.BUSY, USERS_BUSY);
+  const envs = withoutStrangers(table.info.envs, reign.users.byName, table.info.droppedAt);
+  const lasting = { name, envs, droppedAt: 0, expiresAt: 0 };
+  const next: TableInfo = { ...table.info, ...lasting, status: "available" };
   reign.names.add(name);
   changeTable(s, reign, table, next, token, () => {
     reign.names.delete(name);

@@ -1,27 +1,21 @@
 // Users and the rights of tables, as meta keeps them. Invariants: users are one stored node, changed
 // by one write at a time; a right of a table is a name in one of its variables, so that it survives
-// with the table and travels with it; a user cannot be dropped while a table names it, so that nobody
-// inherits rights by taking an old name. Rules: docs/meta.md, "Users".
+// with the table and travels with it; a user cannot be dropped while a table names it, and a recalled
+// table names nobody who came later, so that nobody inherits rights by taking an old name. Rules:
+// docs/meta.md, "Users".
 
 import { Err } from "../base/errors.ts";
 import {
   type AccessState,
-  ENV_OF_RIGHT,
-  namesOf,
-  NOBODY_LISTED,
-  RIGHT_BY_NAME,
   RIGHT_ENVS,
-  type RightEnv,
-  type RightName,
-  tableRights,
   userNameProblem,
   type UserRecord,
   USERS_MAX,
 } from "../schema/access.ts";
 import { envProblem } from "../schema/table_envs.ts";
-import type { TableInfo } from "../schema/types.ts";
 import type { MetaBody, Token } from "./io.ts";
 import { fail, type MetaState, note, type Reign, reply, write } from "./meta_state.ts";
+import { changeRight, isNamed, revokeProblem, USERS_BUSY } from "./rights.ts";
 import { USERS_PATH, usersValue } from "./stored.ts";
 import { changeable, changeTable } from "./table_changes.ts";
 
@@ -53,7 +47,7 @@ function store(
   done: () => void,
 ): void {
   const { users } = reign;
-  if (users.busy) return fail(s, token, Err.BUSY, "Another user is being changed; try again");
+  if (users.busy) return fail(s, token, Err.BUSY, USERS_BUSY);
   users.busy = true;
   reign.waiting.add(token);
   const value = usersValue([...next.values()]);
@@ -112,8 +106,12 @@ export function onDropUser(
   token: Token,
 ): void {
   if (!reign.users.byName.has(name)) return unknown(s, token, name);
-  const tables = [...reign.cluster.tables.values()]
-    .filter(({ info }) => info.status !== "dropped" && isNamed(info.envs, name))
+  const all = [...reign.cluster.tables.values()];
+  // What is being stored may name the user.
+  if (all.some(({ busy }) => busy)) {
+    return fail(s, token, Err.BUSY, "A table is being changed; try again");
+  }
+  const tables = all.filter(({ info }) => info.status !== "dropped" && isNamed(info.envs, name))
     .map(({ info }) => info.name);
   if (tables.length > 0) {
     const text = `User "${name}" has rights on ${tables.join(", ")}: revoke them first`;
@@ -122,10 +120,6 @@ export function onDropUser(
   const next = new Map(reign.users.byName);
   next.delete(name);
   store(s, reign, token, next, () => reply<"dropUser">(s, token, {}));
-}
-
-function isNamed(envs: ReadonlyMap<string, string>, user: string): boolean {
-  return Object.keys(RIGHT_ENVS).some((env) => namesOf(envs.get(env)).includes(user));
 }
 
 /** Everybody, without what would help to guess passwords. */
@@ -168,6 +162,8 @@ export function onGrant(
     const next = new Map(reign.users.byName).set(user, { ...record!, admin: !revoke });
     return store(s, reign, token, next, () => reply<"grant">(s, token, {}));
   }
+  // The user may be gone before the table is stored.
+  if (reign.users.busy) return fail(s, token, Err.BUSY, USERS_BUSY);
   const table = changeable(s, reign, name, token);
   if (table === undefined) return;
   const envs = new Map(table.info.envs);
@@ -179,60 +175,4 @@ export function onGrant(
   changeTable(s, reign, table, { ...table.info, envs }, token, () => {
     reply<"grant">(s, token, {});
   });
-}
-
-/** Why taking these rights away would not do what it says. */
-function revokeProblem(
-  { name, envs: before }: TableInfo,
-  after: ReadonlyMap<string, string>,
-  user: string,
-  rights: readonly RightName[],
-): string | undefined {
-  const { restricted, users } = tableRights(before);
-  const had = users.get(user) ?? 0;
-  for (const right of rights) {
-    const bit = RIGHT_BY_NAME[right];
-    if ((had & bit) === 0) {
-      const hint = restricted || right === "admin"
-        ? ""
-        : `: the table is open to every user until somebody is granted read or write`;
-      return `User "${user}" was not granted ${right} on table "${name}"${hint}`;
-    }
-    if (((tableRights(after).users.get(user) ?? 0) & bit) !== 0) {
-      return `User "${user}" has ${right} as administrator of table "${name}": revoke admin`;
-    }
-  }
-  return undefined;
-}
-
-/** Adds a name to the list of a right, or takes it out of every list that gives it. */
-function changeRight(
-  envs: Map<string, string>,
-  user: string,
-  right: RightName,
-  revoke: boolean,
-): void {
-  const own = ENV_OF_RIGHT[right];
-  if (!revoke) {
-    const names = namesOf(envs.get(own)).filter((name) => name !== NOBODY_LISTED);
-    if (!names.includes(user)) envs.set(own, [...names, user].join(","));
-    return;
-  }
-  if (right !== "admin" && namesOf(envs.get(ALLOWED)).includes(user)) {
-    // Who is listed for both rights and loses one keeps the other.
-    changeRight(envs, user, right === "read" ? "write" : "read", false);
-    without(envs, ALLOWED, user);
-  }
-  without(envs, own, user);
-}
-
-const ALLOWED = "replica_access_controller.allowed_users";
-
-/** Takes a name out of a list. A table that was closed to others stays so when the last name goes. */
-function without(envs: Map<string, string>, env: RightEnv, user: string): void {
-  const { restricted } = tableRights(envs);
-  const left = namesOf(envs.get(env)).filter((name) => name !== user);
-  if (left.length > 0) envs.set(env, left.join(","));
-  else envs.delete(env);
-  if (restricted && !tableRights(envs).restricted) envs.set(env, NOBODY_LISTED);
 }

@@ -108,6 +108,53 @@ Deno.test("Revoking what would still be allowed is refused", () => {
   assert.deepEqual(envs(w), {});
 });
 
+Deno.test("A recalled table gives nothing to users who took the names of others", () => {
+  const w = peopled();
+  for (const name of ["bob", "cid"]) w.ok("putUser", put(name));
+  const { tableId } = w.ok("recallTable", { tableId: dropAfterGrants(w), newName: "" }).table;
+  assert.deepEqual(envs(w), { write_users: "ada" });
+  // Nobody else got in: the table was closed, and is.
+  w.ok("grant", grant("ada", ["write"], "t", true));
+  assert.deepEqual(envs(w), { write_users: "-" });
+  assert.equal(tableId, 1);
+});
+
+/** Ada, bob and cid have rights; the table is dropped; bob is gone, and cid is somebody else now. */
+function dropAfterGrants(w: World): number {
+  w.ok("grant", grant("ada", ["write"], "t"));
+  for (const name of ["bob", "cid"]) w.ok("grant", grant(name, ["read"], "t"));
+  w.run(2000);
+  w.ok("dropTable", { name: "t", reserveSeconds: 3600, successIfNotExists: false });
+  w.run(2000);
+  for (const name of ["bob", "cid"]) w.ok("dropUser", { name });
+  w.ok("putUser", put("cid"));
+  return w.ok("listTables", { status: "dropped" }).tables[0]!.tableId;
+}
+
+Deno.test("No table gets the name of a user who is being dropped, and the other way round", () => {
+  const w = peopled();
+  w.run(2000);
+  w.holdStore = true;
+  w.send("grant", grant("ada", ["read"], "t"));
+  const error = (answer: { error: number } | undefined) => answer?.error;
+  assert.equal(error(w.ask("dropUser", { name: "ada" })), Err.BUSY);
+  w.release();
+  w.send("dropUser", { name: "eve" });
+  assert.equal(error(w.ask("grant", grant("eve", ["read"], "t"))), Err.BUSY);
+  w.release();
+  w.holdStore = false;
+  assert.deepEqual(envs(w), { read_users: "ada" });
+  const drop = { name: "t", reserveSeconds: 3600, successIfNotExists: false };
+  w.ok("dropTable", drop);
+  w.holdStore = true;
+  w.send("dropUser", { name: "ada" });
+  assert.equal(error(w.ask("recallTable", { tableId: 1, newName: "" })), Err.BUSY);
+  w.release();
+  w.holdStore = false;
+  w.ok("recallTable", { tableId: 1, newName: "" });
+  assert.deepEqual(envs(w), { read_users: "-" });
+});
+
 Deno.test("What a user may ask meta follows from the table and from who he is", () => {
   const w = peopled();
   w.ok("grant", grant("ada", ["admin"], "t"));
