@@ -5,6 +5,12 @@
 
 import { RIGHT_ENVS, type TableRights, tableRights, USER_NAME } from "./access.ts";
 
+/**
+ * Characters of a value, whatever its pattern: 200 names of users fit. All values of a table together are some
+ * 100 KB, because meta's store takes 1 MB and one answer of meta holds many tables.
+ */
+export const ENV_VALUE_MAX = 16 * 1024;
+
 const BOOL = { pattern: /^(true|false)$/, expected: "true or false" };
 const COUNT = { pattern: /^\d{1,9}$/, expected: "an integer from 0" };
 const LONG = { pattern: /^\d{1,15}$/, expected: "an integer from 0" };
@@ -94,6 +100,10 @@ export function envProblem(key: string, value: string): string | undefined {
     const near = Object.keys(KNOWN).filter((name) => name.startsWith(prefix));
     const names = near.length > 0 ? near : Object.keys(KNOWN);
     return `Unknown table variable "${key}"; known are ${names.join(", ")}`;
+  }
+  if (value.length > ENV_VALUE_MAX) {
+    return `Table variable "${key}" has ${value.length} characters: expected ${known.expected}, ` +
+      `at most ${ENV_VALUE_MAX} characters`;
   }
   if (known.pattern.test(value)) return undefined;
   return `Table variable "${key}" is "${value}": expected ${known.expected}`;

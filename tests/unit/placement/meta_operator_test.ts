@@ -31,6 +31,9 @@ Deno.test("A black-listed server keeps what it has and gets nothing new", () => 
     Err.INVALID_ARGUMENT,
     '"nonsense" is no server: expected host:port',
   ]);
+  const long = w.ask("blackList", { action: "add", node: `${"h".repeat(2_000_000)}:1` })!;
+  assert.equal(long.error, Err.INVALID_ARGUMENT);
+  assert.ok(long.detail.length < 400);
 });
 
 Deno.test("A lost member that is black-listed is not waited for", () => {

@@ -18,6 +18,25 @@ Deno.test("envProblem names what is wrong, and the variables that were perhaps m
   assert.equal(envProblem("replica.rocksdb_iteration_threshold_time_ms", "0"), undefined);
 });
 
+Deno.test("envProblem takes no value that is longer than a store and an answer of meta can carry", () => {
+  const times = envProblem(
+    "manual_compact.periodic.trigger_time",
+    "3:00,".repeat(300_000) + "3:00",
+  );
+  assert.match(times!, /has 1500004 characters: expected times of day/);
+  assert.ok(times!.length < 300, "the value is not told back");
+  const users = `ada${" ".repeat(500_000)},bob`;
+  assert.match(envProblem("replica_access_controller.read_users", users)!, /at most 16384/);
+  // What a list may hold fits.
+  const names = Array.from({ length: 200 }, (_, i) => `u${i}`.padEnd(64, "x")).join(", ");
+  assert.equal(envProblem("replica_access_controller.read_users", names), undefined);
+  const day = Array.from(
+    { length: 1440 },
+    (_, i) => `${Math.floor(i / 60)}:${`${i % 60}`.padStart(2, "0")}`,
+  );
+  assert.equal(envProblem("manual_compact.periodic.trigger_time", day.join(",")), undefined);
+});
+
 Deno.test("envProblem takes a throttle with each half at most once", () => {
   const problem = (value: string) => envProblem("replica.write_throttling", value);
   for (
