@@ -53,15 +53,17 @@ export interface RecoveryPlan {
 
 /** See the file comment. */
 export function planRecovery(input: RecoveryInput): RecoveryPlan {
-  const { answers, failures, skipBadNodes } = input;
+  const { answers, failures, own, skipBadNodes } = input;
   const problems: string[] = [];
   const lines: string[] = [];
   for (const [node, reason] of failures) {
     if (skipBadNodes) lines.push(`${node} does not answer and is left out: ${reason}`);
     else problems.push(`${node} does not answer (${reason}): start it, or skip bad nodes`);
   }
-  for (const [node, { isServing }] of answers) {
-    if (isServing) problems.push(`${node} still holds a lease: another meta server leads it`);
+  for (const [node, { isServing, store }] of answers) {
+    // Whoever came to this store has its lease from its leader, and nothing of the lost tables.
+    if (!isServing || own.has(store)) continue;
+    problems.push(`${node} still holds a lease: another meta server leads it`);
   }
   const store = oneStore(input, problems);
   const tables: RecoveredTable[] = mergeTables(answers, problems).map((info) => {

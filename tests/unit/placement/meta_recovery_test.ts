@@ -38,8 +38,10 @@ function report(w: World, table: TableInfo, names = [...w.nodes.keys()]): void {
     const { response } = w.beacon(node);
     if (response?.wantsStored !== true) continue;
     const replicas: ReplicaReport[] = [...node.reports.values()];
-    const stock = { node: name, incarnation: 1, store: node.store, isServing: false };
-    w.ok("reportStored", { ...stock, tables: [table], replicas });
+    // Whoever is admitted has a lease, and heard of no table.
+    const { allowed: isServing } = response;
+    const stock = { node: name, incarnation: 1, store: node.store, isServing };
+    w.ok("reportStored", { ...stock, tables: isServing ? [] : [table], replicas });
   }
 }
 

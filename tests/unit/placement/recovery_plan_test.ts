@@ -138,6 +138,10 @@ Deno.test("planRecovery plans nothing while something is missing or in doubt", (
   assert.match(problem([whole], { failures }), /b:1 does not answer/);
   assert.equal(problem([whole], { failures, skipBadNodes: true }), "");
   assert.match(problem([{ ...whole, isServing: true }]), /a:1 still holds a lease/);
+  // A server that came to the empty store has its lease from the leader that plans.
+  const fresh = stock("d:1", [], { store: "e", isServing: true, tables: [] });
+  assert.equal(problem([whole, fresh], { own: new Set(["e"]) }), "");
+  assert.match(problem([whole, fresh]), /d:1 still holds a lease/);
   const other = { ...whole, node: "b:1", store: "other" };
   assert.match(problem([whole, other]), /different stores.*s: a:1; other: b:1/);
   assert.match(problem([stock("a:1", [], { tables: [] })]), /nothing to rebuild/);
