@@ -65,10 +65,12 @@ export function tickBalance(s: MetaState, reign: Reign): void {
 
 /** Why no round may begin now; `undefined` if one may. */
 function obstacle(reign: Reign): string | undefined {
-  for (const { node, alive, stats } of reign.detector.nodes) {
+  for (const { node, alive, incarnation, stats } of reign.detector.nodes) {
     const { primaries, replicas } = reign.cluster.load(node);
     if (primaries + replicas === 0) continue;
     if (!alive) return `${node} is dead and still has partitions`;
+    // A new leader only believes that it is alive, and knows neither its labels nor its shards.
+    if (incarnation === 0) return `${node} has not reported yet`;
     if (stats?.draining === true) return `${node} is about to end`;
   }
   let moving = 0;
@@ -95,9 +97,11 @@ function isWhole(reign: Reign, config: PartitionConfig): boolean {
     membersOf(config).every((node) => reign.detector.isAlive(node));
 }
 
-/** What the planner sees: alive servers, and the partitions that are whole. */
+/** What the planner sees: alive servers that were heard, and the partitions that are whole on them. */
 function viewOf(reign: Reign): BalanceView {
-  const nodes = [...reign.detector.nodes].filter((n) => n.alive).map((n) => ({
+  const heard = [...reign.detector.nodes].filter((n) => n.alive && n.incarnation !== 0);
+  const names = new Set(heard.map((n) => n.node));
+  const nodes = heard.map((n) => ({
     ...placeOf(n.node, n.labels),
     node: n.node,
     drained: isDrained(reign, n.node),
@@ -107,7 +111,9 @@ function viewOf(reign: Reign): BalanceView {
   const partitions = [...reign.cluster.tables.values()]
     .filter(({ info }) => info.status === "available")
     .flatMap(({ info, partitions }) =>
-      partitions.filter(({ config }) => isWhole(reign, config)).map((state) => {
+      partitions.filter(({ config }) => {
+        return isWhole(reign, config) && membersOf(config).every((node) => names.has(node));
+      }).map((state) => {
         const { partition, config: { primary, secondaries }, reports } = state;
         const disks = new Map([...reports].map(([node, { disk }]) => [node, disk]));
         return { partition, table: info.tableId, primary, secondaries, disks };

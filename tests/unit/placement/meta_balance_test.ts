@@ -160,6 +160,28 @@ Deno.test("MetaCore keeps members of a partition off one host, and spreads them 
   for (let p = 0; p < 12; p++) assert.equal(new Set(hostsOf(p)).size, 3);
 });
 
+Deno.test("MetaCore plans no move before a new leader has heard every server that has partitions", () => {
+  const w = new World(0, { functionLevel: "lively" });
+  for (let i = 0; i < 6; i++) {
+    w.addNode(`n${i}:1`, new Map([["host", `h${i}`], ["zone", "abc"[i >> 1]!]]));
+  }
+  w.run(1500);
+  const id = w.table("temp", 12);
+  w.run(20_000);
+  const before = shares(w, id, 12);
+  for (const node of w.nodes.values()) node.up = false;
+  w.restartMeta();
+  w.proposals.length = 0;
+  w.beacon(w.node("n0:1"));
+  w.event({ kind: "tick" });
+  assert.deepEqual(w.proposals.map(({ message }) => message.change), []);
+  assert.match(balance(w, "status").waitsFor, /n\d:1 has not reported yet/);
+  for (const node of w.nodes.values()) node.up = true;
+  w.run(5000);
+  assert.equal(balance(w, "status").waitsFor, "");
+  assert.deepEqual(shares(w, id, 12), before);
+});
+
 Deno.test("MetaCore gives no new replica to a server without room", () => {
   const w = new World(3);
   const disks = [
