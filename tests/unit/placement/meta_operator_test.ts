@@ -195,6 +195,12 @@ Deno.test("Level stopped forbids every change of tables, and blind does not", ()
   ]);
   const drop = { name: "t", reserveSeconds: 0, successIfNotExists: false };
   assert.equal(w.ask("dropTable", drop)!.error, Err.STATE_FREEZED);
+  const user = { name: "ada", action: "create" as const, admin: false, verifier: undefined };
+  w.ok("putUser", user);
+  const grant = { user: "ada", rights: ["read" as const], table: "t", revoke: false };
+  assert.equal(w.ask("grant", grant)!.error, Err.STATE_FREEZED);
+  w.ok("grant", { ...grant, rights: ["admin" as const], table: "" });
   w.ok("controlMeta", { level: "blind" });
   w.ok("updateTableEnvs", { ...envs, keys: [] });
+  w.ok("grant", grant);
 });
