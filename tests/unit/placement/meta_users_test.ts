@@ -175,6 +175,13 @@ Deno.test("What a user may ask meta follows from the table and from who he is", 
     // What is not there is for meta itself to say.
     [{ name: "queryConfig", body: { table: "no", indices: [] } }, true, true],
   ];
+  for (const changed of ["u", "t"]) {
+    // Neither who may nor what is told depends on whether there is such a table.
+    const drop = { name: changed, reserveSeconds: 0, successIfNotExists: true };
+    const who = { name: "eve", rank: Rank.USER };
+    const reason = forbidden(w.core, { name: "dropTable", body: drop }, who);
+    assert.match(reason!, new RegExp(`"eve" may not administer table "${changed}"; an admin`));
+  }
   for (const [request, ada, eve] of asks) {
     assert.equal(may("ada", request), ada, `ada ${request.name}`);
     assert.equal(may("eve", request), eve, `eve ${request.name}`);
@@ -184,4 +191,7 @@ Deno.test("What a user may ask meta follows from the table and from who he is", 
     forbidden(w.core, { name: "queryConfig", body: { table: "t", indices: [] } }, undefined),
     undefined,
   );
+  // Who does not lead says so, and not that there is no such table.
+  w.event({ kind: "lost", reason: "test" });
+  assert.equal(may("eve", { name: "renameTable", body: { oldName: "t", newName: "u" } }), true);
 });
