@@ -76,8 +76,9 @@ export class ZooKeeperSession {
     });
   }
 
+  /** Whether reads and `campaign` work: from `onReady` to the end. */
   get isReady(): boolean {
-    return this.#isReady;
+    return this.#isReady && !this.#isOver;
   }
 
   /** The reign won in this session; 0 if none, or over. */
