@@ -285,9 +285,10 @@ function registerFaults(): void {
     const promised = leader.store.leaderUntil();
     await leader.until(() => leader.events.at(-1)?.kind === "lost");
     const lostAt = leader.heardAt.at(-1)!;
-    // The store counts a session's time from a word it got, and it got none after it was frozen.
+    // The store counts a session's time from a word it got, and it got none after it was frozen. A third is kept
+    // for what an ensemble's leader does not know yet; 1 ms for rounding.
     assert.ok(
-      promised < frozenAt + SESSION_MS,
+      promised <= frozenAt + SESSION_MS * 2 / 3 + 1,
       `Promised ${promised - frozenAt} ms after the freeze`,
     );
     assert.ok(lostAt < frozenAt + SESSION_MS, `Lost ${lostAt - frozenAt} ms after the freeze`);
