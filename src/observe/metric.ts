@@ -189,6 +189,13 @@ export interface FamilyDump {
   readonly series: readonly SeriesDump[];
 }
 
+/** Another thread with metrics. */
+interface Source {
+  readonly ask: () => Promise<readonly FamilyDump[]>;
+  /** What it told last. */
+  last: readonly FamilyDump[];
+}
+
 /** The live metrics of one process. */
 export class MetricRegistry<All extends Declarations> {
   /** Every declared metric by group and name. */
@@ -196,7 +203,7 @@ export class MetricRegistry<All extends Declarations> {
   readonly #registry = new Registry();
   readonly #families: Family[] = [];
   readonly #collectors: (() => void | Promise<void>)[] = [];
-  #source: (() => Promise<readonly FamilyDump[]>) | undefined;
+  readonly #sources: Source[] = [];
   /** What the other threads had at the last scrape, by name. */
   #others = new Map<string, SeriesDump[]>();
 
@@ -221,9 +228,9 @@ export class MetricRegistry<All extends Declarations> {
     this.#collectors.push(collect);
   }
 
-  /** Where the metrics of other threads come from; they are added up with the own ones. */
-  addSource(source: () => Promise<readonly FamilyDump[]>): void {
-    this.#source = source;
+  /** Where the metrics of another thread come from; they are added up with the own ones. */
+  addSource(ask: () => Promise<readonly FamilyDump[]>): void {
+    this.#sources.push({ ask, last: [] });
   }
 
   /** All metrics that have series, as plain data. */
@@ -244,7 +251,8 @@ export class MetricRegistry<All extends Declarations> {
   async text(): Promise<string> {
     for (const collect of this.#collectors) await collect();
     const others = new Map<string, SeriesDump[]>();
-    for (const { name, series } of await this.#source?.() ?? []) {
+    const dumps = await Promise.all(this.#sources.map((source) => this.#dumpOf(source)));
+    for (const { name, series } of dumps.flat()) {
       others.set(name, [...others.get(name) ?? [], ...series]);
     }
     this.#others = others;
@@ -253,6 +261,20 @@ export class MetricRegistry<All extends Declarations> {
     );
     const texts = used.map(({ declared }) => this.#registry.getSingleMetricAsString(declared.name));
     return `${(await Promise.all(texts)).join("\n\n")}\n`;
+  }
+
+  /**
+   * What a thread has. One that does not answer must not hide what the others tell, and its sums stay as they were:
+   * a counter that falls reads as a new start of the process, and its return as a burst.
+   */
+  async #dumpOf(source: Source): Promise<readonly FamilyDump[]> {
+    try {
+      return source.last = await source.ask();
+    } catch {
+      const gauges = this.#families.filter(({ declared }) => declared.kind === "gauge");
+      const names = new Set(gauges.map(({ declared }) => declared.name));
+      return source.last.filter(({ name }) => !names.has(name));
+    }
   }
 
   #snapshot(family: Family): Snapshot {

@@ -86,3 +86,31 @@ Deno.test("METRICS have unique names in base units and a sentence each", () => {
     assert.deepEqual([...bounds], [...bounds].sort((a, b) => a - b));
   }
 });
+
+Deno.test("MetricRegistry keeps the sums of a thread that does not answer, and no gauge of it", async () => {
+  const registry = new MetricRegistry(DECLARED);
+  const threads = [new MetricRegistry(DECLARED), new MetricRegistry(DECLARED)];
+  let isSlow = false;
+  for (const [i, thread] of threads.entries()) {
+    thread.live.test.calls.child("get").add(10);
+    thread.live.test.seconds.child("get").record(0.5);
+    thread.live.test.level.child().set(1);
+    registry.addSource(() => {
+      return i === 1 && isSlow ? Promise.reject(new Error("Slow")) : thread.dump();
+    });
+  }
+  registry.live.test.calls.child("get").add(1);
+  const told = async () => {
+    const text = await registry.text();
+    const numberOf = (name: string) => Number(new RegExp(`^${name} (.*)$`, "m").exec(text)![1]);
+    const names = ['calls_total{rpc="get"}', 'wait_seconds_count{rpc="get"}', "level"];
+    return names.map((name) => numberOf(name.replace(/[{}]/g, "\\$&")));
+  };
+  assert.deepEqual(await told(), [21, 2, 2]);
+  isSlow = true;
+  threads[0]!.live.test.calls.child("get").add(5);
+  threads[1]!.live.test.calls.child("get").add(100);
+  assert.deepEqual(await told(), [26, 2, 1]);
+  isSlow = false;
+  assert.deepEqual(await told(), [126, 2, 2]);
+});
