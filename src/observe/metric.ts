@@ -20,6 +20,8 @@ export interface Declared<Kind extends MetricKind = MetricKind, Labels extends N
   readonly doc: string;
   /** Upper bounds of a histogram's buckets, ascending; empty for other kinds. */
   readonly bounds: readonly number[];
+  /** What the values of several threads are together. @default "sum" */
+  readonly together?: "sum" | "max";
 }
 
 interface Options<Labels extends Names> {
@@ -42,11 +44,12 @@ export function counter<const Labels extends Names = []>(
   return { kind: "counter", name, labels: labels ?? ([] as Names as Labels), doc, bounds: [] };
 }
 
-/** Declares a value that goes up and down. */
+/** Declares a value that goes up and down. `together`: "max" where every thread measures the same thing. */
 export function gauge<const Labels extends Names = []>(
-  { name, labels, doc }: Options<Labels>,
+  { name, labels, doc, together = "sum" }: Options<Labels> & { together?: "sum" | "max" },
 ): Declared<"gauge", Labels> {
-  return { kind: "gauge", name, labels: labels ?? ([] as Names as Labels), doc, bounds: [] };
+  const declared = { name, labels: labels ?? ([] as Names as Labels), doc, bounds: [] };
+  return { kind: "gauge", ...declared, together };
 }
 
 /** Declares a distribution. `bounds` default to {@link SECONDS}. */
@@ -279,10 +282,9 @@ export class MetricRegistry<All extends Declarations> {
 
   #snapshot(family: Family): Snapshot {
     const own = [...family.entries()].map(dumpOf);
-    return snapshot(
-      family.declared,
-      addUp([...own, ...this.#others.get(family.declared.name) ?? []]),
-    );
+    const { declared } = family;
+    const all = [...own, ...this.#others.get(declared.name) ?? []];
+    return snapshot(declared, addUp(all, declared.together));
   }
 }
 
@@ -292,8 +294,8 @@ function dumpOf({ values, series }: Entry<SeriesOf[MetricKind]>): SeriesDump {
     : { values, value: series.value };
 }
 
-/** One series for equal label values: counters, gauges and histograms of threads are sums. */
-function addUp(all: readonly SeriesDump[]): SeriesDump[] {
+/** One series for equal label values. */
+function addUp(all: readonly SeriesDump[], together: Declared["together"] = "sum"): SeriesDump[] {
   const sums = new Map<string, SeriesDump>();
   for (const one of all) {
     const key = one.values.join("\u0000");
@@ -301,7 +303,9 @@ function addUp(all: readonly SeriesDump[]): SeriesDump[] {
     if (before === undefined) sums.set(key, one);
     else {
       const counts = one.counts?.map((count, i) => count + (before.counts?.[i] ?? 0));
-      const value = before.value + one.value;
+      const value = together === "sum"
+        ? before.value + one.value
+        : Math.max(before.value, one.value);
       sums.set(key, { values: one.values, value, ...(counts === undefined ? {} : { counts }) });
     }
   }

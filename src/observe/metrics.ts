@@ -138,7 +138,9 @@ const LOG = {
   }),
   disksFull: gauge({
     name: "pegasus_disks_full",
-    doc: "Disks of data and logs without room for writes, which are refused until there is some",
+    together: "max",
+    doc: "Directories of data and logs on disks without room for writes, which are refused until " +
+      "there is some",
   }),
   waiting: gauge({
     name: "pegasus_log_waiting_records",

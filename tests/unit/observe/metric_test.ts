@@ -114,3 +114,14 @@ Deno.test("MetricRegistry keeps the sums of a thread that does not answer, and n
   isSlow = false;
   assert.deepEqual(await told(), [126, 2, 2]);
 });
+
+Deno.test("MetricRegistry takes the largest value of a gauge that every thread measures alike", async () => {
+  const declared = { test: { full: gauge({ name: "full", together: "max", doc: "Full" }) } };
+  const registry = new MetricRegistry(declared);
+  for (const value of [1, 2, 0]) {
+    const thread = new MetricRegistry(declared);
+    thread.live.test.full.child().set(value);
+    registry.addSource(() => thread.dump());
+  }
+  assert.match(await registry.text(), /^full 2$/m);
+});
