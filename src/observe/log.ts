@@ -1,6 +1,7 @@
 // The log of a process: categories, levels, text or JSON lines, to stderr or a file. Configured once by a
 // role; everything below takes a Logger (logger.ts). The only importer of logtape. A line that cannot be
-// written is lost: the log never stops a server.
+// written is lost: the log never stops a server. Repeated lines are held back, and lines below the level
+// left out, except those of the audit, which is complete.
 
 import {
   configureSync,
@@ -40,6 +41,8 @@ export interface Log {
 }
 
 const ROOT = "pegasus";
+/** Category of what is kept of changes (docs/SECURITY.md, "Audit"); it bounds itself. */
+const AUDIT = "audit";
 /** Lines of one kind that pass in each window before they are only counted. */
 const BURST = 20;
 const WINDOW_MS = 10_000;
@@ -52,7 +55,9 @@ export function openLog(options: LogOptions): Log {
     const category = record.category.slice(1).join(".");
     // The raw form: braces are placeholders to the library, ours are meant literally.
     const message = String(record.rawMessage);
-    const held = limit.admit(`${category} ${record.level} ${message}`, options.monotonicMs());
+    const held = category === AUDIT
+      ? 0
+      : limit.admit(`${category} ${record.level} ${message}`, options.monotonicMs());
     if (held < 0) return;
     const details = held === 0 ? record.properties : { ...record.properties, heldBack: held };
     options.write(render(record.timestamp, nameOf(record.level), category, message, details));
@@ -62,6 +67,7 @@ export function openLog(options: LogOptions): Log {
       sinks: { out: sink },
       loggers: [
         { category: ROOT, sinks: ["out"], lowestLevel: tapeLevel(level) },
+        { category: [ROOT, AUDIT], sinks: ["out"], parentSinks: "override", lowestLevel: "info" },
         { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
       ],
       reset: true,

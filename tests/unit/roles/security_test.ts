@@ -10,6 +10,7 @@ import { tlsProblem } from "../../../src/rpc/tcp_transport.ts";
 import { Err } from "../../../src/base/errors.ts";
 import { defaultSettings, loadSettings } from "../../../src/config/load.ts";
 import { OPEN } from "../../../src/rpc/security.ts";
+import { openLog } from "../../../src/observe/log.ts";
 import { loggerOf, SILENT } from "../../../src/observe/logger.ts";
 import { PutUser } from "../../../src/schema/access_rpc.ts";
 import { Balance, DropTable, RemoteCommand } from "../../../src/schema/meta_rpc.ts";
@@ -155,6 +156,20 @@ Deno.test("the audit file gets a line per entry; one that cannot be written is t
     openAudit("", loggerOf((level, message) => said.push(`${level} ${message}`)))(entry);
     assert.deepEqual(said, ["info Change"]);
   });
+});
+
+Deno.test("the audit in the log is complete, whatever the level and however many changes", () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const log = openLog({ level: "error", format: "text", write, monotonicMs: () => 0 });
+  const sink = openAudit("", log.logger("audit"));
+  const entry = { who: "ada", from: "x", action: "drop_table", request: "", detail: "" };
+  for (let i = 0; i < 30; i++) sink({ ...entry, outcome: "OK" });
+  sink({ ...entry, outcome: "BUSY" });
+  log.close();
+  assert.equal(lines.length, 31);
+  assert.match(lines[29]!, / INFO {2}audit: Change who=ada from=x action=drop_table .*outcome=OK/);
+  assert.match(lines[30]!, / WARN {2}audit: Refused or failed .*outcome=BUSY/);
 });
 
 Deno.test("readClientSecurity takes secrets from files, the environment or the terminal", async () => {
