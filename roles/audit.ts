@@ -1,13 +1,14 @@
 // Who changed the cluster, from where, how it ended, and who was turned away. Plain entries, so that a
 // shard's thread can hand its own to the control part. Invariants: nothing secret gets into an entry;
-// changes are all kept, refusals up to a rate, so that a stranger cannot fill the disk. docs/SECURITY.md,
-// "Audit".
+// changes are all kept, refusals and failures up to a rate, so that neither a stranger nor a user can fill the disk
+// with them. docs/SECURITY.md, "Audit".
 
 import { Err, errorName } from "../src/base/errors.ts";
 import { LineLimit } from "../src/observe/line_limit.ts";
 import type { Logger } from "../src/observe/logger.ts";
 import { ASKING_COMMANDS } from "./remote_commands.ts";
 import type { AuditedCall, CallAudit } from "../src/rpc/options.ts";
+import { Rank } from "../src/schema/access.ts";
 
 /** One entry. */
 export interface AuditEntry {
@@ -28,23 +29,32 @@ export interface AuditEntry {
 export type AuditSink = (entry: AuditEntry) => void;
 
 const REQUEST_CHARACTERS_MAX = 1000;
-/** Refused requests and callers kept, each kind: so many a second. */
+/** Refused callers, refused and failed requests kept, each kind: so many a second. */
 const REFUSED_MAX = 20;
 
-/** What the network tells, as entries. */
-export function callAudit(sink: AuditSink): CallAudit {
+const monotonicMs = () => performance.now();
+
+/** Entries of one kind up to a rate; the next one says how many were left out. */
+function limited(sink: AuditSink, now: () => number): AuditSink {
   const limit = new LineLimit(REFUSED_MAX, 1000);
-  const keep = (entry: AuditEntry) => {
-    const held = limit.admit(`${entry.action} ${entry.outcome}`, performance.now());
+  return (entry) => {
+    const held = limit.admit(`${entry.action} ${entry.outcome}`, now());
     if (held === 0) sink(entry);
     else if (held > 0) sink({ ...entry, detail: `${entry.detail} (and ${held} more like it)` });
   };
+}
+
+/** What the network tells, as entries. */
+export function callAudit(sink: AuditSink, now = monotonicMs): CallAudit {
+  const keep = limited(sink, now);
   return {
     ended(call) {
       if (isQuestion(call)) return;
       const entry = entryOf(call);
-      if (call.error === Err.ACL_DENY) keep(entry);
-      else sink(entry);
+      // What fails for an administrator may have changed something all the same.
+      const isChange = call.error !== Err.ACL_DENY && call.who.rank >= Rank.ADMIN;
+      if (isChange || call.error === Err.OK) sink(entry);
+      else keep(entry);
     },
     refused(from, detail) {
       const outcome = errorName(Err.UNAUTHENTICATED);

@@ -12,6 +12,7 @@ import { defaultSettings, loadSettings } from "../../../src/config/load.ts";
 import { OPEN } from "../../../src/rpc/security.ts";
 import { openLog } from "../../../src/observe/log.ts";
 import { loggerOf, SILENT } from "../../../src/observe/logger.ts";
+import { Rank } from "../../../src/schema/access.ts";
 import { PutUser } from "../../../src/schema/access_rpc.ts";
 import { Balance, DropTable, RemoteCommand } from "../../../src/schema/meta_rpc.ts";
 
@@ -137,6 +138,22 @@ Deno.test("the audit keeps changes with their outcome, no questions, no bytes, a
   assert.ok(!/verysecret|118,101|dmVyeXNl/.test(JSON.stringify(kept)));
   for (let i = 0; i < 1000; i++) audit.refused("6.6.6.6:6", "Wrong user or password");
   assert.equal(kept.length, 4 + 20);
+});
+
+Deno.test("the audit keeps all failures of administrators, and not every one of a user", () => {
+  const kept: AuditEntry[] = [];
+  const audit = callAudit((entry) => kept.push(entry), () => 0);
+  const drop = { name: "none", reserveSeconds: 0, successIfNotExists: false };
+  const call = { rpc: DropTable, request: drop, peer: "x", detail: "" };
+  const ask = (name: string, rank: number, error: number) => {
+    const before = kept.length;
+    for (let i = 0; i < 100; i++) audit.ended({ ...call, who: { name, rank }, error });
+    return kept.length - before;
+  };
+  assert.equal(ask("eve", Rank.USER, Err.APP_NOT_EXIST), 20);
+  assert.equal(ask("eve", Rank.USER, Err.OK), 100);
+  assert.equal(ask("ada", Rank.ADMIN, Err.APP_NOT_EXIST), 100);
+  assert.equal(ask("ada", Rank.ADMIN, Err.ACL_DENY), 20);
 });
 
 Deno.test("the audit file gets a line per entry; one that cannot be written is told to the log", async () => {
