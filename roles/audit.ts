@@ -12,15 +12,15 @@ import { Rank } from "../src/schema/access.ts";
 
 /** One entry. */
 export interface AuditEntry {
-  /** Name of the user, "@cluster" for whoever has the cluster's secret, "" for nobody known. */
+  /** Name of the user, "@cluster" for whoever has the cluster's secret, "@token" that of HTTP, "" for nobody known. */
   readonly who: string;
-  /** Where from. */
+  /** Where from; "http" for all of HTTP, whose server has its callers behind a door (http/front.ts). */
   readonly from: string;
-  /** Name of the request, or "connect". */
+  /** Name of the request, or "connect"; the path of HTTP. */
   readonly action: string;
   /** What was asked for; "" = it was refused before it was read. */
   readonly request: string;
-  /** "OK" or the name of the error. */
+  /** "OK", the name of the error, or "HTTP 404". */
   readonly outcome: string;
   readonly detail: string;
 }
@@ -60,6 +60,30 @@ export function callAudit(sink: AuditSink, now = monotonicMs): CallAudit {
       const outcome = errorName(Err.UNAUTHENTICATED);
       keep({ who: "", from, action: "connect", request: "", outcome, detail });
     },
+  };
+}
+
+/** A request over HTTP that needs the admin token, and how it ended. */
+export interface AdminAsk {
+  readonly path: string;
+  /** With its question mark. */
+  readonly query: string;
+  readonly status: number;
+  /** Whether the token was the right one. */
+  readonly isAdmitted: boolean;
+}
+
+/** What HTTP tells, as entries. */
+export function httpAudit(sink: AuditSink, now = monotonicMs): (ask: AdminAsk) => void {
+  const keep = limited(sink, now);
+  return ({ path: action, query, status, isAdmitted }) => {
+    const same = { from: "http", action, detail: "" };
+    if (!isAdmitted) {
+      const outcome = errorName(Err.UNAUTHENTICATED);
+      return keep({ ...same, who: "", request: "", outcome });
+    }
+    const outcome = status === 200 ? errorName(Err.OK) : `HTTP ${status}`;
+    sink({ ...same, who: "@token", request: query.slice(0, REQUEST_CHARACTERS_MAX), outcome });
   };
 }
 

@@ -71,7 +71,7 @@ export async function runServer(
     const security = loadSecurity(settings);
     const audit = openAudit(settings.security.auditFile, log.logger("audit"));
     warnOfExposure(role, settings, security, logger);
-    const http = await openHttp(role, live, log, metrics, security);
+    const http = await openHttp(role, live, log, metrics, security, audit);
     // Stops last: whoever waits for the end of the process can watch it.
     if (http !== undefined) lifecycle.onStop("HTTP", () => http.close());
     const shared = { settings, live, log, lifecycle, metrics };
@@ -112,6 +112,7 @@ async function openHttp(
   log: Log,
   registry: MetricRegistry<typeof METRICS>,
   { tls }: SecurityOptions,
+  audit: AuditSink,
 ): Promise<HttpSide | undefined> {
   const { http: listen, adminTokenFile, cluster } = live.settings.process;
   if (listen === "none") return undefined;
@@ -129,6 +130,7 @@ async function openHttp(
     live,
     registry,
     logger,
+    audit,
     tls,
   });
   logger.info("HTTP listens", { address: http.address, readOnly: adminToken === "" });

@@ -6,6 +6,7 @@ import type { Logger } from "../../src/observe/logger.ts";
 import type { MetricRegistry } from "../../src/observe/metric.ts";
 import type { METRICS } from "../../src/observe/metrics.ts";
 import type { TlsMaterial } from "../../src/rpc/security.ts";
+import { type AuditSink, httpAudit } from "../audit.ts";
 import { watchProcess } from "./process_metrics.ts";
 import { profileHandlers } from "./profile.ts";
 import { type Answer, type Ask, type Handlers, problem, Router, type Routes } from "./route.ts";
@@ -24,6 +25,8 @@ export interface HttpOptions {
   readonly live: LiveSettings;
   readonly registry: MetricRegistry<typeof METRICS>;
   readonly logger: Logger;
+  /** Where requests that need the token are kept, and those who do not have it. @default nowhere */
+  readonly audit?: AuditSink;
   /** With it HTTP is HTTPS. */
   readonly tls?: TlsMaterial | undefined;
 }
@@ -54,14 +57,14 @@ const TOKEN_CHARACTERS_MIN = 16;
  * @throws {Error} If the address cannot be listened on, or the token is too short.
  */
 export async function startHttp(options: HttpOptions): Promise<HttpSide> {
-  const { adminToken, registry, role, cluster, version, logger } = options;
+  const { adminToken, registry, role, cluster, version, logger, audit = () => {} } = options;
   if (adminToken !== "" && adminToken.length < TOKEN_CHARACTERS_MIN) {
     throw new Error(
       `The admin token has ${adminToken.length} characters: expected ${TOKEN_CHARACTERS_MIN} or more`,
     );
   }
   const startedAt = Date.now();
-  const router = new Router(adminToken);
+  const router = new Router(adminToken, httpAudit(audit));
   let readiness: Readiness = () => "The server is starting";
   router.add(COMMON_ROUTES, commonHandlers(options, router, startedAt, () => readiness()));
   const unwatch = watchProcess(registry, { version, role, cluster, startedAt });

@@ -4,6 +4,7 @@
 
 import { suggestion } from "../../src/config/suggest.ts";
 import { timingSafeEqual } from "node:crypto";
+import type { AdminAsk } from "../audit.ts";
 
 /** One query argument. */
 export interface Argument {
@@ -68,10 +69,15 @@ interface Bound {
 export class Router {
   readonly #bound = new Map<string, Bound>();
   readonly #adminToken: string;
+  readonly #audit: (ask: AdminAsk) => void;
 
-  /** @param adminToken "" = this server is read-only. */
-  constructor(adminToken: string) {
+  /**
+   * @param adminToken "" = this server is read-only.
+   * @param audit Is told every request for a path that needs the token.
+   */
+  constructor(adminToken: string, audit: (ask: AdminAsk) => void = () => {}) {
     this.#adminToken = adminToken;
+    this.#audit = audit;
   }
 
   /** Adds declared paths with their handlers. */
@@ -95,7 +101,7 @@ export class Router {
       const hint = suggestion(path, this.#bound.keys());
       return problem(404, `Unknown path "${path}"${hint || "; / lists all"}`);
     }
-    const { route, handler } = bound;
+    const { route } = bound;
     const allowed = route.admin ? ["GET", "POST"] : ["GET", "HEAD"];
     if (!allowed.includes(method)) {
       const reason = `Method ${method} is not allowed for ${path}: expected ${
@@ -103,8 +109,19 @@ export class Router {
       }`;
       return { ...problem(405, reason), headers: { allow: allowed.join(", ") } };
     }
-    const refusal = route.admin ? this.#refusal(authorization) : undefined;
-    if (refusal !== undefined) return refusal;
+    if (!route.admin) return await this.#run(bound, path, url, accept);
+    const refusal = this.#refusal(authorization);
+    let status = 500;
+    try {
+      const answer = refusal ?? await this.#run(bound, path, url, accept);
+      status = answer.status ?? 200;
+      return answer;
+    } finally {
+      this.#audit({ path, query: url.search, status, isAdmitted: refusal === undefined });
+    }
+  }
+
+  async #run({ route, handler }: Bound, path: string, url: URL, accept: string): Promise<Answer> {
     const args = readArgs(path, route, url.searchParams);
     if (typeof args === "string") return problem(400, args);
     return await handler({ args, target: `${path}${url.search}`, accept });

@@ -1,6 +1,7 @@
 // The HTTP side of a process over a real socket: what every server answers, and what it refuses.
 
 import assert from "node:assert/strict";
+import type { AuditEntry } from "../../../roles/audit.ts";
 import { type HttpSide, startHttp } from "../../../roles/http/main_http.ts";
 import { LiveSettings } from "../../../src/config/live.ts";
 import { defaultSettings } from "../../../src/config/load.ts";
@@ -13,12 +14,14 @@ interface Parts {
   readonly http: HttpSide;
   readonly live: LiveSettings;
   readonly lines: string[];
+  readonly kept: AuditEntry[];
   // deno-lint-ignore no-explicit-any
   get(target: string, init?: RequestInit): Promise<{ status: number; text: string; json: any }>;
 }
 
 async function withHttp(story: (parts: Parts) => Promise<void>, adminToken = TOKEN): Promise<void> {
   const lines: string[] = [];
+  const kept: AuditEntry[] = [];
   const logger: Logger = loggerOf((level, message) => lines.push(`${level} ${message}`));
   const live = new LiveSettings("meta", defaultSettings());
   const http = await startHttp({
@@ -30,6 +33,7 @@ async function withHttp(story: (parts: Parts) => Promise<void>, adminToken = TOK
     live,
     registry: openMetrics(),
     logger,
+    audit: (entry) => kept.push(entry),
   });
   const get: Parts["get"] = async (target, init) => {
     const response = await fetch(`http://${http.address}${target}`, init);
@@ -38,7 +42,7 @@ async function withHttp(story: (parts: Parts) => Promise<void>, adminToken = TOK
     return { status: response.status, text, json: isJson ? JSON.parse(text) : undefined };
   };
   try {
-    await story({ http, live, lines, get });
+    await story({ http, live, lines, kept, get });
   } finally {
     await http.close();
   }
@@ -160,5 +164,29 @@ Deno.test("HTTP server answers 500 when a handler fails, and goes on", async () 
     assert.doesNotMatch(answer.text, /secret/);
     assert.deepEqual(lines, ["error HTTP request failed"]);
     assert.equal((await get("/healthz")).status, 200);
+  });
+});
+
+Deno.test("HTTP server keeps what was done with the token, and who came without it", async () => {
+  await withHttp(async ({ http, kept, get }) => {
+    http.add({ "/boom": { brief: "Fails", admin: true } }, {
+      "/boom": () => {
+        throw new Error("broken");
+      },
+    });
+    await get("/config");
+    await get("/updateConfig?log-level=debug", ADMIN);
+    await get("/updateConfig?log-level=loud", ADMIN);
+    await get("/boom", ADMIN);
+    await get("/updateConfig?a=secret", { headers: { authorization: "Bearer 0123456789abcdeX" } });
+    assert.deepEqual(
+      kept.map(({ who, from, action, request, outcome }) => [who, from, action, request, outcome]),
+      [
+        ["@token", "http", "/updateConfig", "?log-level=debug", "OK"],
+        ["@token", "http", "/updateConfig", "?log-level=loud", "HTTP 400"],
+        ["@token", "http", "/boom", "", "HTTP 500"],
+        ["", "http", "/updateConfig", "", "UNAUTHENTICATED"],
+      ],
+    );
   });
 });
