@@ -157,6 +157,10 @@ function openProcessLog(settings: Settings): Log {
     bytesMax: logFileBytesMax,
     filesMax: logFilesMax,
     now: () => performance.now(),
+    onStuck: (error) => {
+      const details = { path: logFile, error: String(error) };
+      log.logger("log").warn("The log file cannot be put aside and grows on", details);
+    },
   });
   const encoder = new TextEncoder();
   const write = (line: string) => {
@@ -167,10 +171,7 @@ function openProcessLog(settings: Settings): Log {
       // A closed pipe loses the line, not the server.
     }
   };
-  return openLog({
-    level: logLevel,
-    format: logFormat,
-    write,
-    monotonicMs: () => performance.now(),
-  });
+  const monotonicMs = () => performance.now();
+  const log = openLog({ level: logLevel, format: logFormat, write, monotonicMs });
+  return log;
 }

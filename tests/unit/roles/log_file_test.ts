@@ -47,16 +47,53 @@ Deno.test("LogFile follows a file that was moved away", () => {
   });
 });
 
-Deno.test("LogFile goes on when the disk refuses", () => {
+Deno.test("LogFile goes on in a file that cannot be put aside, says so once, and tries again", () => {
   withFile((dir, path) => {
-    const log = new LogFile({ path, bytesMax: 5, filesMax: 1, now: () => 0 });
-    log.write("one\n");
+    let now = 0;
+    const told: string[] = [];
+    const onStuck = () => {
+      told.push("stuck");
+      log.write("stuck\n");
+    };
+    const log = new LogFile({ path, bytesMax: 5, filesMax: 3, now: () => now, onStuck });
+    for (const line of ["one\n", "two\n"]) log.write(line);
     // A directory in the way of the file that is put aside.
+    Deno.renameSync(`${path}.1`, `${path}.2`);
     Deno.mkdirSync(`${path}.1/x`, { recursive: true });
-    log.write("two\n");
-    Deno.removeSync(`${path}.1`, { recursive: true });
-    log.write("three\n");
+    Deno.mkdirSync(`${path}.3/x`, { recursive: true });
+    for (const line of ["three\n", "four\n"]) log.write(line);
+    now += 60_000;
+    log.write("five\n");
+    assert.equal(told.length, 1);
+    assert.equal(Deno.readTextFileSync(path), "two\nstuck\nthree\nfour\nfive\n");
+    for (const number of [1, 3]) Deno.removeSync(`${path}.${number}`, { recursive: true });
+    log.write("six\n");
+    now += 60_000;
+    log.write("seven\n");
     log.close();
-    assert.deepEqual(filesIn(dir), { "server.log": "three\n", "server.log.1": "one\n" });
+    assert.deepEqual(filesIn(dir), {
+      "server.log": "seven\n",
+      "server.log.1": "two\nstuck\nthree\nfour\nfive\nsix\n",
+      "server.log.2": "one\n",
+    });
+  });
+});
+
+Deno.test("LogFile moves no more files than needed: an attempt that failed costs no old one", () => {
+  withFile((dir, path) => {
+    const log = new LogFile({ path, bytesMax: 5, filesMax: 3, now: () => 0 });
+    for (const line of ["one\n", "two\n", "three\n", "four\n"]) log.write(line);
+    // What an attempt leaves that could move everything but the file itself.
+    Deno.removeSync(`${path}.3`);
+    Deno.renameSync(`${path}.2`, `${path}.3`);
+    Deno.renameSync(`${path}.1`, `${path}.2`);
+    log.write("five\n");
+    log.close();
+    assert.deepEqual(filesIn(dir), {
+      "server.log": "five\n",
+      "server.log.1": "four\n",
+      "server.log.2": "three\n",
+      "server.log.3": "two\n",
+    });
   });
 });
