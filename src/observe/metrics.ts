@@ -225,7 +225,7 @@ const META = {
     name: "pegasus_meta_partitions",
     labels: ["table", "health"],
     doc: "Partitions by health: healthy, degraded (writable, a member is missing), unwritable " +
-      "(too few members), unreadable (no primary)",
+      "(not more than half of the members, with more than two wanted), unreadable (no primary)",
   }),
   availability: gauge({
     name: "pegasus_availability_ratio",

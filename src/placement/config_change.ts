@@ -117,11 +117,6 @@ export function mayAsk(
   return from === current.primary || (leaves && from === node);
 }
 
-/** Fewest members for writes to go on. */
-export function minMembers(maxReplicaCount: number): number {
-  return maxReplicaCount <= 2 ? 1 : Math.floor(maxReplicaCount / 2) + 1;
-}
-
 /** The configuration of a partition that never had a member. */
 export function emptyConfig(partition: number, maxReplicaCount: number): PartitionConfig {
   return {

@@ -4,9 +4,10 @@
 // Rules: docs/meta.md, "Cure".
 
 import { NOBODY, type NodeId } from "../base/ids.ts";
+import { minMembers } from "../schema/partition_config.ts";
 import type { PartitionConfig, ReplicaReport } from "../schema/types.ts";
 import type { Action, ClusterState, Dropped, PartitionState, TableState } from "./cluster_state.ts";
-import { isMember, membersOf, minMembers } from "./config_change.ts";
+import { isMember, membersOf } from "./config_change.ts";
 import { type Crowding, crowdingOf, hostLimit, type Place, placeOf } from "./domains.ts";
 import { type FailureDetector, isFull } from "./failure_detector.ts";
 import type { MetaSettings } from "./io.ts";

@@ -3,6 +3,7 @@
 
 import { Err } from "../base/errors.ts";
 import { NOBODY, type NodeId } from "../base/ids.ts";
+import { minMembers } from "../schema/partition_config.ts";
 import type { PartitionConfig } from "../schema/types.ts";
 import type { Load, PartitionState, TableState } from "./cluster_state.ts";
 import { membersOf } from "./config_change.ts";
@@ -83,7 +84,7 @@ function healthOf(reign: Reign, table: TableState): MetaAnswer<"listTables">["he
     const { members, hasPrimary } = aliveMembers(reign, partition);
     const { maxReplicaCount } = partition.config;
     if (hasPrimary && members >= maxReplicaCount) healthy++;
-    if (!hasPrimary || members < Math.min(2, maxReplicaCount)) writeUnhealthy++;
+    if (!hasPrimary || members < minMembers(maxReplicaCount)) writeUnhealthy++;
     if (!hasPrimary) readUnhealthy++;
   }
   const unhealthy = table.partitions.length - healthy;

@@ -4,6 +4,7 @@
 // Always: durable <= applied <= committed <= maxPrepared (docs/protocol.md, "Terms").
 
 import type { Ballot, Decree, NodeId, PartitionId } from "../base/ids.ts";
+import { minMembers as minMembersOf } from "../schema/partition_config.ts";
 import type { PartitionConfig, ReplicaStatus } from "../schema/types.ts";
 import type { ConfigChange } from "../schema/types.ts";
 import type { PeerMessage } from "../schema/replica_rpc.ts";
@@ -219,8 +220,7 @@ export function note(s: ReplicaState, event: NoteName, details: Record<string, u
 /** Fewest live members to accept a write (§5.1). */
 export function minMembers(s: ReplicaState): number {
   if (s.settings.minReplicaCount > 0) return s.settings.minReplicaCount;
-  const max = s.config.maxReplicaCount;
-  return max <= 2 ? 1 : Math.floor(max / 2) + 1;
+  return minMembersOf(s.config.maxReplicaCount);
 }
 
 /** Nothing it ever acknowledged is missing (§12.5): written down with the next checkpoint, which is due now. */

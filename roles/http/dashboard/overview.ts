@@ -6,6 +6,7 @@ import { Err } from "../../../src/base/errors.ts";
 import { formatPartition, indexOf } from "../../../src/base/ids.ts";
 import type { MetaAnswer } from "../../../src/placement/io.ts";
 import type { NodeInfo } from "../../../src/schema/meta_rpc.ts";
+import { minMembers } from "../../../src/schema/partition_config.ts";
 import type { PartitionConfig, TableInfo } from "../../../src/schema/types.ts";
 import type { MetaAsk, MetaReply } from "../../meta/meta_ask.ts";
 import { type Problem, problemsOf } from "./problems.ts";
@@ -200,7 +201,7 @@ export function healthOf(
 ): Health {
   if (!alive.has(primary)) return "unreadable";
   const members = 1 + secondaries.filter((node) => alive.has(node)).length;
-  if (members < Math.min(2, maxReplicaCount)) return "unwritable";
+  if (members < minMembers(maxReplicaCount)) return "unwritable";
   return members < maxReplicaCount ? "degraded" : "healthy";
 }
 

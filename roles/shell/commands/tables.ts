@@ -7,6 +7,7 @@ import {
   StoreError,
   type TableStatus,
 } from "../../../src/client/mod.ts";
+import { minMembers } from "../../../src/schema/partition_config.ts";
 import { type Args, type Command, type Flag, type Positional, UsageProblem } from "../declare.ts";
 import { counted, formatTime, type Json, renderPairs, rowObjects } from "../render.ts";
 import { namesOf, RESOLVE } from "./host_names.ts";
@@ -103,12 +104,12 @@ const ls: Command = {
   },
 };
 
-/** Health of one partition, by the original's definition (docs/client.md, "Administration"). */
+/** Health of one partition (docs/client.md, "Administration"). */
 function healthOf(partition: PartitionConfig): "healthy" | "unhealthy" | "unwritable" | "dead" {
   if (partition.primary === "") return "dead";
   const members = 1 + partition.secondaries.length;
   if (members >= partition.maxReplicaCount) return "healthy";
-  return members < 2 ? "unwritable" : "unhealthy";
+  return members < minMembers(partition.maxReplicaCount) ? "unwritable" : "unhealthy";
 }
 
 const app: Command = {

@@ -325,3 +325,24 @@ Deno.test("MetaCore adds a member above the count on an operator's proposal, and
   assert.equal(after.secondaries.length, 2);
   assert.ok(after.secondaries.includes(outside), "the one with fewest replicas stays");
 });
+
+Deno.test("MetaCore counts partitions as unwritable by the rule by which replicas refuse writes", () => {
+  for (
+    const [wanted, alive, unwritable] of [[1, 1, 0], [2, 1, 0], [3, 2, 0], [3, 1, 1], [5, 3, 0], [
+      5,
+      2,
+      1,
+    ]] as const
+  ) {
+    const w = new World(wanted);
+    const id = w.table("temp", 1, wanted);
+    w.run(5000);
+    const { secondaries } = w.stored(id);
+    assert.equal(secondaries.length, wanted - 1);
+    for (const node of secondaries.slice(alive - 1)) w.node(node).up = false;
+    w.run(8000);
+    const [health] = w.ok("listTables", { status: undefined }).health;
+    const counts = [health!.healthy, health!.writeUnhealthy, health!.readUnhealthy];
+    assert.deepEqual(counts, [alive === wanted ? 1 : 0, unwritable, 0], `${alive} of ${wanted}`);
+  }
+});

@@ -179,6 +179,12 @@ Deno.test("healthOf() counts a member on a dead server as none", () => {
   assert.equal(healthOf({ ...config, primary: "" }, new Set(["b", "c"])), "unreadable");
   const single = { ...config, secondaries: [], maxReplicaCount: 1 };
   assert.equal(healthOf(single, new Set(["a"])), "healthy");
+  // What the servers take for writable, not two members whatever is wanted.
+  const pair = { ...config, secondaries: ["b"], maxReplicaCount: 2 };
+  assert.equal(healthOf(pair, new Set(["a"])), "degraded");
+  const five = { ...config, secondaries: ["b", "c", "d", "e"], maxReplicaCount: 5 };
+  assert.equal(healthOf(five, new Set(["a", "b"])), "unwritable");
+  assert.equal(healthOf(five, new Set(["a", "b", "e"])), "degraded");
 });
 
 Deno.test("RecentChanges keeps the last 200, newest first, and leaves noise out", () => {
