@@ -91,10 +91,10 @@ function namedSlots(names: readonly string[]): { slot: number; name: string }[] 
   return names.map((name, slot) => ({ slot, name })).filter(({ name }) => name !== "");
 }
 
-/** A replica that was never asked before counts from zero. */
+/** A replica that was not there before counts from zero, as its server does (RequestMetrics.keepOnly). */
 function addLoad(
   to: Rates,
-  before: PartitionLoad = NEVER_ASKED,
+  before: PartitionLoad = NOT_THERE,
   after: PartitionLoad,
   slots: readonly { readonly slot: number; readonly name: string }[],
   seconds: number,
@@ -112,7 +112,7 @@ function addLoad(
   to.errors += Math.max(0, after.errors - before.errors) / seconds;
 }
 
-const NEVER_ASKED: PartitionLoad = {
+const NOT_THERE: PartitionLoad = {
   ...{ partition: 0, status: "inactive", ballot: 0, committed: 0, applied: 0, durable: 0 },
   ...{ lastPrepared: 0, bytes: 0, requests: [], writeBytes: 0, readBytes: 0, writeUnits: 0 },
   ...{ readUnits: 0, errors: 0 },
@@ -144,10 +144,14 @@ export function latenciesOf(pairs: Iterable<LoadPair>): Latencies {
     if (secondsBetween(pair) === 0) continue;
     const { before, after } = pair;
     bounds = after.bounds;
+    const known = new Set(before!.partitions.map(({ partition }) => tableOf(partition)));
     const old = new Map(
       before!.latencies.map((row) => [`${row.tableId} ${row.operation}`, row.counts]),
     );
     for (const { tableId, operation, counts: now } of after.latencies) {
+      // A shard tells the latencies of its tables only, since its start: nothing to compare those of a table with
+      // that it did not have before.
+      if (!known.has(tableId)) continue;
       let table = tables.get(tableId);
       if (table === undefined) tables.set(tableId, table = new Map());
       const then = old.get(`${tableId} ${operation}`);

@@ -49,7 +49,7 @@ export const OPERATIONS: readonly string[] = Array.from({ length: SLOTS }, (_, s
   return name.startsWith("rpc_") || CODE_FIRST + slot >= 150 ? "" : name;
 });
 
-/** What one partition was asked since the start. */
+/** What one partition was asked since it is here. */
 export class PartitionCounts {
   /** By slot of {@link OPERATIONS}. */
   readonly requests: number[] = new Array(SLOTS).fill(0);
@@ -58,6 +58,14 @@ export class PartitionCounts {
   writeUnits = 0;
   readUnits = 0;
   errors = 0;
+
+  /** Begins anew. */
+  clear(): void {
+    this.requests.fill(0);
+    this.writeBytes = this.readBytes = 0;
+    this.writeUnits = this.readUnits = 0;
+    this.errors = 0;
+  }
 }
 
 /** One partition, with the kinds of its operations. */
@@ -128,6 +136,13 @@ export class RequestMetrics implements CallObserver {
   /** Sums of a partition; `undefined` if it was never asked. */
   countsOf(partition: PartitionId): PartitionCounts | undefined {
     return this.#places.get(partition)?.counts;
+  }
+
+  /** Sums of all other partitions begin anew: they left, and if one comes back, it counts from zero. */
+  keepOnly(partitions: ReadonlySet<PartitionId>): void {
+    for (const [partition, { counts }] of this.#places) {
+      if (!partitions.has(partition)) counts.clear();
+    }
   }
 
   /** How long data operations took, by table name and operation. */

@@ -116,13 +116,8 @@ export function numbersOf(pairs: readonly LoadPair[]): ServerNumbers | undefined
   const answers = pairs.map(({ after }) => after);
   const sum = (of: (answer: (typeof answers)[number]) => number) =>
     answers.reduce((all, answer) => all + of(answer), 0);
-  const seconds = secondsBetween(first);
-  const errors = sum((answer) => answer.partitions.reduce((all, { errors }) => all + errors, 0));
-  const errorsBefore = pairs.reduce(
-    (all, { before }) =>
-      all + (before?.partitions.reduce((own, { errors }) => own + errors, 0) ?? 0),
-    0,
-  );
+  // One that missed the last look has nothing to compare with.
+  const compared = pairs.filter((pair) => secondsBetween(pair) > 0);
   const partitions = answers.flatMap((answer) => answer.partitions);
   return {
     engineBytes: partitions.reduce((all, { bytes }) => all + bytes, 0),
@@ -131,11 +126,27 @@ export function numbersOf(pairs: readonly LoadPair[]): ServerNumbers | undefined
     diskFull: answers.some(({ diskFull }) => diskFull),
     // Every shard tells the memory and the processor time of the one process.
     memoryBytes: first.after.residentBytes,
-    cpu: seconds === 0 ? null : (first.after.cpuMs - first.before!.cpuMs) / 1000 / seconds,
-    errorsPerSecond: seconds === 0 ? null : Math.max(0, errors - errorsBefore) / seconds,
+    cpu: compared.length === 0 ? null : cpuBetween(compared[0]!),
+    errorsPerSecond: compared.length === 0
+      ? null
+      : compared.reduce((all, pair) => all + errorRate(pair), 0),
     learning: partitions.filter(({ status }) => status === "learner")
       .map(({ partition }) => formatPartition(partition)),
   };
+}
+
+function cpuBetween(pair: LoadPair): number {
+  return (pair.after.cpuMs - pair.before!.cpuMs) / 1000 / secondsBetween(pair);
+}
+
+/** Errors per second of one shard. */
+function errorRate(pair: LoadPair): number {
+  const old = new Map(pair.before!.partitions.map(({ partition, errors }) => [partition, errors]));
+  let grown = 0;
+  for (const { partition, errors } of pair.after.partitions) {
+    grown += Math.max(0, errors - (old.get(partition) ?? 0));
+  }
+  return grown / secondsBetween(pair);
 }
 
 /** Bytes of all replicas by table. */

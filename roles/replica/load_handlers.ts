@@ -63,6 +63,7 @@ function loadOf(
 ): ResponseOf<typeof ReplicaLoad> {
   requests.tablesChanged();
   const stored = reports();
+  requests.keepOnly(new Set(stored.map(({ partition }) => partition)));
   const { rss, heapUsed } = Deno.memoryUsage();
   const { user, system } = nodeProcess.cpuUsage();
   return {

@@ -19,7 +19,7 @@ import {
 import { defineRpc } from "./rpc.ts";
 import { replicaStatus } from "./types.ts";
 
-/** Sums since the start of the process for one replica stored here, and what it is now. */
+/** Sums for one replica stored here, since it came or the process started, and what it is now. */
 export const partitionLoad = struct({
   partition: u53,
   status: replicaStatus,

@@ -64,6 +64,18 @@ Deno.test("numbersOf() sums up the shards of a server", () => {
     ...{ errorsPerSecond: 0, learning: ["1.3"] },
   });
   assert.equal(numbersOf([]), undefined);
+  // A shard that missed the last look: its errors of a lifetime are no news.
+  const failing = (at: number, errors: number) => {
+    const answer = told(at, 0, 0);
+    return { ...answer, partitions: answer.partitions.map((load) => ({ ...load, errors })) };
+  };
+  const known = { before: failing(1000, 10), after: failing(3000, 30) };
+  const missed = { before: undefined, after: failing(3000, 1000) };
+  for (const pairs of [[known, missed], [missed, known]]) {
+    const numbers = numbersOf(pairs)!;
+    assert.deepEqual([numbers.errorsPerSecond, numbers.cpu], [10, 0.5]);
+  }
+  assert.equal(numbersOf([missed])!.errorsPerSecond, null);
 });
 
 const LEARNER = {

@@ -10,10 +10,16 @@ import {
   ratesByTable,
   requestRate,
 } from "../../../roles/load_rates.ts";
+import { registerLoad } from "../../../roles/replica/load_handlers.ts";
+import { RequestMetrics } from "../../../roles/request_metrics.ts";
 import { Availability } from "../../../roles/meta/availability.ts";
 import { HotspotWatch } from "../../../roles/meta/hotspots.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { Prng } from "../../../src/base/prng.ts";
+import { openMetrics } from "../../../src/observe/metrics.ts";
+import type { RpcServer } from "../../../src/rpc/contract.ts";
+import { Get } from "../../../src/schema/client_rpc.ts";
+import { ReplicaLoad } from "../../../src/schema/load_rpc.ts";
 
 function answer(at: number, gets: number, puts: number, incarnation = 1): LoadAnswer {
   const load = {
@@ -53,6 +59,64 @@ Deno.test("rates are differences of two answers of one start, summed over server
   assert.equal(percentileMs(latency, 0.25), 0.5);
   assert.ok(Math.abs(percentileMs(latency, 0.75)! - 5.5) < 1e-9);
   assert.equal(percentileMs({ bounds: [1], counts: [0, 0] }, 0.5), null);
+});
+
+Deno.test("latencies of a table that a shard did not have before are no part of what happened since", () => {
+  const without = { ...answer(1000, 0, 0), partitions: [], latencies: [] };
+  const back = { before: without, after: answer(3000, 999, 0) };
+  assert.deepEqual(countsOf(latenciesOf([back]), "read", 1).counts, []);
+  const first = { before: { ...answer(1000, 0, 0), latencies: [] }, after: answer(3000, 7, 0) };
+  assert.deepEqual(countsOf(latenciesOf([first]), "read", 1).counts, [7, 7, 0]);
+});
+
+Deno.test("a partition that leaves a server and comes back has the load of since then", () => {
+  let mono = 0;
+  const clock = { now: () => ({ mono, wall: mono }) };
+  const requests = new RequestMetrics(openMetrics().live.requests);
+  const tableName = () => "users";
+  requests.tableName = tableName;
+  const partition = partitionId(1, 3);
+  const state = { ballot: 1, committed: 1, applied: 1, durable: 1, lastPrepared: 1, bytes: 10 };
+  const more = { maxPrepared: 1, disk: "", mutationBallot: 1 };
+  const report = { partition, status: "primary" as const, ...state, ...more };
+  let isHere = true;
+  const handlers = new Map<unknown, (request: unknown, call: unknown) => void>();
+  const server = {
+    handle: (rpc: unknown, handler: (request: unknown, call: unknown) => void) => {
+      handlers.set(rpc, handler);
+    },
+  } as unknown as RpcServer;
+  const stop = registerLoad(server, {
+    ...{ clock, incarnation: 1, shard: 0, requests, tableName },
+    holds: () => isHere,
+    reports: () => isHere ? [report] : [],
+    log: { bytes: 0, poisoned: false },
+    isFull: () => false,
+  });
+  const ask = (times: number) => {
+    for (let i = 0; i < times; i++) requests.started(Get, { partition }, 10);
+  };
+  let before: LoadAnswer | undefined;
+  const look = () => {
+    mono += 1000;
+    let after: LoadAnswer | undefined;
+    handlers.get(ReplicaLoad)!({}, { reply: (told: LoadAnswer) => after = told });
+    const rates = ratesByPartition([{ before, after: after! }]).get(partition);
+    before = after;
+    return rates === undefined ? 0 : requestRate(rates, "read");
+  };
+  try {
+    look();
+    ask(5000);
+    assert.equal(look(), 5000);
+    isHere = false;
+    assert.equal(look(), 0);
+    isHere = true;
+    ask(3);
+    assert.equal(look(), 3);
+  } finally {
+    stop();
+  }
 });
 
 const SETTINGS = { hotspotScore: 3, hotspotRateMin: 100, hotspotLooks: 3 };
