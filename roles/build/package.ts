@@ -1,7 +1,8 @@
 // `deno task package`: the program as one self-extracting file, dist/pegasus, for where no runtime stub for
 // `deno task compile` can be had. It is a shell script with an archive behind it: the Deno that made it, the
 // sources and the packages. Invariant: an extracted directory appears under its name complete or not at
-// all, and its name tells its content, so that starts at the same time and other versions do no harm.
+// all, and its name tells its content, so that starts at the same time and other versions do no harm; nobody but the
+// user who starts it can have put it there.
 
 import { V8_FLAGS } from "../v8_flags.ts";
 import { PERMISSIONS, unusedIn } from "./compile.ts";
@@ -15,7 +16,17 @@ export function launcher(key: string): string {
     "#!/bin/sh",
     "set -eu",
     'self=$(readlink -f "$0")',
-    "base=${PEGASUS_HOME:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pegasus}",
+    "base=${PEGASUS_HOME:-${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}}",
+    'if [ -z "${PEGASUS_HOME:-}" ] && [ -n "$base" ]; then base=$base/pegasus; fi',
+    'if [ -z "$base" ]; then',
+    "  # A service without a home. Everybody may make names there: it must be ours, and no link.",
+    "  base=${TMPDIR:-/tmp}/pegasus-$(id -u)",
+    '  mkdir -m 700 "$base" 2>/dev/null || true',
+    '  if [ -L "$base" ] || [ ! -d "$base" ] || [ ! -O "$base" ]; then',
+    '    echo "Cannot unpack to $base: it belongs to somebody else. Set PEGASUS_HOME" >&2',
+    "    exit 1",
+    "  fi",
+    "fi",
     `dir=$base/${key}`,
     'if [ ! -x "$dir/deno" ]; then',
     '  part=$dir.$$; mkdir -p "$part"',
