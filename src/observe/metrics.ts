@@ -94,8 +94,8 @@ const REPLICATION = {
     name: "pegasus_replica_events_total",
     labels: ["event"],
     doc:
-      "What happened inside replicas: ballots, reconciliations, learning (learn, learned), gaps, " +
-      "members removed (reconfigure), damaged replicas (condemned)",
+      "What happened inside replicas, by name; among others ballot, reconcile, learn (it began), " +
+      "learned, gap, reconfigure (a member was removed), condemned (the replica is damaged)",
   }),
   learnBytes: counter({
     name: "pegasus_replica_learn_bytes_total",
@@ -251,7 +251,9 @@ const META = {
   events: counter({
     name: "pegasus_meta_events_total",
     labels: ["event"],
-    doc: "What happened in meta: servers alive and dead, configurations stored, cures given up",
+    doc: "What happened in meta, by name; among others nodeDead, config (one was stored), " +
+      "cureGivenUp, noCandidate (nobody can lead a partition), foreignServer (it holds data of " +
+      "another store)",
   }),
 };
 
