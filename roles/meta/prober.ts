@@ -1,8 +1,10 @@
 // The client that watches the cluster from the leader: writes and reads a row in every partition of the probe table
 // and counts how often that succeeds (availability.ts). Without a table of that name it does nothing; to switch the
-// watch on one creates the table. A standby is silent. docs/monitoring.md, "Availability".
+// watch on one creates the table. A standby is silent, and forgets what it saw as leader: it is not what the cluster
+// is like since. docs/monitoring.md, "Availability".
 
 import { utf8 } from "../../src/base/bytes.ts";
+import { Err } from "../../src/base/errors.ts";
 import { Cluster } from "../../src/client/cluster.ts";
 import type { Table } from "../../src/client/table.ts";
 import type { Logger } from "../../src/observe/logger.ts";
@@ -41,7 +43,7 @@ export type AvailabilityShares = Readonly<Record<Window, number | null>>;
 export class Prober {
   readonly #options: ProberOptions;
   readonly #cluster: Cluster;
-  readonly #availability = new Availability();
+  #availability = new Availability();
   /** Failed rounds in a row, by partition index. */
   readonly #failures = new Map<number, number>();
   #keys: { readonly table: string; readonly keys: Uint8Array[] } = { table: "", keys: [] };
@@ -88,7 +90,8 @@ export class Prober {
 
   async #round(): Promise<void> {
     const { ask, settings: { probeTable, probeTimeoutMs } } = this.#options;
-    const { answer } = await ask("listTables", { status: "available" });
+    const { error, answer } = await ask("listTables", { status: "available" });
+    if (error === Err.FORWARD_TO_OTHERS) this.#availability = new Availability();
     const known = answer?.tables.find(({ name }) => name === probeTable);
     if (known === undefined) return this.#failures.clear();
     const table = this.#cluster.table(probeTable, { timeoutMs: probeTimeoutMs });

@@ -5,12 +5,14 @@ import assert from "node:assert/strict";
 import type { LoadAnswer } from "../../../roles/load_rates.ts";
 import { Collector } from "../../../roles/meta/collector.ts";
 import type { MetaAsk } from "../../../roles/meta/meta_ask.ts";
+import { Prober } from "../../../roles/meta/prober.ts";
 import { waitFor } from "../../../roles/onebox/processes.ts";
 import { OPERATIONS } from "../../../roles/request_metrics.ts";
 import { Err } from "../../../src/base/errors.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { SILENT } from "../../../src/observe/logger.ts";
-import type { RpcClient } from "../../../src/rpc/contract.ts";
+import { openMetrics } from "../../../src/observe/metrics.ts";
+import type { CallDone, RpcClient } from "../../../src/rpc/contract.ts";
 
 const WAIT_MS = 20_000;
 const GET = OPERATIONS.indexOf("get");
@@ -97,5 +99,42 @@ Deno.test("Collector finds the hot partition, starts a search, and forgets when 
     assert.deepEqual([collector.hotspots.length, collector.rates.size], [0, 0]);
   } finally {
     collector.close();
+  }
+});
+
+Deno.test("Prober tells what it saw while it leads, and nothing of it afterwards", async () => {
+  let leads = true;
+  const ask = (() => {
+    if (!leads) return Promise.resolve({ error: Err.FORWARD_TO_OTHERS, detail: "b:1" });
+    const tables = [{ tableId: 1, name: "__stat", partitionCount: 2 }];
+    return Promise.resolve({ error: 0, detail: "", answer: { tables, health: [] } });
+  }) as unknown as MetaAsk;
+  // No partition can be reached.
+  const client = {
+    onTick: undefined as (() => void) | undefined,
+    start: (...[, , , , done]: [unknown, unknown, unknown, number, CallDone<unknown>]) => {
+      setTimeout(() => done(Err.APP_NOT_EXIST, undefined, "Nothing here"), 0);
+    },
+    close: () => Promise.resolve(clearInterval(beat)),
+  };
+  const beat = setInterval(() => client.onTick?.(), 5);
+  const registry = openMetrics();
+  const prober = new Prober({
+    ...{ ask, client: client as unknown as RpcClient, meta: "a:1", logger: SILENT },
+    settings: { probeTable: "__stat", probeIntervalMs: 5, probeTimeoutMs: 50 },
+    metrics: registry.live.meta,
+  });
+  const told = async () => {
+    prober.collect();
+    return (await registry.text()).includes("pegasus_availability_ratio{");
+  };
+  try {
+    assert.ok(await waitFor(() => Promise.resolve(prober.shares.day === 0), WAIT_MS));
+    assert.equal(await told(), true);
+    leads = false;
+    assert.ok(await waitFor(() => Promise.resolve(prober.shares.day === null), WAIT_MS));
+    assert.equal(await told(), false);
+  } finally {
+    await prober.close();
   }
 });
