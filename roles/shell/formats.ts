@@ -2,7 +2,7 @@
 // same rows. JSON: {"hash_key": K, "sort_key": K, "value": V, "ttl": S}, where K and V are text or
 // {"base64": "..."}. CSV: RFC 4180 with a head line; bytes that are not UTF-8 use the columns *_base64.
 
-import { EMPTY, utf8 } from "../../src/base/bytes.ts";
+import { EMPTY, fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { fromBase64, type Json, jsonBytes, toBase64 } from "./render.ts";
 
 /** A row of a file. */
@@ -17,7 +17,7 @@ export interface FileRow {
 /** A record of a file with the line it begins on: a row, or why it is none. */
 export interface FileRecord {
   readonly line: number;
-  /** Bytes of the file up to the end of the record, about. */
+  /** Bytes of the file up to the end of the record. */
   readonly position: number;
   readonly row?: FileRow;
   readonly problem?: string;
@@ -34,38 +34,142 @@ export function formatOf(path: string): Format {
 
 /** Records of a file. Empty lines are left out. */
 export async function* readRecords(
-  lines: AsyncIterable<string>,
+  lines: AsyncIterable<Uint8Array>,
   format: Format,
 ): AsyncGenerator<FileRecord, void> {
   let line = 0;
   let position = 0;
-  let columns: readonly string[] | undefined;
-  let held = "";
-  let heldLine = 0;
-  for await (const text of lines) {
+  const csv = new CsvReader();
+  for await (const bytes of lines) {
     line++;
-    position += text.length + 1;
-    if (format === "jsonl") {
-      if (text.trim() !== "") yield { line, position, ...parsed(() => jsonRow(text)) };
-      continue;
-    }
-    if (held === "" && text.trim() === "") continue;
-    if (held === "") heldLine = line;
-    held = held === "" ? text : `${held}\n${text}`;
-    // A quoted field may contain line ends: the record goes on until the quotes are even.
-    if (held.split('"').length % 2 === 0) continue;
-    const whole = held;
-    held = "";
-    if (columns === undefined) {
-      const first = splitCsv(whole);
-      const isHead = first.some((name) => name === "hash_key" || name === "hash_key_base64");
-      columns = isHead ? first : CSV_COLUMNS;
-      if (isHead) continue;
-    }
-    const names = columns;
-    yield { line: heldLine, position, ...parsed(() => csvRow(splitCsv(whole), names)) };
+    position += bytes.length + 1;
+    const read = textOf(bytes, line === 1);
+    const { text, problem } = read;
+    if (format === "csv") {
+      const record = csv.take(read, line);
+      if (record !== undefined) yield { ...record, position };
+    } else if (problem !== "") yield { line, position, problem };
+    else if (text.trim() !== "") yield { line, position, ...parsed(() => jsonRow(text)) };
   }
-  if (held !== "") yield { line: heldLine, position, problem: "A closing quote is missing" };
+  if (csv.isInside) yield { line: csv.line, position, problem: "A closing quote is missing" };
+}
+
+/** A line of a file. */
+interface ReadLine {
+  readonly text: string;
+  /** Why the text is not what the file says; "" = it is. */
+  readonly problem: string;
+}
+
+/** Every byte counts, also a mark at the start of a line: only that of the whole file is none of its text. */
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The text of a line. If it is none the text still tells where its record ends. */
+function textOf(bytes: Uint8Array, isFirst: boolean): ReadLine {
+  try {
+    const text = strict.decode(bytes);
+    return { text: isFirst && text.startsWith("\ufeff") ? text.slice(1) : text, problem: "" };
+  } catch {
+    return { text: fromUtf8(bytes), problem: "The line is not UTF-8" };
+  }
+}
+
+/** Makes records of the lines of a CSV file. */
+class CsvReader {
+  /** Where the record that is read began. */
+  line = 0;
+  #columns: readonly string[] | undefined;
+  #record = new CsvRecord();
+  #problem = "";
+
+  /** A record has begun and not ended. */
+  get isInside(): boolean {
+    return this.#record.isOpen;
+  }
+
+  /** @returns The record that ends with this line, if one does */
+  take({ text, problem }: ReadLine, line: number): Omit<FileRecord, "position"> | undefined {
+    if (!this.isInside) {
+      if (text.trim() === "" && problem === "") return undefined;
+      this.line = line;
+    }
+    this.#problem ||= problem;
+    this.#record.take(text);
+    if (this.isInside) return undefined;
+    const { fields, problem: flaw } = this.#record;
+    const extent = line > this.line ? ` (the record goes on to line ${line})` : "";
+    const bad = this.#problem || flaw;
+    this.#record = new CsvRecord();
+    this.#problem = "";
+    if (this.#columns === undefined) {
+      const isHead = fields.some((name) => name === "hash_key" || name === "hash_key_base64");
+      this.#columns = isHead ? fields : CSV_COLUMNS;
+      if (isHead && bad === "") return undefined;
+    }
+    const names = this.#columns;
+    if (bad !== "") return { line: this.line, problem: bad + extent };
+    return { line: this.line, ...parsed(() => csvRow(fields, names)) };
+  }
+}
+
+/** One record as RFC 4180 has it: only a quote that begins a field opens it, and the one that closes it ends it. */
+class CsvRecord {
+  readonly fields: string[] = [];
+  /** The last field goes on in the next line. */
+  isOpen = false;
+  /** What RFC 4180 does not allow; "" = nothing. */
+  problem = "";
+  #text = "";
+
+  take(line: string): void {
+    if (this.isOpen) this.#text += "\n";
+    let at = this.isOpen ? this.#quoted(line, 0) : this.#field(line, 0);
+    // A comma stands here: there is another field, if only an empty one.
+    while (at < line.length) at = this.#field(line, at + 1);
+  }
+
+  /** @returns Where the field ends: at a comma, or at the end of the line */
+  #field(line: string, from: number): number {
+    if (line[from] === '"') {
+      this.#text = "";
+      return this.#quoted(line, from + 1);
+    }
+    const end = fieldEnd(line, from);
+    const text = line.slice(from, end);
+    if (text.includes('"')) {
+      this.problem ||= `A quote stands inside of ${JSON.stringify(text)}: a field with quotes ` +
+        'begins and ends with one, and has "" for each';
+    }
+    this.fields.push(text);
+    return end;
+  }
+
+  /** The same behind an opening quote. */
+  #quoted(line: string, from: number): number {
+    for (let at = from;;) {
+      const quote = line.indexOf('"', at);
+      this.isOpen = quote < 0;
+      this.#text += line.slice(at, this.isOpen ? line.length : quote);
+      if (this.isOpen) return line.length;
+      if (line[quote + 1] !== '"') {
+        const end = fieldEnd(line, quote + 1);
+        if (end > quote + 1) {
+          this.problem ||=
+            `${JSON.stringify(line.slice(quote + 1, end))} stands behind the quote ` +
+            "that ends a field";
+        }
+        this.fields.push(this.#text);
+        return end;
+      }
+      this.#text += '"';
+      at = quote + 2;
+    }
+  }
+}
+
+function fieldEnd(line: string, from: number): number {
+  const comma = line.indexOf(",", from);
+  return comma < 0 ? line.length : comma;
 }
 
 /** Columns of a CSV file without a head line. */
@@ -100,7 +204,10 @@ function jsonRow(text: string): FileRow {
 
 function jsonField(fields: Record<string, unknown>, name: string): Uint8Array {
   const value = fields[name];
-  if (typeof value === "string") return utf8(value);
+  if (typeof value === "string") {
+    if (value.isWellFormed()) return utf8(value);
+    throw new Error(`Field "${name}" has a lone surrogate, which UTF-8 cannot say`);
+  }
   if (typeof value === "object" && value !== null && "base64" in value) {
     const bytes = typeof value.base64 === "string" ? fromBase64(value.base64) : undefined;
     if (bytes !== undefined) return bytes;
@@ -138,30 +245,6 @@ function csvRow(cells: readonly string[], columns: readonly string[]): FileRow {
   if (hashKey === undefined) throw new Error('Field "hash_key" is missing');
   if (value === undefined) throw new Error('Field "value" is missing');
   return { hashKey, sortKey: bytesOf("sort_key") ?? EMPTY, value, ttl: ttlField(cell("ttl")) };
-}
-
-/** Fields of one CSV record. */
-export function splitCsv(record: string): string[] {
-  const fields: string[] = [];
-  let field = "";
-  let isQuoted = false;
-  for (let i = 0; i < record.length; i++) {
-    const char = record[i]!;
-    if (isQuoted) {
-      if (char !== '"') field += char;
-      else if (record[i + 1] === '"') field += record[++i]!;
-      else isQuoted = false;
-    } else if (char === '"') {
-      isQuoted = true;
-    } else if (char === ",") {
-      fields.push(field);
-      field = "";
-    } else {
-      field += char;
-    }
-  }
-  fields.push(field);
-  return fields;
 }
 
 /** One row as a line, without the line end. */

@@ -137,7 +137,9 @@ function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string
 }
 
 /** Lines of a source without their line ends; only \n and \r\n end one. */
-export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {
+export async function* linesOf(
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
   let held: Uint8Array[] = [];
   for await (const chunk of chunks) {
     let from = 0;
@@ -152,7 +154,7 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
   if (held.length > 0) yield joinLine(held);
 }
 
-function joinLine(parts: readonly Uint8Array[]): string {
+function joinLine(parts: readonly Uint8Array[]): Uint8Array {
   const size = parts.reduce((sum, part) => sum + part.length, 0);
   const line = new Uint8Array(size);
   let at = 0;
@@ -160,5 +162,5 @@ function joinLine(parts: readonly Uint8Array[]): string {
     line.set(part, at);
     at += part.length;
   }
-  return fromUtf8(line.at(-1) === 13 ? line.subarray(0, -1) : line);
+  return line.at(-1) === 13 ? line.subarray(0, -1) : line;
 }

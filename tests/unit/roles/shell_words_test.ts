@@ -10,7 +10,6 @@ import {
   type FileRow,
   formatOf,
   readRecords,
-  splitCsv,
   writeRow,
 } from "../../../roles/shell/formats.ts";
 import { linesOf } from "../../../roles/shell/io.ts";
@@ -60,8 +59,8 @@ Deno.test("escapeBytes shows what can be shown", () => {
   assert.equal(escapeBytes(utf8("\u200b"), false), "\\xe2\\x80\\x8b");
 });
 
-async function records(text: string, format: "jsonl" | "csv", chunk = 5) {
-  const bytes = utf8(text);
+async function records(text: string | Uint8Array, format: "jsonl" | "csv", chunk = 5) {
+  const bytes = typeof text === "string" ? utf8(text) : text;
   async function* chunks() {
     for (let at = 0; at < bytes.length; at += chunk) yield bytes.slice(at, at + chunk);
   }
@@ -95,15 +94,69 @@ Deno.test("readRecords reads CSV with and without head, over several lines", asy
   const headed = await records("value,hash_key\nv,h\n", "csv");
   assert.deepEqual(headed.map((r) => fromUtf8(r.row!.hashKey)), ["h"]);
   assert.match((await records('a,b,"c\n', "csv"))[0]!.problem!, /quote is missing/);
-  assert.deepEqual(splitCsv('"a""b",,c'), ['a"b', "", "c"]);
+  const [quoted] = await records('"a""b",,c', "csv");
+  assert.deepEqual([quoted!.row!.hashKey, quoted!.row!.value].map(fromUtf8), ['a"b', "c"]);
+  assert.match((await records("a,b,", "csv"))[0]!.row!.value.join(), /^$/, "an empty last field");
   assert.equal(formatOf("X.CSV"), "csv");
+});
+
+/** What was read: the value of a row, or what is wrong, by line. */
+async function outcomes(text: string | Uint8Array, format: "jsonl" | "csv") {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const read = await records(text, format);
+  return read.map(({ line, row, problem }) =>
+    [line, problem ?? decoder.decode(row!.value as Uint8Array<ArrayBuffer>)] as const
+  );
+}
+
+Deno.test("a quote inside of a CSV field costs its own line and no other", async () => {
+  const inside = await outcomes(
+    'h4,s,a\nh5,s,5" disk\nh6,s,b\nh7,s,c\nh9,s,3" disk\nh10,s,d',
+    "csv",
+  );
+  assert.deepEqual(inside.filter(([, said]) => said.length === 1), [
+    [1, "a"],
+    [3, "b"],
+    [4, "c"],
+    [6, "d"],
+  ]);
+  assert.deepEqual(inside.filter(([, said]) => said.length > 1).map(([line]) => line), [2, 5]);
+  assert.match(inside[1]![1], /^A quote stands inside of "5\\" disk"/);
+  const behind = await outcomes('h1,s,"5" disk,"and\nmore"\nh3,s,a\n', "csv");
+  assert.match(behind[0]![1], /^" disk" stands behind the quote.* goes on to line 2\)$/);
+  assert.deepEqual(behind[1], [3, "a"], "a later field was still read to its end");
+  const open = await outcomes('h1,s,"5\nh2,s,a\n', "csv");
+  assert.deepEqual(open, [[1, "A closing quote is missing"]]);
+});
+
+Deno.test("a line that is not UTF-8 is bad, and only the mark that begins a file is left out", async () => {
+  const latin1 = (text: string) => Uint8Array.from([...text].map((char) => char.charCodeAt(0)));
+  const csv = await outcomes(latin1('h1,s,gr\xf6\xdfe\nh2,s,"a\n\xf6"\nh4,s,b\n'), "csv");
+  assert.deepEqual(csv, [
+    [1, "The line is not UTF-8"],
+    [2, "The line is not UTF-8 (the record goes on to line 3)"],
+    [4, "b"],
+  ]);
+  const row = (value: string) => `{"hash_key":"h","value":"${value}"}\n`;
+  const json = await outcomes(latin1(row("gr\xf6\xdfe") + row("a")), "jsonl");
+  assert.deepEqual(json, [[1, "The line is not UTF-8"], [2, "a"]]);
+  assert.deepEqual(await outcomes(`\ufeff${row("\ufeffa")}`, "jsonl"), [[1, "\ufeffa"]]);
+  const marked = '\ufeffvalue,hash_key\n"a\n\ufeffb",h\n';
+  assert.deepEqual(await outcomes(marked, "csv"), [[2, "a\n\ufeffb"]]);
+  assert.match((await outcomes(row("\\ud800"), "jsonl"))[0]![1], /lone surrogate/);
+});
+
+Deno.test("a CSV field of many lines is read in time that grows with its length", async () => {
+  const lines = 200_000;
+  const read = await outcomes(`h,s,"${"x\n".repeat(lines)}"\n`, "csv");
+  assert.equal(read[0]![1].length, 2 * lines);
 });
 
 Deno.test("writeRow and readRecords are inverse in both formats", async () => {
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 12 }),
     fc.string({ unit: "binary", maxLength: 12 }).map(utf8),
-    fc.constantFrom(...["\r\n", '"', ",", "\n", "", "\ufeffx"].map(utf8)),
+    fc.constantFrom(...["\r\n", '"', ",", "\n", "", "\ufeffx", "x\n\ufeffy"].map(utf8)),
   );
   const row: fc.Arbitrary<FileRow> = fc.record({
     hashKey: bytes,
