@@ -126,6 +126,12 @@ export class Context {
     await this.sink?.close();
   }
 
+  /** The command failed: what it still says is of no interest, and the file of --output is as it was. */
+  async abandon(): Promise<void> {
+    this.isAbandoned = true;
+    await this.sink?.discard();
+  }
+
   #out(text: string): void {
     if (this.isAbandoned) return;
     if (this.sink === undefined) this.io.out(text);

@@ -10,7 +10,10 @@ import { fileProblem } from "../file_problem.ts";
 /** Receives the text of an output file. */
 export interface TextSink {
   write(text: string): Promise<void>;
+  /** The text is whole: only now it stands in the file. */
   close(): Promise<void>;
+  /** The text will never be whole: the file is as it was. */
+  discard(): Promise<void>;
 }
 
 /** A file being read in chunks. */
@@ -64,16 +67,107 @@ export function terminalIo(): ShellIo {
         throw fileProblem("read", `"${path}"`, error);
       }
     },
-    async createFile(path) {
-      try {
-        const file = await Deno.open(path, { write: true, create: true, truncate: true });
-        const writer = file.writable.getWriter();
-        return { write: (text) => writer.write(utf8(text)), close: () => writer.close() };
-      } catch (error) {
-        throw fileProblem("write", `"${path}"`, error);
-      }
-    },
+    createFile,
   };
+}
+
+/**
+ * Opens a file to be written. What stands there stays until the new text is whole: that grows beside it, under
+ * PATH.part. Only what cannot be replaced, like a pipe, is written to at once.
+ */
+export async function createFile(path: string): Promise<TextSink> {
+  return await inWords(path, async () => {
+    const place = await placeOf(path);
+    const part = place === undefined ? path : `${place.target}.part`;
+    const isNew = place !== undefined;
+    const file = await Deno.open(part, { write: true, create: isNew, truncate: isNew });
+    if (place === undefined) return new PipeSink(path, file);
+    if (place.mode !== undefined) await Deno.chmod(part, place.mode);
+    return new FileSink(path, file, part, place.target);
+  });
+}
+
+/** What is read while it is written. */
+class PipeSink implements TextSink {
+  protected readonly path: string;
+  protected readonly file: Deno.FsFile;
+
+  constructor(path: string, file: Deno.FsFile) {
+    this.path = path;
+    this.file = file;
+  }
+
+  async write(text: string): Promise<void> {
+    const bytes = utf8(text);
+    await inWords(this.path, async () => {
+      for (let at = 0; at < bytes.length;) at += await this.file.write(bytes.subarray(at));
+    });
+  }
+
+  async close(): Promise<void> {
+    this.file.close();
+  }
+
+  async discard(): Promise<void> {
+    this.file.close();
+  }
+}
+
+/** A file that gets its text, or none of it. */
+class FileSink extends PipeSink {
+  readonly #part: string;
+  readonly #target: string;
+  #isOpen = true;
+
+  constructor(path: string, file: Deno.FsFile, part: string, target: string) {
+    super(path, file);
+    this.#part = part;
+    this.#target = target;
+  }
+
+  override async close(): Promise<void> {
+    await inWords(this.path, async () => {
+      // A disk may be full only now.
+      await this.file.sync();
+      this.#close();
+      await Deno.rename(this.#part, this.#target);
+    });
+  }
+
+  override async discard(): Promise<void> {
+    this.#close();
+    await Deno.remove(this.#part);
+  }
+
+  #close(): void {
+    if (this.#isOpen) this.file.close();
+    this.#isOpen = false;
+  }
+}
+
+/** @throws {Error} That says which file, and what is wrong with it */
+async function inWords<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw fileProblem("write", `"${path}"`, error);
+  }
+}
+
+/** The file behind a path, with its rights if it exists; `undefined`: it is none, and cannot be replaced. */
+async function placeOf(path: string): Promise<{ target: string; mode?: number } | undefined> {
+  let found: Deno.FileInfo;
+  try {
+    found = await Deno.stat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { target: path };
+    throw error;
+  }
+  if (!found.isFile) return undefined;
+  // Whoever may not write to a file may not replace it.
+  (await Deno.open(path, { write: true })).close();
+  const target = await Deno.realPath(path);
+  return found.mode === null ? { target } : { target, mode: found.mode & 0o777 };
 }
 
 /** Reads a line from the terminal without showing it. @throws {Error} After Ctrl-C or Ctrl-D */

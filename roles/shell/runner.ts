@@ -181,9 +181,12 @@ export class Runner {
       if (file !== undefined) this.#tellFile(context, file);
       return context.isNegative ? STATUS_FAILED : STATUS_OK;
     } catch (error) {
-      context.isAbandoned = true;
-      await context.finish().catch(() => {});
-      return this.#report(await this.#withHint(error, call, context), command, context, io);
+      // It may have failed while it closed the file.
+      await context.abandon().catch(() => {});
+      // One value per command on standard output: rows that are already out there keep the place.
+      const hasAnswered = context.hasAnswered && context.sink === undefined;
+      const said = { json: context.json, hasAnswered };
+      return this.#report(await this.#withHint(error, call, context), command, said, io);
     }
   }
 
@@ -246,7 +249,6 @@ export class Runner {
       // The code stands beside it.
       const said = error instanceof StoreError ? error.detail : message;
       const text = `${JSON.stringify({ error: { code, outcome, message: said } })}\n`;
-      // One value per command on standard output: rows that are already out keep the place.
       if (hasAnswered) io.err(text);
       else io.out(text);
     } else {

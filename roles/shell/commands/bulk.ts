@@ -131,7 +131,10 @@ const exportCommand: Command = {
   isLong: true,
   group: "bulk",
   brief: "Write all rows of the table into a file",
-  details: ["Rows written meanwhile may or may not be in it. The life left is kept with each row."],
+  details: [
+    "Rows written meanwhile may or may not be in it. The life left is kept with each row.",
+    "They grow in FILE.part, which replaces the file when it is whole.",
+  ],
   examples: ["export rows.jsonl"],
   positionals: [{ name: "file", type: "file", brief: "The file; it is replaced" }],
   flags: [FORMAT, {
@@ -145,12 +148,13 @@ const exportCommand: Command = {
     const path = args.needText("file");
     const format = (args.text("format") ?? formatOf(path)) as Format;
     const { table } = context;
-    const sink = await context.io.createFile(path);
+    await context.admin.tableConfig(table.name);
     const total = context.io.errIsTerminal
       ? await context.unlessInterrupted(table.fullScan().count())
       : 0;
     const progress = context.progress(total);
     let rows = 0;
+    const sink = await context.io.createFile(path);
     try {
       if (format === "csv") await sink.write(`${CSV_HEAD}\n`);
       const scan = table.fullScan({ returnExpireTs: true, parallel: args.int("parallel") ?? 4 });
@@ -164,11 +168,15 @@ const exportCommand: Command = {
         await sink.write(text);
         rows += batch.length;
         progress.update(rows, rows);
-        if (context.signal.aborted) throw new Error(`Interrupted, ${path} is incomplete`);
+        if (context.signal.aborted) throw new Error(`Interrupted, ${path} is as it was`);
       }
+      await sink.close();
+    } catch (error) {
+      // What went wrong first is what is to be told.
+      await sink.discard().catch(() => {});
+      throw error;
     } finally {
       progress.clear();
-      await sink.close();
     }
     context.answer({ rows, file: path }, `${counted(rows, "row")} written to ${path}`);
   },

@@ -1,6 +1,7 @@
 // What the runner does around commands: confirmation, files, watching, Ctrl-C, several clusters.
 
 import assert from "node:assert/strict";
+import { Err } from "../../../src/base/errors.ts";
 import { Cluster } from "../../../src/client/cluster.ts";
 import { Connections, readClusters } from "../../../roles/shell/connections.ts";
 import { HistorySearch } from "../../../roles/shell/history_search.ts";
@@ -26,10 +27,11 @@ function openPrompt(answer: string | undefined) {
     },
     openFile: () => Promise.reject(new Error("No files here")),
     createFile: (path) => {
-      files.set(path, "");
+      let whole = "";
       return Promise.resolve({
-        write: (text) => Promise.resolve(void files.set(path, files.get(path)! + text)),
-        close: () => Promise.resolve(),
+        write: (text) => Promise.resolve(void (whole += text)),
+        close: () => Promise.resolve(void files.set(path, whole)),
+        discard: () => Promise.resolve(),
       });
     },
   };
@@ -86,6 +88,34 @@ Deno.test("--output and --json belong to every command", async () => {
   printed.out = "";
   await runner.run("get h -j", false);
   assert.match(printed.out, /"code":"USAGE"/, "errors are JSON too");
+});
+
+/** A scan gets its first rows and then no more, however it is begun. */
+function failFromSecondBatch(): FakeCluster["fault"] {
+  let hasFailed = false;
+  return ({ name }) => {
+    hasFailed ||= name === "scan";
+    return hasFailed ? { before: Err.INVALID_ARGUMENT } : undefined;
+  };
+}
+
+Deno.test("a failure is told on standard output if the rows before it are in a file", async () => {
+  const { runner, printed, files, fakes } = openPrompt(undefined);
+  const fake = fakes.get("m1:1")!;
+  fake.scanBatch = 1;
+  await runner.run("multi_set h a 1 b 2 c 3; full_scan -j -o all.json", false);
+  const before = files.get("all.json");
+  fake.fault = failFromSecondBatch();
+  printed.out = "";
+  assert.equal(await runner.run("full_scan -j -o all.json", false), 1);
+  assert.equal(JSON.parse(printed.out).error.code, "INVALID_ARGUMENT");
+  assert.equal(printed.err, "");
+  assert.equal(files.get("all.json"), before, "the file is as it was");
+  printed.out = "";
+  fake.fault = failFromSecondBatch();
+  assert.equal(await runner.run("full_scan -j", false), 1);
+  assert.match(printed.out, /^\[\{.*\]\n$/, "rows that are out keep the place");
+  assert.match(printed.err, /"INVALID_ARGUMENT"/);
 });
 
 Deno.test("--watch runs again until Ctrl-C, and goes on after a failure", async () => {
