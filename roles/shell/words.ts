@@ -10,7 +10,7 @@ export interface Word {
   readonly bytes: Uint8Array;
   /** The bytes as text; invalid UTF-8 reads as U+FFFD. */
   readonly text: string;
-  /** Quoted or escaped, at least in part: never an option. */
+  /** Quoted or escaped before its first "=", at least in part: never an option. --name="value" is one. */
   readonly quoted: boolean;
 }
 
@@ -36,6 +36,8 @@ const ESCAPES: Readonly<Record<string, number>> = {
   " ": 32,
   "#": 35,
 };
+
+const EQUALS = 61;
 
 const NAMES: Readonly<Record<number, string>> = { 10: "\\n", 9: "\\t", 13: "\\r", 92: "\\\\" };
 
@@ -69,8 +71,7 @@ class LineScanner {
         else this.#push(char);
       } else if (char === "'" || char === '"') {
         quote = char;
-        this.#inWord = true;
-        this.#quoted = true;
+        this.#beginQuoted();
       } else if (char === ";" || char === "\n") {
         this.#endCommand();
       } else if (char === " " || /\s/.test(char)) {
@@ -100,9 +101,13 @@ class LineScanner {
     else for (const byte of utf8(char)) this.#bytes.push(byte);
   }
 
-  #escape(): void {
+  #beginQuoted(): void {
     this.#inWord = true;
-    this.#quoted = true;
+    this.#quoted ||= !this.#bytes.includes(EQUALS);
+  }
+
+  #escape(): void {
+    this.#beginQuoted();
     const kind = this.#at < this.#line.length ? this.#take() : "";
     if (kind === "x") {
       const hex = this.#line.slice(this.#at, this.#at + 2);

@@ -103,6 +103,20 @@ Deno.test("shell works on several rows and ranges", async () => {
   assert.equal((await shell.exec("count_data -d -h exact -x nope"))[1], "0 rows, 0 hash keys\n");
 });
 
+Deno.test("shell takes an option whose value is quoted as an option", async () => {
+  const shell = new Bench();
+  shell.fake.addTable("other");
+  await shell.exec("multi_set u name 1 age 2; multi_set u name 3 age 4 --table other");
+  assert.equal((await shell.exec(`multi_del u name --table="other"`))[0], 0);
+  assert.equal((await shell.exec("get u name"))[1], '"1"\n');
+  assert.equal((await shell.exec("get u name --table='other'"))[0], 1);
+  assert.equal(
+    (await shell.exec(`set u "--table=other" x; get u "--table=other"`))[1],
+    'OK\n"x"\n',
+  );
+  assert.match((await shell.exec(`set u s --tabel="other"`))[2], /did you mean "--table"/);
+});
+
 Deno.test("shell increments and checks", async () => {
   const shell = new Bench();
   assert.equal((await shell.exec("incr h n; incr h n -5; incr h n +10"))[1], "1\n-4\n6\n");

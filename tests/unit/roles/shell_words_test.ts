@@ -40,6 +40,12 @@ Deno.test("parseLine understands escapes and says what is wrong with others", ()
   }
 });
 
+Deno.test("quotes make a value of a word if they begin before its =", () => {
+  const quoted = (line: string) => parseLine(line)[0]!.map((word) => word.quoted);
+  assert.deepEqual(quoted('--a --a="b c" --a=\\x62 --a=b'), [false, false, false, false]);
+  assert.deepEqual(quoted('"--a" --"a"=b "--a=b" \\x2d-a=b -\\x3db'), Array(5).fill(true));
+});
+
 Deno.test("quote and parseLine are inverse for all bytes", () => {
   fc.assert(fc.property(fc.uint8Array(), fc.boolean(), (bytes, all) => {
     const words = parseLine(quote(bytes, all));
