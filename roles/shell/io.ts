@@ -31,7 +31,7 @@ export interface ShellIo {
   readonly errIsTerminal: boolean;
   /** Escape sequences for colours are welcome. */
   readonly useColour: boolean;
-  /** Asks the person at the terminal; absent or `undefined`: there is nobody. */
+  /** Asks the person at the terminal, never on an output that goes elsewhere; absent or `undefined`: there is nobody. */
   ask?(question: string): Promise<string | undefined>;
   /** Asks for something that is not shown while it is typed; absent: there is nobody. */
   askSecret?(question: string): Promise<string>;
@@ -47,15 +47,23 @@ export interface ShellIo {
 export function terminalIo(): ShellIo {
   const errIsTerminal = Deno.stderr.isTerminal();
   const inputIsTerminal = Deno.stdin.isTerminal();
+  const outIsTerminal = Deno.stdout.isTerminal();
+  // Where a person sees a question: what goes into a file or a pipe is none of it.
+  const screen = errIsTerminal ? Deno.stderr : outIsTerminal ? Deno.stdout : undefined;
+  const isAttended = inputIsTerminal && screen !== undefined;
   const isPlain = (environment("NO_COLOR") ?? "") !== "" || environment("TERM") === "dumb";
   return {
     out: (text) => writeAll(Deno.stdout, text),
     err: (text) => writeAll(Deno.stderr, text),
     inputIsTerminal,
     errIsTerminal,
-    useColour: errIsTerminal && Deno.stdout.isTerminal() && !isPlain,
-    ask: async (question) => inputIsTerminal ? prompt(question) ?? "" : undefined,
-    ...(inputIsTerminal ? { askSecret: readHidden } : {}),
+    useColour: errIsTerminal && outIsTerminal && !isPlain,
+    ...(isAttended
+      ? {
+        ask: (question: string) => readTyped(screen, question),
+        askSecret: (question: string) => readHidden(screen, question),
+      }
+      : {}),
     hostNameOf,
     readInput: async () => await new Response(Deno.stdin.readable).text(),
     async openFile(path) {
@@ -170,12 +178,33 @@ async function placeOf(path: string): Promise<{ target: string; mode?: number } 
   return found.mode === null ? { target } : { target, mode: found.mode & 0o777 };
 }
 
+/** What takes text at once. */
+interface Output {
+  writeSync(bytes: Uint8Array): number;
+}
+
+/** Reads a line from the terminal, which lets it be edited; what stands there at Ctrl-D. */
+async function readTyped(screen: Output, question: string): Promise<string> {
+  writeAll(screen, question);
+  const typed: number[] = [];
+  // A terminal gives no more than a line at a time.
+  const chunk = new Uint8Array(4096);
+  for (;;) {
+    const count = await Deno.stdin.read(chunk) ?? 0;
+    for (const byte of chunk.subarray(0, count)) {
+      if (byte === 10) return fromUtf8(Uint8Array.from(typed));
+      typed.push(byte);
+    }
+    if (count === 0) return fromUtf8(Uint8Array.from(typed));
+  }
+}
+
 /** Reads a line from the terminal without showing it. @throws {Error} After Ctrl-C or Ctrl-D */
-async function readHidden(question: string): Promise<string> {
+async function readHidden(screen: Output, question: string): Promise<string> {
   // In this order: what is typed as soon as the question stands there is not shown either.
   Deno.stdin.setRaw(true);
   try {
-    writeAll(Deno.stderr, question);
+    writeAll(screen, question);
     const typed: number[] = [];
     const chunk = new Uint8Array(256);
     for (;;) {
@@ -191,7 +220,7 @@ async function readHidden(question: string): Promise<string> {
     }
   } finally {
     Deno.stdin.setRaw(false);
-    writeAll(Deno.stderr, "\n");
+    writeAll(screen, "\n");
   }
 }
 
@@ -216,14 +245,17 @@ export function environment(name: string): string | undefined {
   }
 }
 
-function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+/** Exit status of a program that wrote to nobody, as shells have it: 128 + SIGPIPE. */
+const STATUS_NO_READER = 141;
+
+function writeAll(stream: Output, text: string): void {
   const bytes = utf8(text);
   for (let at = 0; at < bytes.length;) {
     try {
       at += stream.writeSync(bytes.subarray(at));
     } catch (error) {
-      // `shell ... | head`: the reader has seen enough.
-      if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
+      // `shell ... | head`: the reader has seen enough. What was still to be done is not done.
+      if (error instanceof Deno.errors.BrokenPipe) Deno.exit(STATUS_NO_READER);
       // A pipe that is full for the moment; there is nothing to do meanwhile.
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
     }
