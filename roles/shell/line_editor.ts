@@ -10,6 +10,9 @@ import { COMMANDS, type Runner } from "./runner.ts";
 
 const HISTORY_LINES_MAX = 1000;
 
+/** Where the prompt stands: standard output may be a file. */
+const screen = process.stdout.isTTY ? process.stdout : process.stderr;
+
 /** Reads and runs lines until exit or Ctrl-D. */
 export async function runPrompt(runner: Runner): Promise<void> {
   const historyFile = historyPath();
@@ -19,7 +22,7 @@ export async function runPrompt(runner: Runner): Promise<void> {
   learnNames();
   const editor = createInterface({
     input: process.stdin,
-    output: process.stdout,
+    output: screen,
     history: readHistory(historyFile),
     historySize: HISTORY_LINES_MAX,
     removeHistoryDuplicates: true,
@@ -43,7 +46,7 @@ export async function runPrompt(runner: Runner): Promise<void> {
   editor.on("history", (lines: string[]) => {
     // Taken out of the list that the editor keeps.
     if (typed.isSecret) lines.shift();
-    writeHistory(historyFile, lines);
+    else if (lines.length > 0) rememberLine(historyFile, lines[0]!);
   });
   try {
     for (;;) {
@@ -89,7 +92,7 @@ class TypedLines {
     const early = this.#waiting.shift();
     if (early !== undefined) {
       // Its echo stands above the answer of the command before it.
-      process.stdout.write(`${prompt}${early}\n`);
+      screen.write(`${prompt}${early}\n`);
       return early;
     }
     if (!this.#isClosed) {
@@ -105,33 +108,42 @@ class TypedLines {
   /** A line that is neither shown nor remembered. @throws {Error} If none is given */
   async secret(prompt: string): Promise<string> {
     this.#waiting = [];
-    const show = process.stdout.write;
+    const show = screen.write;
     this.isSecret = true;
     try {
       const typed = this.next(prompt);
-      process.stdout.write = () => true;
+      screen.write = () => true;
       const answer = await typed;
       if (answer === undefined || answer === "") throw new Error("No password was given");
       return answer;
     } finally {
-      process.stdout.write = show;
-      process.stdout.write("\n");
+      screen.write = show;
+      screen.write("\n");
       this.isSecret = false;
     }
   }
 
-  /** Ctrl-C means everything that was typed ahead. */
+  /** Ctrl-C means everything that was typed ahead, and the secret that is being typed. */
   forget(): void {
     this.#waiting = [];
+    if (!this.isSecret) return;
+    // It must not stand at the next prompt.
+    clearLine(this.#editor);
+    this.#waiting.push("");
+    this.#wake();
   }
 }
 
 /** Ctrl-C at the prompt: forget what was typed. */
 function dropLine(editor: Interface): void {
-  process.stdout.write("^C\n");
+  screen.write("^C\n");
+  clearLine(editor);
+  editor.prompt();
+}
+
+function clearLine(editor: Interface): void {
   editor.write(null, { ctrl: true, name: "e" });
   editor.write(null, { ctrl: true, name: "u" });
-  editor.prompt();
 }
 
 function historyPath(): string | undefined {
@@ -141,21 +153,30 @@ function historyPath(): string | undefined {
   return home === undefined ? undefined : `${home}/.pegasus_history`;
 }
 
-/** Newest first, as readline keeps it. */
-function readHistory(path: string | undefined): string[] {
+/** Newest first, as readline keeps it; each line once. */
+export function readHistory(path: string | undefined): string[] {
   try {
     if (path === undefined) return [];
-    return Deno.readTextFileSync(path).split("\n").filter((line) => line !== "").reverse();
+    const lines = Deno.readTextFileSync(path).split("\n").filter((line) => line !== "");
+    const kept = [...new Set(lines.reverse())].slice(0, HISTORY_LINES_MAX);
+    // Lines are only appended, so somebody has to make the file short again.
+    if (lines.length > 2 * HISTORY_LINES_MAX) writeHistory(path, kept.toReversed());
+    return kept;
   } catch {
     // No history yet, or no permission to read it: not worth a word.
     return [];
   }
 }
 
-function writeHistory(path: string | undefined, newestFirst: readonly string[]): void {
+/** Appended, because several prompts share the file. */
+export function rememberLine(path: string | undefined, line: string): void {
+  if (path !== undefined) writeHistory(path, [line], true);
+}
+
+function writeHistory(path: string, lines: readonly string[], append = false): void {
   try {
-    const text = [...newestFirst].reverse().map((line) => `${line}\n`).join("");
-    if (path !== undefined) Deno.writeTextFileSync(path, text, { mode: 0o600 });
+    const text = lines.map((line) => `${line}\n`).join("");
+    Deno.writeTextFileSync(path, text, { mode: 0o600, append });
   } catch {
     // A read-only home costs the history, not the shell.
   }
