@@ -143,6 +143,7 @@ const mlogDump: Command = {
   brief: "Print the records of a log: mutations and ballots",
   details: [
     "mlog_dump data/r1/replicas/1.3 -d a replica's private log, with keys. The server may run.",
+    "Damage is printed whatever partition is asked for, and the exit status is 1.",
   ],
   examples: [
     "mlog_dump data/replica/shared.0 -p 1.3",
@@ -172,8 +173,10 @@ const mlogDump: Command = {
       for (const [index, path] of segments.entries()) {
         for (const record of recordsOf(path, index === segments.length - 1)) {
           if (writer.count >= max || context.signal.aborted) return;
-          if (only !== undefined && record.partition !== only) continue;
-          if (record.kind === "damage") context.isNegative = true;
+          // Nobody knows whose records were where nothing can be read.
+          const isDamage = record.kind === "damage";
+          if (only !== undefined && record.partition !== only && !isDamage) continue;
+          if (isDamage) context.isNegative = true;
           await writer.item(
             recordJson(record, args.has("detailed")),
             recordText(context, record, args.has("detailed")),

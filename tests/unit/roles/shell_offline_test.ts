@@ -53,6 +53,22 @@ async function makeReplica(dataDir: string): Promise<ReplicaDir> {
   return dir;
 }
 
+/** Damages the first segment, which is no longer the last: that is no torn end but damage, whoever asks. */
+async function showsDamage(dir: ReplicaDir, segment: string, bytes: Uint8Array): Promise<void> {
+  const next = segment.replace(/1$/, "2");
+  const flipped = bytes.slice();
+  flipped[bytes.length - 1]! ^= 1;
+  Deno.writeFileSync(segment, flipped);
+  Deno.writeFileSync(next, bytes);
+  for (const only of ["", "-p 1.3", "-p 1.4"]) {
+    const [status, out] = await run("-e", `mlog_dump ${dir.path} ${only}`);
+    assert.match(out, /log\.0000000001:\d+ DAMAGED: /, only);
+    assert.equal(status, 1, only);
+  }
+  Deno.removeSync(next);
+  Deno.writeFileSync(segment, bytes);
+}
+
 function run(...args: string[]): Promise<ShellRun> {
   return runOn(new FakeCluster(), ...args);
 }
@@ -78,6 +94,7 @@ Deno.test("the files of a stopped server can be looked at", async () => {
     assert.equal((await run("-e", `mlog_dump ${dir.path} -p 1.4`))[1], "");
     const segment = `${dir.logPath}/log.0000000001`;
     const bytes = Deno.readFileSync(segment);
+    await showsDamage(dir, segment, bytes);
     bytes[bytes.length - 1]! ^= 1;
     Deno.writeFileSync(segment, bytes);
     const [, , torn] = await run("-e", `mlog_dump ${segment}`);
