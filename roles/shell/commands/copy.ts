@@ -18,6 +18,7 @@ const copyData: Command = {
   brief: "Copy the rows of the table, or those that pass filters, to another table",
   details: [
     "The other table must exist; rows it has with the same keys are replaced. The life left is kept.",
+    "With -n a row whose hash key is empty is looked for first and then stored, not in one step.",
     "-u is faster where hash keys have many rows: neighbours of one hash key and one life are stored together.",
   ],
   examples: [
@@ -94,6 +95,12 @@ async function copyRows(context: Context, args: Args, target: Table): Promise<vo
     const ttl = expireTs === 0 ? 0 : Math.max(1, expireTs - now);
     if (more.length > 0) return await target.multiSet(hashKey, [row!, ...more], { ttl });
     if (!keepsOthers) return await target.set(hashKey, sortKey, value, { ttl });
+    if (hashKey.length === 0) {
+      // Rows without a hash key have no partition in common in which a check would be made.
+      if (await target.exist(hashKey, sortKey)) skipped++;
+      else await target.set(hashKey, sortKey, value, { ttl });
+      return;
+    }
     const check = { sortKey, type: "not_exist" } as const;
     const { passed } = await target.checkAndSet(hashKey, check, { value, ttl });
     if (!passed) skipped++;

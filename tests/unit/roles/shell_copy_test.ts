@@ -33,6 +33,17 @@ Deno.test("copy_data copies rows with their life, and refuses the same table", a
   assert.match(problem, /cannot be copied to itself/);
 });
 
+Deno.test("copy_data -n leaves rows alone that exist, with and without a hash key", async () => {
+  const run = openShell();
+  await run(`${FILL}; set '' s1 v4; set '' s2 v5 1000`);
+  await run("set h1 s1 old --table u; set '' s1 old --table u");
+  assert.deepEqual(await run("copy_data u -n"), [0, "3 rows copied, 2 existed\n"]);
+  const found = await run(
+    "get h1 s1 --table u; get '' s1 --table u; get '' s2 --table u; ttl '' s2 --table u",
+  );
+  assert.match(found[1], /^"old"\n"old"\n"v5"\n(1000|999)\n$/);
+});
+
 Deno.test("clear_data removes what passes the filters, and only with -f", async () => {
   const run = openShell();
   await run(FILL);
