@@ -89,13 +89,17 @@ const balance: Command = {
     await admin.balance("start");
     if (args.has("no_wait")) return context.answer({ started: true }, "OK, started");
     const startedAt = performance.now();
+    const { started, isDone } = await watchBalance(context);
     // A run that was going on has begun some already.
-    const moves = await watchBalance(context) - (plan.running ? plan.started : 0);
+    const moves = started - (plan.running ? plan.started : 0);
     const seconds = Math.round(performance.now() - startedAt) / 1000;
-    const text = moves === 0
+    context.isNegative = !isDone;
+    const text = !isDone
+      ? `Interrupted after ${counted(moves, "move")}; the balancer goes on, balance --stop ends it`
+      : moves === 0
       ? "OK, shares are equal"
       : `OK, after ${counted(moves, "move")} in ${formatSeconds(seconds)}`;
-    context.answer({ moves, seconds }, text);
+    context.answer({ moves, seconds, done: isDone }, text);
   },
 };
 
@@ -110,10 +114,15 @@ async function moveOne(context: Context, args: Args): Promise<void> {
   await context.admin.moveReplica({ partition, kind, from: from!, to: to! });
   const value = { partition: gpid!, move: kind, from: from!, to: to! };
   if (args.has("no_wait")) return context.answer(value, `OK, ${gpid} moves`);
-  while ((await context.admin.balance("status")).moving > 0 && !context.signal.aborted) {
+  const isMoving = async () => (await context.admin.balance("status")).moving > 0;
+  let isDone = !await isMoving();
+  while (!isDone && !context.signal.aborted) {
     await pause(POLL_MS);
+    isDone = !await isMoving();
   }
-  context.answer(value, `OK, ${gpid} has moved; app -d shows where it is`);
+  context.isNegative = !isDone;
+  const text = isDone ? `OK, ${gpid} has moved` : `Interrupted; ${gpid} goes on moving`;
+  context.answer({ ...value, done: isDone }, `${text}; app -d shows where it is`);
 }
 
 /** A row per alive server: what it has, and will have. */
@@ -179,8 +188,8 @@ function planText(
   ].join("\n");
 }
 
-/** @returns Moves of the run. */
-async function watchBalance(context: Context): Promise<number> {
+/** Until shares are equal, or Ctrl-C. @returns Moves the run has begun, and whether it has ended */
+async function watchBalance(context: Context): Promise<{ started: number; isDone: boolean }> {
   const startedAt = performance.now();
   let shown = "";
   for (;;) {
@@ -188,7 +197,7 @@ async function watchBalance(context: Context): Promise<number> {
     const { running, moving, started, waitsFor, remaining, isMore } = state;
     const isEven = moving === 0 && waitsFor === "" && remaining === 0;
     // At level lively it never stops running: equal shares end the wait.
-    if (!running || isEven) return started;
+    if (!running || isEven) return { started, isDone: true };
     const done = started - moving;
     const rate = done / ((performance.now() - startedAt) / 1000);
     const left = moving + remaining;
@@ -200,10 +209,7 @@ async function watchBalance(context: Context): Promise<number> {
     }${remaining} to come`;
     if (figures + wait !== shown) context.note(`${figures}${speed}${time}${wait}`);
     shown = figures + wait;
-    if (context.signal.aborted) {
-      context.note("The balancer goes on; balance --stop ends it");
-      return started;
-    }
+    if (context.signal.aborted) return { started, isDone: false };
     await pause(POLL_MS);
   }
 }
@@ -231,7 +237,11 @@ const drain: Command = {
     if (args.has("no_wait")) return context.answer({ node }, `OK, ${node} is being drained`);
     const { replicas, primaries, waitsFor } = await watchDrain(context, node);
     context.isNegative = replicas > 0;
-    const why = waitsFor === "" ? "the other servers have no room" : waitsFor;
+    const why = context.signal.aborted
+      ? "interrupted, and it goes on"
+      : waitsFor === ""
+      ? "the other servers have no room"
+      : waitsFor;
     const text = replicas === 0
       ? `OK, ${node} is empty`
       : `${node} still has ${counted(replicas, "replica")}, ${primaries} of them primaries: ${why}`;

@@ -18,6 +18,9 @@ const POLL_MS = 500;
 
 const HEAD = ["node", "gpid", "state", "detail"];
 
+/** State of a server that is asked in vain: nobody knows how far its replicas are. */
+const NO_ANSWER = "no answer";
+
 const manualCompact: Command = {
   name: "manual_compact",
   isLong: true,
@@ -26,6 +29,7 @@ const manualCompact: Command = {
   brief: "Rewrite a table's files on every server to give back the space of deleted rows",
   details: [
     "Each shard compacts one replica after the other; Ctrl-C stops the waiting, not the work.",
+    'A server that does not answer has a line of its own, with the state "no answer"; the exit status is 1.',
   ],
   examples: ["manual_compact users", "manual_compact users --query"],
   positionals: [{ name: "table", type: "table", brief: "The table" }],
@@ -42,13 +46,14 @@ const manualCompact: Command = {
     const states = waits
       ? await watch(context, nodes, tableId)
       : await look(context, nodes, tableId);
-    context.isNegative = states.some(({ state }) => state === "failed");
+    context.isNegative = states.some(({ state }) => state === "failed" || state === NO_ANSWER);
     context.answerTable(
       HEAD,
       states.map(({ node, gpid, state, detail }): Json[] => [node, gpid, state, detail]),
     );
     const open = states.filter(isOpen).length;
-    context.note(`${counted(states.length, "replica")}, ${open} of them queued or running`);
+    const known = states.filter(({ state }) => state !== NO_ANSWER).length;
+    context.note(`${counted(known, "replica")}, ${open} of them queued or running`);
   },
 };
 
@@ -61,8 +66,7 @@ async function look(
     nodes.map((node) =>
       compactionsOf(context.admin, node, tableId).catch((error) => {
         if (!(error instanceof StoreError)) throw error;
-        context.note(`${node} does not answer any more: ${error.message}`);
-        return [];
+        return [{ node, gpid: "", state: NO_ANSWER, detail: error.message }];
       })
     ),
   );
@@ -71,7 +75,7 @@ async function look(
   );
 }
 
-/** Until every replica is done, or Ctrl-C. */
+/** Until every replica is done that can be asked for, or Ctrl-C. */
 async function watch(
   context: Context,
   nodes: readonly string[],
