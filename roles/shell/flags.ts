@@ -91,6 +91,7 @@ export function parseFlags(args: readonly string[]): Flags | string {
       if (name === "--help") flags.help = true;
       continue;
     }
+    if (BOOLEAN_FLAGS.includes(name)) return `${given} takes no value`;
     if (!VALUE_FLAGS.includes(name)) {
       const hint = name === "--password"
         ? ": a password on the command line is seen by everybody; give --password-file"

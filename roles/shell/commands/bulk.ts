@@ -3,7 +3,7 @@
 import type { Table } from "../../../src/client/mod.ts";
 import { secondsSince2016 } from "../../../src/schema/value_format.ts";
 import type { Context } from "../context.ts";
-import { type Command, type Flag, UsageProblem } from "../declare.ts";
+import type { Command, Flag } from "../declare.ts";
 import {
   CSV_HEAD,
   type FileRecord,
@@ -17,8 +17,11 @@ import { linesOf } from "../io.ts";
 import { COPY_COMMANDS } from "./copy.ts";
 import { COUNT_COMMANDS } from "./count.ts";
 import { counted, type Json } from "../render.ts";
+import { boundedInt } from "./scan_flags.ts";
 
 const PROBLEMS_SHOWN_MAX = 20;
+/** Each write on its way holds its row; more of them than this make nothing faster. */
+const CONCURRENCY_MAX = 10_000;
 
 const FORMAT: Flag = {
   name: "format",
@@ -46,6 +49,7 @@ class ImportState {
 const importCommand: Command = {
   name: "import",
   isLong: true,
+  changes: true,
   group: "bulk",
   brief: "Store the rows of a file",
   details: [
@@ -71,8 +75,7 @@ const importCommand: Command = {
   needsTable: true,
   async run(context, args) {
     const path = args.needText("file");
-    const width = args.int("concurrency") ?? 128;
-    if (width < 1) throw new UsageProblem(`--concurrency is ${width}, expected 1 or more`);
+    const width = boundedInt(args, "concurrency", 1, CONCURRENCY_MAX) ?? 128;
     const format = (args.text("format") ?? formatOf(path)) as Format;
     const source = await context.io.openFile(path);
     const progress = context.progress(source.size);

@@ -109,7 +109,12 @@ const propose: Command = {
       brief: "The server that carries it out",
       default: "the current primary",
     },
-    { name: "force", short: "f", type: "bool", brief: "At once, without the meta server's queue" },
+    {
+      name: "force",
+      short: "f",
+      type: "bool",
+      brief: "Replace what is pending; with ASSIGN_PRIMARY, drop dead members",
+    },
     {
       name: "empty",
       type: "bool",

@@ -270,6 +270,7 @@ Deno.test("shell helps, suggests and tells usage errors from failures", async ()
   assert.match((await shell.exec("get 'h"))[2], /A closing ' is missing/);
   assert.equal((await shell.run("--mta", "a:1"))[0], 2);
   assert.match((await shell.run("--mta", "a:1"))[2], /did you mean "--meta"/);
+  assert.deepEqual(await shell.run("--json=true"), [2, "", "--json takes no value\n"]);
   assert.equal((await shell.run("--meta", "nohost"))[0], 2);
   assert.equal((await shell.run("--timeout", "0"))[0], 2);
   assert.match((await shell.run("--help"))[1], /--keep-going/);
@@ -324,6 +325,8 @@ Deno.test("shell import names bad lines, goes on, or stops when told to", async 
   };
   assert.deepEqual([value.rows, value.failed, value.problems[0]!.line], [2, 1, 2]);
   assert.equal((await shell.exec("import nope.jsonl"))[0], 1);
+  const wide = await shell.exec("import f.jsonl -c 1000000000");
+  assert.deepEqual([wide[0], /expected 1 to 10000/.test(wide[2])], [2, true]);
 });
 
 Deno.test("shell says when the fate of a write is unknown, and only then", async () => {

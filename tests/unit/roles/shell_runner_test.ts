@@ -1,6 +1,7 @@
 // What the runner does around commands: confirmation, files, watching, Ctrl-C, several clusters.
 
 import assert from "node:assert/strict";
+import { utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
 import { Cluster } from "../../../src/client/cluster.ts";
 import { Connections, readClusters } from "../../../roles/shell/connections.ts";
@@ -9,8 +10,8 @@ import type { ShellIo } from "../../../roles/shell/io.ts";
 import { Runner } from "../../../roles/shell/runner.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
 
-/** A prompt in memory: a runner, what it printed, and what it is answered. */
-function openPrompt(answer: string | undefined) {
+/** A prompt in memory: a runner, what it printed, what it is answered, and what it reads from files. */
+function openPrompt(answer: string | undefined, file?: string) {
   const fakes = new Map<string, FakeCluster>();
   const files = new Map<string, string>();
   const printed = { out: "", err: "", asked: "" };
@@ -25,7 +26,10 @@ function openPrompt(answer: string | undefined) {
       printed.asked += question;
       return Promise.resolve(answer);
     },
-    openFile: () => Promise.reject(new Error("No files here")),
+    openFile: () =>
+      file === undefined
+        ? Promise.reject(new Error("No files here"))
+        : Promise.resolve({ size: 0, chunks: ReadableStream.from([utf8(file)]) }),
     createFile: (path) => {
       let whole = "";
       return Promise.resolve({
@@ -192,6 +196,18 @@ Deno.test("a long command ends what it has begun after Ctrl-C, and at once after
   };
   assert.equal(await runner.run("copy_data copy", false), 1);
   assert.match(printed.err, /^ERROR: Interrupted\nIt is not known whether it was done\n/);
+});
+
+Deno.test("an import that is left behind says that nobody knows what it stored", async () => {
+  const { runner, printed, fakes } = openPrompt(undefined, '{"hash_key":"h","value":"v"}\n');
+  fakes.get("m1:1")!.fault = ({ name }) => {
+    if (name !== "put") return undefined;
+    runner.interrupt();
+    setTimeout(() => runner.interrupt(), 1);
+    return { silent: true };
+  };
+  assert.equal(await runner.run("import rows.jsonl -j", false), 1);
+  assert.equal(JSON.parse(printed.out).error.outcome, "unknown");
 });
 
 Deno.test("check_and_mutate asks for changes line by line, as the original does", async () => {
