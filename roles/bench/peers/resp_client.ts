@@ -34,6 +34,8 @@ export class RespClient {
   #flushPending = false;
   #seen = 0;
   #rounds = 0;
+  /** Why there are no more answers. */
+  #failure: Error | undefined;
 
   private constructor(socket: net.Socket) {
     this.#socket = socket;
@@ -53,6 +55,7 @@ export class RespClient {
 
   /** @throws {Error} What Redis says is wrong. */
   command(...words: readonly Word[]): Promise<Reply> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.#add(words);
     if (!this.#flushPending) {
       this.#flushPending = true;
@@ -117,9 +120,10 @@ export class RespClient {
   }
 
   #fail(error: Error): void {
+    this.#failure ??= error;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const { reject } of waiting) reject(error);
+    for (const { reject } of waiting) reject(this.#failure);
   }
 }
 

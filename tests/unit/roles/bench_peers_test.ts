@@ -8,7 +8,7 @@ import { EtcdTarget } from "../../../roles/bench/peers/etcd_target.ts";
 import { PeerGroup } from "../../../roles/bench/peers/processes.ts";
 import { startRedis } from "../../../roles/bench/peers/redis_servers.ts";
 import { RedisTarget } from "../../../roles/bench/peers/redis_target.ts";
-import { ReplyParser } from "../../../roles/bench/peers/resp_client.ts";
+import { ReplyParser, RespClient } from "../../../roles/bench/peers/resp_client.ts";
 import { ratiosOf, renderAgainst, type Report } from "../../../roles/bench/report.ts";
 import type { Target } from "../../../roles/bench/workload.ts";
 
@@ -27,6 +27,17 @@ Deno.test("ReplyParser reads every kind of reply, however the stream is cut", ()
     }
     assert.deepEqual(replies, expected, `cut every ${cut} bytes`);
   }
+});
+
+Deno.test("A command on a connection that Redis has closed fails at once", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepted = listener.accept();
+  const client = await RespClient.connect(`127.0.0.1:${listener.addr.port}`);
+  const outstanding = client.command("GET", "k");
+  (await accepted).close();
+  await assert.rejects(outstanding);
+  await assert.rejects(client.command("GET", "k"));
+  client.close();
 });
 
 /** What every store has to do, with three rows per hash key. */
