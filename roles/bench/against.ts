@@ -1,6 +1,7 @@
 // The peer of a comparison: another store on this machine, or another table or cluster of this one, that runs the
 // same workload in turns. Processes that were started for it end with the comparison.
 
+import { unlessStopped } from "./end_signals.ts";
 import type { BenchOptions } from "./flags.ts";
 import { openPegasus } from "./open_pegasus.ts";
 import { otherTable } from "./other_table.ts";
@@ -22,21 +23,30 @@ export interface Peer {
   close(): Promise<void>;
 }
 
-/** Starts the store asked for, or connects to it. @throws {Error} If it is not installed or does not answer. */
+/**
+ * Starts the store asked for, or connects to it.
+ *
+ * @throws {Error} If it is not installed or does not answer, or `signal` fires before it is ready: nothing runs then.
+ */
 export function openPeer(
   options: BenchOptions,
   workload: Workload,
   layout: RowLayout,
+  signal: AbortSignal,
 ): Promise<Peer> {
   return options.against === "pegasus"
-    ? openOther(options, layout)
-    : openStore(options, workload, layout);
+    ? openOther(options, layout, signal)
+    : openStore(options, workload, layout, signal);
 }
 
-async function openOther(options: BenchOptions, layout: RowLayout): Promise<Peer> {
+async function openOther(
+  options: BenchOptions,
+  layout: RowLayout,
+  signal: AbortSignal,
+): Promise<Peer> {
   const place = otherTable(options);
   if (typeof place === "string") throw new Error(place);
-  const target = await openPegasus(place, options, layout);
+  const target = await unlessStopped(openPegasus(place, options, layout), signal);
   const at = options.againstAddress === "" ? "" : ` at ${options.againstAddress}`;
   const description = `pegasus${at}, table "${place.table}"`;
   return { target, description, isEmpty: false, close: () => target.close() };
@@ -46,18 +56,20 @@ async function openStore(
   options: BenchOptions,
   workload: Workload,
   layout: RowLayout,
+  signal: AbortSignal,
 ): Promise<Peer> {
   const { against, againstAddress } = options;
   const setup = setupOf(options, workload);
   const isEmpty = againstAddress === "";
   const servers = isEmpty
-    ? await (against === "redis" ? startRedis(setup) : startEtcd(setup))
+    ? await (against === "redis" ? startRedis : startEtcd)(setup, signal)
     : running(against, againstAddress);
   const isShared = options.againstConnections === "shared";
   const replicas = setup === "replicated" ? 2 : 0;
   try {
+    const redis = { replicas, isShared };
     const target = against === "redis"
-      ? await RedisTarget.open(servers.addresses[0]!, { replicas, isShared }, layout)
+      ? await unlessStopped(RedisTarget.open(servers.addresses[0]!, redis, layout), signal)
       : new EtcdTarget(servers.addresses, layout);
     const close = async () => {
       await target.close();

@@ -2,6 +2,7 @@
 // docs/benchmark.md says how to repeat published numbers.
 
 import { openPeer, type Peer } from "./against.ts";
+import { EndSignals, Stopped, unlessStopped } from "./end_signals.ts";
 import { benchHelp, type BenchOptions, readBenchFlags } from "./flags.ts";
 import { openPegasus } from "./open_pegasus.ts";
 import {
@@ -15,10 +16,12 @@ import {
 import { load, Runner } from "./runner.ts";
 import type { Progress, Target, Workload } from "./workload.ts";
 
-/** Exit code of a run that a signal ended before it measured anything: 128 + SIGINT. */
-const INTERRUPTED = 130;
-
-/** Runs the role. @returns 0 measured, 1 failed or operations failed, 2 wrong usage, 130 interrupted */
+/**
+ * Runs the role.
+ *
+ * @returns 0 measured, 1 failed or operations failed, 2 wrong usage; 128 + its number, as 130 for Ctrl-C, if a signal
+ *   came before anything was measured.
+ */
 export async function runBench(args: readonly string[]): Promise<number> {
   const request = readBenchFlags(args);
   if (request.kind === "help") {
@@ -31,15 +34,15 @@ export async function runBench(args: readonly string[]): Promise<number> {
   }
   const { options, workload } = request;
   try {
-    if (options.compare !== "") return compare(options.compare);
+    if (options.compare !== "") return compare(options.compare, options.json);
     return await measure(options, workload);
   } catch (cause) {
     console.error(cause instanceof Error ? cause.message : String(cause));
-    return 1;
+    return cause instanceof Stopped ? cause.exitCode : 1;
   }
 }
 
-function compare(files: string): number {
+function compare(files: string, asJson: boolean): number {
   const [before, after] = files.split(",").map((file) =>
     JSON.parse(Deno.readTextFileSync(file.trim())) as Report
   );
@@ -47,7 +50,8 @@ function compare(files: string): number {
     console.error('Flag "--compare": expected two files separated by a comma');
     return 2;
   }
-  console.log(renderComparison(before, after));
+  const whole = { before, after, ratio: ratiosOf(after, before) };
+  console.log(asJson ? JSON.stringify(whole) : renderComparison(before, after));
   return 0;
 }
 
@@ -55,15 +59,20 @@ type Show = (phase: string) => Progress;
 
 async function measure(options: BenchOptions, workload: Workload): Promise<number> {
   const layout = { rowsPerHashKey: workload.rowsPerHashKey, valueBytes: options.valueSize };
-  // First what may not be installed: nothing is loaded in vain.
-  const peer = options.against === "none" ? undefined : await openPeer(options, workload, layout);
+  // A peer that was started ends with the run, however that ends.
+  const ending = new EndSignals();
+  const { signal } = ending;
+  let peer: Peer | undefined;
   let target: Target | undefined;
   try {
-    target = await openPegasus(options, options, layout);
-    return await measureBoth(options, workload, target, peer);
+    // First what may not be installed: nothing is loaded in vain.
+    if (options.against !== "none") peer = await openPeer(options, workload, layout, signal);
+    target = await unlessStopped(openPegasus(options, options, layout), signal);
+    return await measureBoth(options, workload, target, peer, signal);
   } finally {
     await target?.close();
     await peer?.close();
+    ending.release();
   }
 }
 
@@ -102,6 +111,7 @@ async function measureBoth(
   workload: Workload,
   target: Target,
   peer: Peer | undefined,
+  signal: AbortSignal,
 ): Promise<number> {
   const show = progressLine(!options.json);
   const { records, againstRecords } = options;
@@ -110,31 +120,18 @@ async function measureBoth(
   const sides = peer === undefined
     ? [ours]
     : [ours, sideOf("peer", peer.target, peerRecords, peer.isEmpty, options, workload)];
-  const interrupt = new AbortController();
-  const { signal } = interrupt;
+  signal.addEventListener("abort", () => sides.forEach(({ runner }) => runner.stop()));
   const settled: boolean[] = [];
-  const onInterrupt = () => {
-    interrupt.abort();
-    for (const { runner } of sides) runner.stop();
-  };
-  Deno.addSignalListener("SIGINT", onInterrupt);
-  try {
-    for (const side of sides) {
-      settled.push(await prepare(options, workload, side, show, signal));
-    }
-    const rounds = peer === undefined ? 1 : options.rounds;
-    const slice = Math.ceil(options.operations / rounds);
-    for (let round = 0; round < rounds && !signal.aborted; round++) {
-      const turn = rounds === 1 ? "" : ` ${round + 1}/${rounds}`;
-      for (const { runner, label } of sides) await runner.run(slice, show(`${label}${turn}`));
-    }
-  } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
+  for (const side of sides) {
+    settled.push(await prepare(options, workload, side, show, signal));
   }
-  if (signal.aborted && ours.runner.result().operations === 0) {
-    console.error("Stopped before anything was measured");
-    return INTERRUPTED;
+  const rounds = peer === undefined ? 1 : options.rounds;
+  const slice = Math.ceil(options.operations / rounds);
+  for (let round = 0; round < rounds && !signal.aborted; round++) {
+    const turn = rounds === 1 ? "" : ` ${round + 1}/${rounds}`;
+    for (const { runner, label } of sides) await runner.run(slice, show(`${label}${turn}`));
   }
+  if (signal.aborted && ours.runner.result().operations === 0) throw signal.reason;
   const report = reportOf(options, target.name, ours, settled[0]!);
   const against = peer === undefined
     ? undefined

@@ -1,5 +1,5 @@
 // The benchmark against a cluster of real processes: what it does between the load and the measuring, and that it
-// can be stopped at any time.
+// can be stopped at any time, and leaves nothing behind.
 
 import assert from "node:assert/strict";
 import { openCluster } from "../../src/client/mod.ts";
@@ -8,8 +8,13 @@ import { withCluster } from "./harness.ts";
 const MAIN = new URL("../../roles/main.ts", import.meta.url).pathname;
 
 function bench(...args: string[]): Deno.ChildProcess {
+  return benchIn({}, ...args);
+}
+
+function benchIn(env: Record<string, string>, ...args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", MAIN, "bench", ...args],
+    env,
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -110,4 +115,36 @@ Deno.test("The benchmark ends on Ctrl-C while it loads", async () => {
       await client.close();
     }
   });
+});
+
+/** A stand-in for Redis: it never answers, and writes its process id beside its directory. */
+const SILENT_REDIS = [
+  "#!/bin/sh",
+  '[ "$1" = --version ] && echo "Redis server v=0" && exit',
+  'echo $$ > "$PIDS/$$"',
+  "exec sleep 600",
+].join("\n");
+
+Deno.test("A benchmark that is ended by any signal takes its peer with it", async () => {
+  for (const [signal, expected] of [["SIGTERM", 143], ["SIGHUP", 129], ["SIGINT", 130]] as const) {
+    const dir = Deno.makeTempDirSync({ prefix: "pegasus-peer-" });
+    try {
+      for (const name of ["bin", "pids", "tmp"]) Deno.mkdirSync(`${dir}/${name}`);
+      Deno.writeTextFileSync(`${dir}/bin/redis-server`, SILENT_REDIS, { mode: 0o755 });
+      const process = benchIn({
+        PATH: `${dir}/bin:${Deno.env.get("PATH")}`,
+        PIDS: `${dir}/pids`,
+        TMPDIR: `${dir}/tmp`,
+      }, "--against", "redis");
+      const pids = () => [...Deno.readDirSync(`${dir}/pids`)].map(({ name }) => Number(name));
+      while (pids().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      process.kill(signal);
+      const { code, stderr } = await process.output();
+      assert.equal(code, expected, new TextDecoder().decode(stderr));
+      assert.deepEqual([...Deno.readDirSync(`${dir}/tmp`)], [], "its directory is removed");
+      for (const pid of pids()) assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
+    } finally {
+      Deno.removeSync(dir, { recursive: true });
+    }
+  }
 });

@@ -6,8 +6,8 @@ import type { PeerSetup } from "./redis_servers.ts";
 
 const PACKAGE = "etcd-server";
 
-/** Starts etcd. @throws {Error} If it is not installed or does not come up. */
-export async function startEtcd(setup: PeerSetup): Promise<PeerProcesses> {
+/** Starts etcd. @throws {Error} If it is not installed, does not come up, or `signal` fires before it is. */
+export async function startEtcd(setup: PeerSetup, signal?: AbortSignal): Promise<PeerProcesses> {
   const group = new PeerGroup("etcd");
   const version = versionOf("etcd", ["--version"], /etcd Version: (\S+)/);
   try {
@@ -29,7 +29,7 @@ export async function startEtcd(setup: PeerSetup): Promise<PeerProcesses> {
       ], PACKAGE);
     }
     const addresses = members.map(({ client }) => client);
-    await waitUntil("etcd", () => isReady(addresses));
+    await waitUntil("etcd", () => isReady(addresses), signal);
     const size = setup === "single" ? "one member" : "3 members";
     return {
       addresses,

@@ -74,11 +74,16 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Waits until `ready` holds; a throw means not yet. @throws {Error} After 15 s. */
-export async function waitUntil(what: string, ready: () => Promise<boolean>): Promise<void> {
+/** Waits until `ready` holds; a throw means not yet. @throws {Error} After 15 s, or the reason of the abort. */
+export async function waitUntil(
+  what: string,
+  ready: () => Promise<boolean>,
+  signal?: AbortSignal,
+): Promise<void> {
   const end = performance.now() + READY_MS;
   let last = "";
   while (performance.now() < end) {
+    signal?.throwIfAborted();
     try {
       if (await ready()) return;
     } catch (error) {

@@ -10,8 +10,8 @@ export type PeerSetup = "single" | "replicated";
 const PACKAGE = "redis-server";
 const REPLICAS = 2;
 
-/** Starts Redis. @throws {Error} If it is not installed or does not come up. */
-export async function startRedis(setup: PeerSetup): Promise<PeerProcesses> {
+/** Starts Redis. @throws {Error} If it is not installed, does not come up, or `signal` fires before it is. */
+export async function startRedis(setup: PeerSetup, signal?: AbortSignal): Promise<PeerProcesses> {
   const group = new PeerGroup("redis");
   const version = versionOf("redis-server", ["--version"], /v=(\S+)/);
   try {
@@ -27,7 +27,7 @@ export async function startRedis(setup: PeerSetup): Promise<PeerProcesses> {
       if (i > 0) args.push("--replicaof", "127.0.0.1", String(ports[0]));
       group.start("redis-server", args, PACKAGE);
     });
-    await waitUntil("Redis", () => isReady(addresses[0]!, setup));
+    await waitUntil("Redis", () => isReady(addresses[0]!, setup), signal);
     const description = setup === "single"
       ? `redis ${version}, one process, no persistence`
       : `redis ${version}, primary and 2 replicas, appendfsync always, WAIT 2 after every write`;
