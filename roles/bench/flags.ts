@@ -37,7 +37,7 @@ const FLAGS = {
     default: "0ms",
     min: "0ms",
     max: "24h",
-    doc: "End after this; 0ms = never",
+    doc: "Measure each store for so long at most, in all its turns; 0ms = no limit",
   }),
   seed: text({ default: "1", doc: "Seed of all chance" }),
   skipLoad: bool({ default: false, doc: "The records are there already" }),

@@ -1,6 +1,7 @@
 // The bench role: loads records if the workload needs them, runs the workload, prints what it measured.
 // docs/benchmark.md says how to repeat published numbers.
 
+import { fileProblem } from "../file_problem.ts";
 import { openPeer, type Peer } from "./against.ts";
 import { EndSignals, Stopped, unlessStopped } from "./end_signals.ts";
 import { benchHelp, type BenchOptions, readBenchFlags } from "./flags.ts";
@@ -115,17 +116,18 @@ async function measureBoth(
 ): Promise<number> {
   const show = progressLine(!options.json);
   const { records, againstRecords } = options;
-  const ours = sideOf(target.name, target, records, false, options, workload);
+  const rounds = peer === undefined ? 1 : options.rounds;
+  const turnOptions = { ...options, durationMs: options.durationMs / rounds };
+  const ours = sideOf(target.name, target, records, false, turnOptions, workload);
   const peerRecords = againstRecords === 0 ? records : againstRecords;
   const sides = peer === undefined
     ? [ours]
-    : [ours, sideOf("peer", peer.target, peerRecords, peer.isEmpty, options, workload)];
+    : [ours, sideOf("peer", peer.target, peerRecords, peer.isEmpty, turnOptions, workload)];
   signal.addEventListener("abort", () => sides.forEach(({ runner }) => runner.stop()));
   const settled: boolean[] = [];
   for (const side of sides) {
     settled.push(await prepare(options, workload, side, show, signal));
   }
-  const rounds = peer === undefined ? 1 : options.rounds;
   const slice = Math.ceil(options.operations / rounds);
   for (let round = 0; round < rounds && !signal.aborted; round++) {
     const turn = rounds === 1 ? "" : ` ${round + 1}/${rounds}`;
@@ -151,7 +153,8 @@ async function prepare(
   let settled = false;
   if (mustLoad) {
     await load(target, records, workload.rowsPerHashKey, show(`load ${label}`), signal);
-    settled = options.settle && await settle(target, show(`settle ${label}`), signal);
+    settled = options.settle && !signal.aborted &&
+      await settle(target, show(`settle ${label}`), signal);
   }
   if (options.warmUp > 0 && !signal.aborted) await runner.warmUp(options.warmUp);
   return settled;
@@ -193,10 +196,16 @@ function print(options: BenchOptions, report: Report, against: Report | undefine
     ? report
     : { ...report, against, ratio: ratiosOf(report, against) };
   const json = JSON.stringify(whole);
-  if (options.out !== "") Deno.writeTextFileSync(options.out, `${json}\n`);
   if (options.json) console.log(json);
   else if (against === undefined) console.log(renderReport(report));
   else console.log(renderAgainst(report, against));
+  // Last: what was measured is not lost if the file cannot be written.
+  if (options.out === "") return;
+  try {
+    Deno.writeTextFileSync(options.out, `${json}\n`);
+  } catch (error) {
+    throw fileProblem("write", `"${options.out}"`, error);
+  }
 }
 
 /** One line on a terminal's stderr that is written over; nothing elsewhere. */

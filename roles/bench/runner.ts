@@ -17,7 +17,7 @@ export interface RunOptions {
   readonly concurrency: number;
   /** Operations per second to start; 0 = as many as the answers allow. */
   readonly rate: number;
-  /** Stop a slice after so long, ms; 0 = no limit. */
+  /** Stop a measured slice after so long, ms; 0 = no limit. */
   readonly durationMs: number;
   readonly seed: string;
 }
@@ -111,24 +111,28 @@ export class Runner {
 
   /** Operations that are not counted, so that what follows finds everything warm. */
   async warmUp(operations: number): Promise<void> {
-    await this.#slice(operations, () => {});
+    await this.#slice(operations, 0, () => {});
     this.#all.reset();
     this.#byOperation.clear();
     this.#rows = this.#misses = 0;
+    // If nothing but failures came nothing will be measured: then they are the result.
+    if (this.#stopped) return;
+    this.#errors = this.#failedInARow = 0;
+    this.#errorSamples.clear();
   }
 
   /** Measures. May be called again: results add up. */
   async run(operations: number, progress: Progress): Promise<void> {
     const before = nodeProcess.cpuUsage();
     const begin = performance.now();
-    await this.#slice(operations, progress);
+    await this.#slice(operations, this.#options.durationMs, progress);
     this.#seconds += (performance.now() - begin) / 1000;
     const { user, system } = nodeProcess.cpuUsage(before);
     this.#cpuMicros += user + system;
   }
 
-  async #slice(operations: number, progress: Progress): Promise<void> {
-    const { concurrency, rate, durationMs } = this.#options;
+  async #slice(operations: number, durationMs: number, progress: Progress): Promise<void> {
+    const { concurrency, rate } = this.#options;
     const begin = performance.now();
     this.#started = this.#done = 0;
     const timer = setInterval(

@@ -46,6 +46,18 @@ Deno.test("The benchmark compacts what it loaded before it measures, unless told
       assert.deepEqual([again.settled, again.misses], [false, 0]);
       const fill = await run("--table", "fill", "--workload", "fill");
       assert.equal(fill.settled, false, "nothing was loaded before");
+      const nowhere = [
+        "--table",
+        "fill",
+        "--workload",
+        "fill",
+        "--out",
+        `${cluster.dir}/none/r.json`,
+      ];
+      const { code, stdout, stderr } = await bench(...common, ...sizes, ...nowhere).output();
+      assert.equal(code, 1);
+      assert.match(new TextDecoder().decode(stderr), /Cannot write ".*none\/r.json"/);
+      assert.equal(JSON.parse(new TextDecoder().decode(stdout)).operations, 500, "it is not lost");
     } finally {
       await client.close();
     }
@@ -111,10 +123,36 @@ Deno.test("The benchmark ends on Ctrl-C while it loads", async () => {
       const { code, stderr } = await process.output();
       assert.equal(code, 130);
       assert.match(new TextDecoder().decode(stderr), /Stopped before anything was measured/);
+      const [server] = await client.admin.listNodes();
+      const compactions = await client.admin.remoteCommand(server!.node, "compaction", []);
+      assert.doesNotMatch(compactions, /queued|running|finished/, "what is half loaded is left");
     } finally {
       await client.close();
     }
   });
+});
+
+Deno.test("The benchmark compares two result files, for people and for programs", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "pegasus-compare-" });
+  try {
+    const files = [100, 300].map((throughput) => {
+      const latency = { count: 1, mean: 1, p50: 10, p90: 10, p99: 10, p999: 10, max: 10 };
+      const path = `${dir}/${throughput}.json`;
+      const report = { target: "x", workload: "get", throughput, latency, errors: 0 };
+      Deno.writeTextFileSync(path, JSON.stringify(report));
+      return path;
+    });
+    const compare = async (...args: string[]) => {
+      const { code, stdout } = await bench("--compare", files.join(","), ...args).output();
+      assert.equal(code, 0);
+      return new TextDecoder().decode(stdout);
+    };
+    assert.match(await compare(), /operations\/s +100 +300 +3\.00x/);
+    const { before, after, ratio } = JSON.parse(await compare("--json"));
+    assert.deepEqual([before.throughput, after.throughput, ratio.throughput], [100, 300, 3]);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
 });
 
 /** A stand-in for Redis: it never answers, and writes its process id beside its directory. */
@@ -131,18 +169,24 @@ Deno.test("A benchmark that is ended by any signal takes its peer with it", asyn
     try {
       for (const name of ["bin", "pids", "tmp"]) Deno.mkdirSync(`${dir}/${name}`);
       Deno.writeTextFileSync(`${dir}/bin/redis-server`, SILENT_REDIS, { mode: 0o755 });
-      const process = benchIn({
-        PATH: `${dir}/bin:${Deno.env.get("PATH")}`,
-        PIDS: `${dir}/pids`,
-        TMPDIR: `${dir}/tmp`,
-      }, "--against", "redis");
+      const process = benchIn(
+        {
+          PATH: `${dir}/bin:${Deno.env.get("PATH")}`,
+          PIDS: `${dir}/pids`,
+          TMPDIR: `${dir}/tmp`,
+        },
+        "--against",
+        "redis",
+      );
       const pids = () => [...Deno.readDirSync(`${dir}/pids`)].map(({ name }) => Number(name));
       while (pids().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
       process.kill(signal);
       const { code, stderr } = await process.output();
       assert.equal(code, expected, new TextDecoder().decode(stderr));
       assert.deepEqual([...Deno.readDirSync(`${dir}/tmp`)], [], "its directory is removed");
-      for (const pid of pids()) assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
+      for (const pid of pids()) {
+        assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
+      }
     } finally {
       Deno.removeSync(dir, { recursive: true });
     }

@@ -78,7 +78,7 @@ class CountingTarget implements Target {
 function runner(
   target: Target,
   workload: string,
-  change: Partial<{ rate: number }> = {},
+  change: Partial<{ rate: number; durationMs: number }> = {},
 ) {
   return new Runner(target, {
     workload: WORKLOADS[workload]!,
@@ -162,6 +162,34 @@ Deno.test("Runner leaves the warm-up out", async () => {
   const warm = runner(new CountingTarget(), "get");
   await warm.warmUp(400);
   assert.equal((await measured(warm)).operations, 1000);
+});
+
+Deno.test("Runner leaves the failures of the warm-up out, unless nothing else came", async () => {
+  const target = new CountingTarget();
+  let reads = 0;
+  target.get = () => ++reads % 2 === 0 ? Promise.reject(new Error("cold")) : Promise.resolve(1);
+  const warm = runner(target, "get");
+  await warm.warmUp(400);
+  target.get = () => Promise.resolve(1);
+  const { errors, errorSamples } = await measured(warm);
+  assert.deepEqual([errors, errorSamples], [0, []]);
+  target.get = () => Promise.reject(new Error("gone"));
+  const cold = runner(target, "get");
+  await cold.warmUp(400);
+  assert.ok((await measured(cold)).errors > 0, "a store that is gone is no success");
+});
+
+Deno.test("Runner measures for as long as it is told, and warms up without a limit", async () => {
+  const target = new CountingTarget();
+  target.get = () => new Promise((resolve) => setTimeout(() => resolve(1), 1));
+  const limited = runner(target, "get", { durationMs: 20 });
+  let warm = 0;
+  const counting = target.get;
+  target.get = () => (warm++, counting());
+  await limited.warmUp(400);
+  assert.equal(warm, 400);
+  await limited.run(1e9, () => {});
+  assert.ok(limited.result().operations > 0);
 });
 
 Deno.test("Runner counts failures apart and shows a sample", async () => {
