@@ -1,6 +1,7 @@
 // The suite of benchmarks: what its verdicts say, what it reads from servers, and that it runs.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { atLeast, atMost, judge, paceOf, rate, time, wordsOf } from "./suite/aims.ts";
 import { CHAPTERS } from "./suite/chapters.ts";
 import { isAlone, READS, SCANS, SHARDS, sizeLines, UNSYNCED, WRITES, YCSB } from "./suite/lines.ts";
@@ -79,6 +80,54 @@ Deno.test("A figure's line shows what was aimed for", () => {
   const table = figureTable([{ name: "a scan", text: "1 000 rows/s", judged }]);
   assert.match(table, /\| a scan \| 1 000 rows\/s \| >= 300,000 rows\/s: missed \|$/);
   assert.equal(wordsOf(atMost(90, "MB")), "<= 90 MB");
+});
+
+/** Runs the suite, tried out, with temporary files below a directory. */
+function startSuite(dir: string, ...args: string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, "--scale=0.01", ...args],
+    env: { TMPDIR: dir },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+Deno.test("The suite shows and writes what it has when a chapter fails", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "pegasus-suite-test-" });
+  try {
+    const out = `${dir}/out.json`;
+    // More records than the bench role takes.
+    const bad = ["--only", "unsynced,rows", "--rows", "2000000000"];
+    const { code, stdout, stderr } = await startSuite(dir, ...bad, "--out", out).output();
+    const [said, problem] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    assert.equal(code, 1, said);
+    assert.match(said!, /\| set, 1 outstanding, fsync = none +\|/);
+    assert.match(said!, /held at this machine's pace, \d+ missed\n$/);
+    assert.match(problem!, /"--records": expected/);
+    assert.equal(JSON.parse(Deno.readTextFileSync(out)).workloads.length, 1);
+    assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), ["out.json"]);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test("The suite that is asked to end stops its servers and leaves no files", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "pegasus-suite-test-" });
+  try {
+    const suite = startSuite(dir, "--only", "unsynced");
+    const isRunning = () =>
+      [...Deno.readDirSync(dir)].some(({ name }) =>
+        name.startsWith("pegasus-suite-") && existsSync(`${dir}/${name}/onebox/onebox.json`)
+      );
+    while (!isRunning()) await new Promise((resolve) => setTimeout(resolve, 20));
+    suite.kill("SIGTERM");
+    const { code, stdout, stderr } = await suite.output();
+    const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+    assert.equal(code, 143, said);
+    assert.deepEqual([...Deno.readDirSync(dir)], []);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
 });
 
 Deno.test("The suite runs its chapters on real servers and writes what it measured", async () => {

@@ -22,7 +22,7 @@ import { megabytes, Watch } from "./watch.ts";
 export interface Extent {
   /** Factor of all numbers of operations and of all waits. */
   readonly scale: number;
-  /** How long the steady load lasts. */
+  /** How long the steady load lasts, times the scale. */
   readonly minutes: number;
   /** Numbers of rows that are compared with 10 000. */
   readonly rows: readonly number[];
@@ -44,6 +44,8 @@ const PUT_ROWS = 500;
 const PARTITIONS = 256;
 const SETTLE_MS = 120_000;
 const IDLE_MS = 60_000;
+/** In less the memory would not be looked at in both halves. */
+const STEADY_SECONDS_MIN = 10;
 const RESIDENT_MB = atMost(350, "MB");
 
 /** All chapters by name, in their order. */
@@ -88,16 +90,17 @@ async function loadChapter(extent: Extent, record: Record): Promise<void> {
 
 /** YCSB A at full speed for minutes: memory must not grow. */
 async function steadyChapter(extent: Extent, record: Record): Promise<void> {
-  const { minutes } = extent;
+  const { minutes, scale } = extent;
+  const seconds = Math.max(STEADY_SECONDS_MIN, Math.round(60 * minutes * scale));
   await withCluster(async (cluster) => {
     const watch = await Watch.start(cluster);
     try {
       const line: Line = {
-        name: `YCSB A for ${minutes} min, 100-byte values`,
+        name: `YCSB A for ${Number((seconds / 60).toFixed(1))} min, 100-byte values`,
         workload: "a",
         records: 20_000,
-        operations: 1e9 / extent.scale,
-        flags: ["--duration", `${Math.round(60 * minutes)}s`],
+        operations: 1e9 / scale,
+        flags: ["--duration", `${seconds}s`],
         peer: "",
       };
       await runLines(cluster, [line], extent, record);

@@ -31,7 +31,11 @@ export class SuiteCluster {
   /** Stops what runs, as when the suite is interrupted. */
   static async stopAll(): Promise<void> {
     // A benchmark ends its peers and waits for what is outstanding: while somebody answers.
-    child?.kill("SIGINT");
+    try {
+      child?.kill("SIGINT");
+    } catch {
+      // It ended by itself.
+    }
     await child?.status;
     for (const cluster of SuiteCluster.#running) await cluster.stop();
   }

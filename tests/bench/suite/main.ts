@@ -1,11 +1,12 @@
 // deno task bench:suite: every number of docs/benchmark.md that has an aim, in one run beside its peers, with the
 // verdict. Page: docs/benchmark.md, "All of it in one run".
 
+import { EndSignals, type Stopped } from "../../../roles/bench/end_signals.ts";
 import { startRedis } from "../../../roles/bench/peers/redis_servers.ts";
 import { describeMachine } from "../../../roles/bench/report.ts";
 import { exitUsage, flagsOrExit, namesOf, type Usage } from "../../flags.ts";
 import { type Judged, type Pace, PACE_GETS, paceOf } from "./aims.ts";
-import { CHAPTERS } from "./chapters.ts";
+import { CHAPTERS, type Extent } from "./chapters.ts";
 import { SuiteCluster } from "./cluster.ts";
 import { type FigureRow, figureTable, whole, type WorkloadRow, workloadTable } from "./table.ts";
 
@@ -15,7 +16,7 @@ const USAGE: Usage = {
     "Measures everything docs/benchmark.md aims for, on clusters of its own beside Redis and etcd.",
   flags: {
     "--only": { value: "A,B", help: `only these of ${Object.keys(CHAPTERS).join(", ")}` },
-    "--minutes": { value: "M", help: "how long the steady load lasts (10)" },
+    "--minutes": { value: "M", help: "how long the steady load lasts, times --scale (10)" },
     "--rows": { value: "A,B", help: "numbers of rows that are compared with 10000 (1000000)" },
     "--scale": {
       value: "M",
@@ -24,11 +25,9 @@ const USAGE: Usage = {
     "--out": { value: "FILE", help: "also write all results as JSON" },
   },
   exitCodes:
-    "Exit codes: 0 measured, whatever was held; 1 an operation failed; 2 wrong flags; 130 interrupted.",
+    "Exit codes: 0 measured, whatever was held; 1 an operation failed; 2 wrong flags; 130 interrupted, and 128 + its " +
+    "number after another signal. What was measured before is printed and written all the same.",
 };
-
-/** Exit code after Ctrl-C: 128 + SIGINT. */
-const INTERRUPTED = 130;
 
 async function main(): Promise<void> {
   const given = flagsOrExit(USAGE);
@@ -38,8 +37,22 @@ async function main(): Promise<void> {
   if (!rows.every((count) => Number.isSafeInteger(count) && count > 0)) {
     exitUsage(USAGE, "--rows takes whole numbers above 0, separated by commas");
   }
-  const gets = await paceGets();
-  const extent = {
+  let tellAll = () => {};
+  const { signal } = new EndSignals();
+  const pacing = paceGets(signal);
+  signal.addEventListener("abort", async () => {
+    try {
+      tellAll();
+      await pacing;
+      await SuiteCluster.stopAll();
+    } finally {
+      Deno.exit((signal.reason as Stopped).exitCode);
+    }
+  });
+  const gets = await pacing;
+  // Whoever has seen the signal ends the process.
+  if (signal.aborted) return;
+  const extent: Extent = {
     scale: Number(flags.get("--scale") ?? 1),
     minutes: Number(flags.get("--minutes") ?? 10),
     rows,
@@ -48,36 +61,39 @@ async function main(): Promise<void> {
   console.log(`${JSON.stringify(describeMachine())}\n${paceLine(gets, extent.pace)}\n`);
   const workloads: WorkloadRow[] = [];
   const figures: FigureRow[] = [];
-  const printAll = () => {
+  const out = flags.get("--out");
+  tellAll = () => {
     for (const table of [workloadTable(workloads), figureTable(figures)]) console.log(`\n${table}`);
     console.log(`\n${summary([...workloads, ...figures].flatMap(({ judged }) => judged))}`);
+    if (out === undefined) return;
+    Deno.writeTextFileSync(out, `${JSON.stringify({ gets, extent, workloads, figures })}\n`);
   };
-  Deno.addSignalListener("SIGINT", () => {
-    printAll();
-    SuiteCluster.stopAll().finally(() => Deno.exit(INTERRUPTED));
-  });
   const startedAt = performance.now();
   const tell = (text: string, judged: readonly Judged[]) => {
     const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1);
     console.log(`${minutes} min  ${text}  ${judged.map(({ verdict }) => verdict).join(", ")}`);
   };
-  for (const name of names) {
-    await CHAPTERS[name]!(extent, {
-      workload: (row) => {
-        workloads.push(row);
-        tell(`${row.name}: ${whole(row.report.throughput)}/s`, row.judged);
-      },
-      figure: (row) => {
-        figures.push(row);
-        tell(`${row.name}: ${row.text}`, row.judged);
-      },
-    });
+  const record = {
+    workload: (row: WorkloadRow) => {
+      workloads.push(row);
+      tell(`${row.name}: ${whole(row.report.throughput)}/s`, row.judged);
+    },
+    figure: (row: FigureRow) => {
+      figures.push(row);
+      tell(`${row.name}: ${row.text}`, row.judged);
+    },
+  };
+  try {
+    for (const name of names) if (!signal.aborted) await CHAPTERS[name]!(extent, record);
+  } catch (error) {
+    if (!signal.aborted) fail(error);
   }
-  printAll();
-  const out = flags.get("--out");
-  if (out !== undefined) {
-    Deno.writeTextFileSync(out, `${JSON.stringify({ gets, extent, workloads, figures })}\n`);
-  }
+  if (!signal.aborted) tellAll();
+}
+
+function fail(error: unknown): void {
+  console.error(`\n${error instanceof Error ? error.message : String(error)}`);
+  Deno.exitCode = 1;
 }
 
 function summary(judged: readonly Judged[]): string {
@@ -98,16 +114,16 @@ function paceLine(gets: Pace, pace: Pace): string {
   return `${line("50 connections", "many")}\n${line("1 connection", "one")}`;
 }
 
-/** GET/s of a Redis in memory; 0 where it is not installed. */
-async function paceGets(): Promise<Pace> {
+/** GET/s of a Redis in memory; 0 where it is not installed, or when `signal` fires. Leaves nothing behind. */
+async function paceGets(signal: AbortSignal): Promise<Pace> {
   try {
-    const redis = await startRedis("single");
+    const redis = await startRedis("single", signal);
     try {
       const gets = async (connections: number, operations: number) => {
         const [, port] = redis.addresses[0]!.split(":");
         const sizes = ["-n", String(operations), "-c", String(connections)];
         const args = ["-p", port!, ...sizes, "-t", "get", "--csv"];
-        const { stdout } = await new Deno.Command("redis-benchmark", { args }).output();
+        const { stdout } = await new Deno.Command("redis-benchmark", { args, signal }).output();
         return Number(/^"GET","([\d.]+)"/m.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
       };
       return { many: await gets(50, 300_000), one: await gets(1, 60_000) };
@@ -121,8 +137,5 @@ async function paceGets(): Promise<Pace> {
 }
 
 if (import.meta.main) {
-  await main().catch((error: unknown) => {
-    console.error(`\n${error instanceof Error ? error.message : String(error)}`);
-    Deno.exit(1);
-  });
+  await main().catch(fail);
 }
