@@ -11,8 +11,9 @@ import type { IncomingCall } from "../../src/rpc/contract.ts";
 import { Right } from "../../src/schema/access.ts";
 import type { LeaseGate } from "./control_link.ts";
 import { DelayLine } from "./delay_line.ts";
+import type { ReplicaMachine } from "./driver_host.ts";
 import { type Readable, type ReadHead, type ReadHost, refusable } from "./read_handlers.ts";
-import type { ReplicaDriver, ReplicaMachine } from "./replica_driver.ts";
+import type { ReplicaDriver } from "./replica_driver.ts";
 import type { WriteCall } from "./write_calls.ts";
 import type { Verdict } from "./throttle.ts";
 

@@ -1,15 +1,30 @@
-// What the driver of a replica needs of its shard.
+// What the driver of a replica needs: a core to run, and its shard.
 
 import type { Clock } from "../../src/base/clock.ts";
 import type { NodeId, PartitionId } from "../../src/base/ids.ts";
 import type { Logger } from "../../src/observe/logger.ts";
-import type { ReplicaEffect } from "../../src/replication/io.ts";
+import type { Core, ReplicaEffect, ReplicaEvent, ReplicaView } from "../../src/replication/io.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { PeerMessage } from "../../src/schema/replica_rpc.ts";
 import type { Engine } from "../../storage/engine.ts";
 import type { LogRecord } from "../../storage/log.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 import type { ReplicaMetrics } from "./replica_metrics.ts";
+
+/** What a driver runs: `ReplicaCore`, or a fake of a test. */
+export type ReplicaMachine =
+  & Core<ReplicaEvent, ReplicaEffect>
+  & ReplicaView
+  & {
+    /** The exactly-once window as of `applied`. */
+    readonly sessionsImage: Uint8Array;
+    /** A member that has nothing to do: it is ticked rarely. @default false */
+    readonly settled?: boolean;
+    /** Inactive, but it may be a member: it waits for meta's word. @default false */
+    readonly transient?: boolean;
+    /** Signature of a learner, or 0: images and logs are for learners only. */
+    learnerSignature(node: NodeId): number;
+  };
 
 /** Effects that leave the replica: towards the network, the shared log and meta. */
 export interface ReplicaDriverHost {

@@ -5,33 +5,18 @@
 
 import { FilesError, isNoSpace } from "../../src/base/files.ts";
 import { formatPartition, type NodeId, type PartitionId } from "../../src/base/ids.ts";
-import type { Core, ReplicaEffect, ReplicaEvent, ReplicaView } from "../../src/replication/io.ts";
+import type { ReplicaEffect, ReplicaEvent } from "../../src/replication/io.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { TableEnvs } from "../../src/schema/table_envs.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import { applyOps } from "../../storage/apply.ts";
 import { type Engine, EngineError, isEngineFull } from "../../storage/engine.ts";
-import type { Fate, Pull, ReplicaDriverHost } from "./driver_host.ts";
+import type { Fate, Pull, ReplicaDriverHost, ReplicaMachine } from "./driver_host.ts";
 import { PartitionGuard } from "./partition_guard.ts";
 import { logNote } from "./replica_metrics.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 import { ScanContexts } from "./scans.ts";
 import { answer, refuse } from "./write_calls.ts";
-
-/** What a driver runs: `ReplicaCore`, or a fake of a test. */
-export type ReplicaMachine =
-  & Core<ReplicaEvent, ReplicaEffect>
-  & ReplicaView
-  & {
-    /** The exactly-once window as of `applied`. */
-    readonly sessionsImage: Uint8Array;
-    /** A member that has nothing to do: it is ticked rarely. @default false */
-    readonly settled?: boolean;
-    /** Inactive, but it may be a member: it waits for meta's word. @default false */
-    readonly transient?: boolean;
-    /** Signature of a learner, or 0: images and logs are for learners only. */
-    learnerSignature(node: NodeId): number;
-  };
 
 /** See the file comment. */
 export class ReplicaDriver {
@@ -58,6 +43,8 @@ export class ReplicaDriver {
   #applying = 0;
   #readable = true;
   #closed = false;
+  /** For want of space the database did not take a checkpoint: from then on it takes nothing until it is opened anew. */
+  #flushRefused = false;
   #pull: Pull | undefined = undefined;
   /** Callers who need a moment in which the engine stands exactly at the core's `applied`. */
   #quiescent: (() => void)[] = [];
@@ -261,19 +248,23 @@ export class ReplicaDriver {
     ));
   }
 
-  /** Whether a batch has failed behind the answers: that ends the replica now, and not with its next apply. */
+  /** Whether the database has failed behind the answers: that ends the replica now, and not with its next apply. */
   noticeFailure(): boolean {
-    const failure = this.engine?.failure;
-    if (failure === undefined || this.#applying > 0 || isEngineFull(failure)) return false;
-    this.deliver({ kind: "applyFailed", reason: String(failure) });
-    return true;
+    if (this.engine === undefined || this.#applying > 0) return false;
+    const { failure } = this.engine;
+    const mustReopen = isEngineFull(failure) || (this.#flushRefused && !this.#host.isFull(this));
+    if (mustReopen) this.#reopen();
+    else if (failure !== undefined) this.deliver({ kind: "applyFailed", reason: String(failure) });
+    return mustReopen || failure !== undefined;
   }
 
   #onApplyFailed(error: unknown): void {
-    if (!isEngineFull(error)) {
-      return this.#onApplied({ kind: "applyFailed", reason: String(error) });
-    }
-    // There is room again, but the database refuses until it is opened anew; what it lacks is in the logs.
+    if (isEngineFull(error)) return this.#reopen();
+    this.#onApplied({ kind: "applyFailed", reason: String(error) });
+  }
+
+  /** There is room again, but the database refuses until it is opened anew; what it lacks is in the logs. */
+  #reopen(): void {
     this.deliver({ kind: "metaContact", connected: false });
     this.finish("The disk was full", "reopen");
   }
@@ -296,13 +287,14 @@ export class ReplicaDriver {
     // 0: nothing has become durable.
     let event: ReplicaEvent = { kind: "checkpointed", attempt, decree: 0 };
     // A database whose flush fails refuses everything from then on.
-    if (this.#host.isFull(this)) return this.deliver(event);
+    if (this.#flushRefused || this.#host.isFull(this)) return this.deliver(event);
     try {
       const written = await this.store.checkpoint(effect);
       // 0: the engine was replaced meanwhile, and the new one has its own durable decree.
       event = { kind: "checkpointed", attempt, decree: written ? effect.decree : 0 };
       this.bytes = await this.store.measure();
     } catch (error) {
+      this.#flushRefused = isEngineFull(error);
       if (!this.#waitsForRoom(error)) event = { kind: "checkpointFailed", reason: String(error) };
     }
     this.deliver(event);
@@ -357,6 +349,7 @@ export class ReplicaDriver {
     try {
       await staged.commit(this.core.ballot, image.decree);
       staged.activate(this.#releaseEngine());
+      this.#flushRefused = false;
       this.scans = new ScanContexts(this.#host.chance());
       this.measure();
       this.#queue.unshift({ kind: "imageInstalled", signature, ...image });

@@ -3,7 +3,7 @@
 
 import type { WriteTranslator } from "../../src/replication/io.ts";
 import type { ReplicaCore } from "../../src/replication/replica.ts";
-import type { ReplicaMachine } from "./replica_driver.ts";
+import type { ReplicaMachine } from "./driver_host.ts";
 import type { OpenedReplica } from "./replica_store.ts";
 
 /** See the file comment. */

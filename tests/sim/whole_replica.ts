@@ -9,7 +9,7 @@ import type { ReplicaCore } from "../../src/replication/replica.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import type { LogRecord, SharedLog } from "../../storage/log.ts";
 import type { DiskStores } from "../../roles/replica/disk_stores.ts";
-import type { ReplicaMachine } from "../../roles/replica/replica_driver.ts";
+import type { ReplicaMachine } from "../../roles/replica/driver_host.ts";
 import type {
   OpenedReplica,
   ReplicaStore,

@@ -12,8 +12,13 @@ import { encodeBody } from "../../../src/schema/mutation_body.ts";
 import type { ReplicaReport } from "../../../src/schema/types.ts";
 import { EngineError } from "../../../storage/engine.ts";
 import type { LogRecord } from "../../../storage/log.ts";
-import type { Fate, Pull, ReplicaDriverHost } from "../../../roles/replica/driver_host.ts";
-import { ReplicaDriver, type ReplicaMachine } from "../../../roles/replica/replica_driver.ts";
+import type {
+  Fate,
+  Pull,
+  ReplicaDriverHost,
+  ReplicaMachine,
+} from "../../../roles/replica/driver_host.ts";
+import { ReplicaDriver } from "../../../roles/replica/replica_driver.ts";
 import { FakeStore } from "./fake_store.ts";
 
 const P = partitionId(1, 0);
@@ -319,15 +324,7 @@ Deno.test("ReplicaDriver does not give a replica up because its disk is full", a
   world.store.writeLog = refuse;
   world.store.syncLog = () => Promise.resolve().then(refuse);
   world.store.checkpoint = () => Promise.resolve().then(refuse);
-  const checkpoint = {
-    kind: "checkpoint",
-    attempt: 3,
-    whole: true,
-    decree: 7,
-    ballot: 1,
-    sessions: NOTHING,
-  } as const;
-  world.do(checkpoint);
+  world.do(CHECKPOINT);
   assert.deepEqual(await world.until("checkpointed"), {
     kind: "checkpointed",
     attempt: 3,
@@ -339,7 +336,7 @@ Deno.test("ReplicaDriver does not give a replica up because its disk is full", a
   // While it is known to be full nothing is tried: a failed flush breaks the database.
   world.store.checkpoint = () => Promise.reject(new Error("must not be called"));
   world.core.events.length = 0;
-  world.do(checkpoint);
+  world.do(CHECKPOINT);
   await world.until("checkpointed");
   assert.deepEqual(world.core.kinds().filter((kind) => /Failed/.test(kind)), []);
   assert.deepEqual(world.finished, []);
@@ -355,4 +352,41 @@ Deno.test("ReplicaDriver starts a replica anew whose database needs it after a f
   assert.deepEqual(world.finished, [{ reason: "The disk was full", fate: "reopen" }]);
 });
 
+Deno.test("ReplicaDriver opens a database anew that refuses checkpoints when its disk has room again, without a write", async () => {
+  const world = new World();
+  let asked = 0;
+  world.store.checkpoint = () => {
+    asked++;
+    return Promise.reject(new EngineError("noSpace", "No space left on device"));
+  };
+  world.do(CHECKPOINT);
+  await world.until("checkpointed");
+  assert.equal(world.full, true);
+  assert.equal(world.driver.noticeFailure(), false, "a full disk would not let it open");
+  world.full = false;
+  world.core.events.length = 0;
+  world.do(CHECKPOINT);
+  await world.until("checkpointed");
+  assert.deepEqual([asked, world.full], [1, false], "its refusal says nothing about the disk");
+  assert.equal(world.driver.noticeFailure(), true);
+  assert.equal(world.core.kinds().at(-1), "metaContact");
+  assert.deepEqual(world.finished, [{ reason: "The disk was full", fate: "reopen" }]);
+});
+
+Deno.test("ReplicaDriver opens a database anew that refused a batch behind the answers for want of space", () => {
+  const world = new World();
+  const failure = new EngineError("noSpace", "No space left on device");
+  Object.defineProperty(world.store.engine, "failure", { value: failure });
+  assert.equal(world.driver.noticeFailure(), true);
+  assert.deepEqual(world.finished, [{ reason: "The disk was full", fate: "reopen" }]);
+});
+
 const NOTHING = new Uint8Array(0);
+const CHECKPOINT = {
+  kind: "checkpoint",
+  attempt: 3,
+  whole: true,
+  decree: 7,
+  ballot: 1,
+  sessions: NOTHING,
+} as const;
