@@ -61,7 +61,8 @@ export interface Engine {
   snapshot(): EngineSnapshot;
   /**
    * Runs `take`, now or soon, in a turn in which a snapshot holds exactly what was applied: applies that come
-   * meanwhile wait for it. Runs it also if the engine has failed.
+   * meanwhile wait for it. Runs it also if the engine has failed, or waits for room on a full disk: then there is
+   * no snapshot.
    */
   exclusive(take: () => void): void;
   /**
@@ -79,6 +80,8 @@ export interface Engine {
   readonly failure?: EngineError | undefined;
   /** Paths of the table files in use now, for somebody who checks them. Absent: there are none. */
   tableFiles?(): string[];
+  /** Whoever waits for room on a full disk is refused, now and from now on. Absent: nobody ever waits for it. */
+  stopWaiting?(): void;
   /** Waits for running operations, then releases everything. Idempotent. */
   close(): Promise<void>;
 }

@@ -38,6 +38,8 @@ type Hash = (bytes: Uint8Array, at: number, length: number) => number;
 export interface LayerWaiter {
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
+  /** A read, which does not wait for room on a full disk. */
+  readonly isRead: boolean;
 }
 
 /** See the file comment. */

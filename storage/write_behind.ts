@@ -29,8 +29,9 @@ export interface WriteBehindOptions {
   /** Runs something later. @returns What calls it off. @default The runtime's timer */
   readonly later?: (run: () => void, ms: number) => () => void;
   /**
-   * The disk: a batch for which there is no room waits until there is, readable all the while, and applies wait
-   * behind it. @default A full disk is a failure like any other
+   * The disk: a batch for which there is no room waits until there is, readable by key all the while, and applies
+   * wait behind it. Ranges and snapshots are refused meanwhile: whoever wants one holds a turn of others, and the
+   * room may never come. @default A full disk is a failure like any other
    */
   readonly room?: {
     /** It refused a batch. */
@@ -85,6 +86,8 @@ export class WriteBehindEngine implements Engine {
   #cancel: (() => void) | undefined;
   /** Set while a batch waits for room; calls the next look off. */
   #cancelLook: (() => void) | undefined;
+  /** Nobody waits for room any more. */
+  #hasGivenUp = false;
   /** Applies that wait for room, or for the end of `exclusive`, in order. */
   #held: Held[] = [];
   #exclusive = 0;
@@ -136,7 +139,7 @@ export class WriteBehindEngine implements Engine {
   range(options: RangeOptions): EngineIterator {
     if (this.#closing !== undefined) throw closedError();
     if (this.#isEmpty) return this.#engine.range(options);
-    return new LateIterator(this.#settled().then(() => this.#engine.range(options)));
+    return new LateIterator(this.#settled(true).then(() => this.#engine.range(options)));
   }
 
   snapshot(): EngineSnapshot {
@@ -152,7 +155,7 @@ export class WriteBehindEngine implements Engine {
       take();
       this.#release();
     };
-    this.#settled().then(run, run);
+    this.#settled(true).then(run, run);
   }
 
   async flush(): Promise<void> {
@@ -181,13 +184,13 @@ export class WriteBehindEngine implements Engine {
     return this.#engine.tableFiles?.() ?? [];
   }
 
+  stopWaiting(): void {
+    this.#giveUp(fullError());
+  }
+
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      // What waits for room is in the logs.
-      if (this.#cancelLook !== undefined) {
-        this.#cancelLook();
-        this.#fail(closedError());
-      }
+      this.#giveUp(closedError());
       try {
         await this.#settled();
       } catch {
@@ -229,12 +232,19 @@ export class WriteBehindEngine implements Engine {
     this.#cancel ??= this.#later(() => this.#startBatch(), this.#batchMs);
   }
 
-  /** Resolves when what waits now is in the database, before anything applied later can be. */
-  #settled(): Promise<void> {
+  /**
+   * Resolves when what waits now is in the database, before anything applied later can be.
+   *
+   * @param isRead It does not wait for room.
+   */
+  #settled(isRead = false): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#isEmpty) return Promise.resolve();
+    if (isRead && this.#cancelLook !== undefined) return Promise.reject(fullError());
     const layer = this.#active.size > 0 ? this.#active : this.#leaving!;
-    const settled = new Promise<void>((done, failed) => layer.waiters.push({ done, failed }));
+    const settled = new Promise<void>((done, failed) => {
+      layer.waiters.push({ done, failed, isRead });
+    });
     this.#startBatch();
     return settled;
   }
@@ -269,13 +279,27 @@ export class WriteBehindEngine implements Engine {
   /** Once there is room the batch is tried once more: a database that still refuses must be opened anew. */
   #awaitRoom(layer: RowLayer, error: unknown): void {
     this.#room!.refused();
-    if (this.#closing !== undefined) return this.#fail(error);
+    if (this.#hasGivenUp) return this.#fail(error);
     const look = () => {
       this.#cancelLook = undefined;
       if (!this.#room!.isFull) return this.#writeBatch(layer, (again) => this.#fail(again));
       this.#cancelLook = this.#later(look, ROOM_LOOK_MS);
     };
     this.#cancelLook = this.#later(look, ROOM_LOOK_MS);
+    for (const { waiters } of [layer, this.#active]) {
+      const all = waiters.splice(0);
+      waiters.push(...all.filter(({ isRead }) => !isRead));
+      for (const { isRead, failed } of all) if (isRead) failed(fullError());
+    }
+  }
+
+  /** Lets go whoever waits for room, now and from now on: what waits is in the logs. */
+  #giveUp(reason: EngineError): void {
+    this.#hasGivenUp = true;
+    if (this.#cancelLook === undefined) return;
+    this.#cancelLook();
+    this.#cancelLook = undefined;
+    this.#fail(reason);
   }
 
   #onBatch(): void {
@@ -335,6 +359,10 @@ function later(run: () => void, ms: number): () => void {
 function copyOf(op: BatchOp): BatchOp {
   const key = new Uint8Array(op.key);
   return op.type === "del" ? { type: "del", key } : { ...op, key, value: new Uint8Array(op.value) };
+}
+
+function fullError(): EngineError {
+  return new EngineError("noSpace", "Rows wait for room on a full disk");
 }
 
 function closedError(): EngineError {

@@ -175,6 +175,8 @@ export class ReplicaDriver {
    */
   async saveAll(): Promise<void> {
     if (this.#pull !== undefined) this.#pull.cancelled = true;
+    // For want of room nothing more can be saved, and the room may never come.
+    this.store.engine.stopWaiting?.();
     // Twice: the first may have met a checkpoint or an apply that was on its way.
     for (let i = 0; i < 2 && !this.#closed && this.core.durable < this.core.applied; i++) {
       this.deliver({ kind: "checkpointDue" });
@@ -187,7 +189,8 @@ export class ReplicaDriver {
     this.#closed = true;
     this.#readable = false;
     if (this.#pull !== undefined) this.#pull.cancelled = true;
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    this.store.engine.stopWaiting?.();
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
     this.#takeQuiescent();
     await this.#releaseEngine();
     await this.store.close();

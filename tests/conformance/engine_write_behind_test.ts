@@ -274,6 +274,52 @@ Deno.test("WriteBehindEngine fails when the database refuses although there is r
   await engine.close();
 });
 
+/** Of an operation that may go on for ever: how it has failed, as soon as it has. */
+function failureOf(running: Promise<unknown>): { kind: string } {
+  const seen = { kind: "" };
+  running.catch((error: EngineError) => seen.kind = error.kind);
+  return seen;
+}
+
+Deno.test("WriteBehindEngine refuses ranges and snapshots on a full disk instead of letting them wait", async () => {
+  const { state, engine } = onFullDisk();
+  engine.apply([put("a", "1")]);
+  // Asked for before the batch was refused, and after that.
+  const early = engine.range({});
+  const refused = failureOf(early.next(1));
+  let taken = 0;
+  engine.exclusive(() => taken++);
+  const flushed = engine.flush();
+  await turn();
+  const late = engine.range({});
+  const refusedLate = failureOf(late.next(1));
+  engine.exclusive(() => taken++);
+  await turn();
+  assert.deepEqual([refused.kind, refusedLate.kind, taken], ["noSpace", "noSpace", 2]);
+  assert.equal(engine.apply([put("b", "2")]), undefined, "applies do not wait for a snapshot");
+  state.full = false;
+  await flushed;
+  const range = engine.range({});
+  assert.deepEqual(await rows(range.next(5)), ["a=1", "b=2"]);
+  for (const one of [early, late, range]) await one.close();
+  await engine.close();
+});
+
+Deno.test("WriteBehindEngine lets go whoever waits for room when nobody shall wait any more", async () => {
+  for (const isRefusedFirst of [true, false]) {
+    const { engine } = onFullDisk();
+    engine.apply([put("a", "1".repeat(200))]);
+    const flushed = failureOf(engine.flush());
+    const applied = failureOf(engine.apply([put("b", "2")])!);
+    if (isRefusedFirst) await turn();
+    engine.stopWaiting();
+    await turn();
+    assert.deepEqual([flushed.kind, applied.kind], ["noSpace", "noSpace"]);
+    assert.equal(engine.get(utf8("a"))?.length, 200, "it stays readable");
+    await engine.close();
+  }
+});
+
 Deno.test("WriteBehindEngine closes while it waits for room", async () => {
   const { engine } = onFullDisk();
   engine.apply([put("a", "1")]);
