@@ -2,7 +2,7 @@
 // manifests are written one after the other, and never claim a durable decree or a synced sequence that the
 // disk has not confirmed (§15); an old generation is removed only after nobody uses it.
 
-import type { Files } from "../../src/base/files.ts";
+import { type Files, isNoSpace } from "../../src/base/files.ts";
 import type { Ballot, Decree, PartitionId } from "../../src/base/ids.ts";
 import type { AppendRecord } from "../../src/replication/io.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
@@ -211,8 +211,12 @@ export class DiskStore implements ReplicaStore {
     await this.#manifest;
     try {
       if (!this.#log.poisoned) await this.syncLog();
-    } finally {
       await this.#log.close();
+    } catch (error) {
+      // For want of space it stays open: what waits in memory is written when this is called again.
+      if (!isNoSpace(error)) await this.#log.close().catch(() => {});
+      throw error;
+    } finally {
       await this.#engine.close();
     }
   }

@@ -26,6 +26,8 @@ export interface ShelfOptions {
   readonly onChange: () => void;
   /** Something in a data directory failed: is it still good? */
   readonly onTrouble?: (tag: string) => void;
+  /** Resolves after `ms`. */
+  readonly pause: (ms: number) => Promise<void>;
 }
 
 function nameOf(partition: PartitionId): { readonly partition: string } {
@@ -34,8 +36,8 @@ function nameOf(partition: PartitionId): { readonly partition: string } {
 
 type ClosedReport = Omit<ReplicaReport, "disk">;
 
-/** Pause before a replica is opened again for which the disk had no room, ms. */
-const REOPEN_MS = 1000;
+/** Pause before a replica is opened or closed again for which the disk had no room, ms. */
+const ROOM_MS = 1000;
 
 /** Events kept for a replica that is being opened; all of them are repeated by their senders anyway. */
 const OPENING_EVENTS_MAX = 16;
@@ -44,17 +46,20 @@ const OPENING_EVENTS_MAX = 16;
 export class ReplicaShelf {
   readonly #options: ShelfOptions;
   readonly #open = new Map<PartitionId, ReplicaDriver>();
-  /** What replicas that are being opened shall hear first. */
-  readonly #opening = new Map<PartitionId, ReplicaEvent[]>();
+  /** What replicas that are being opened shall hear first, and when each is open, or is not. */
+  readonly #opening = new Map<PartitionId, { events: ReplicaEvent[]; done: Promise<void> }>();
   readonly #closing = new Map<PartitionId, Promise<void>>();
+  /** Also those whose disk has no room for the end of their log, while they are closing. */
   readonly #closed = new Map<PartitionId, ClosedReport>();
   /** Tables of closed replicas. */
   readonly #closedTables = new Map<PartitionId, TableInfo>();
-  /** Damaged and not moved aside: a restart would find them, so logs must be kept for them. */
+  /** Damaged and not moved aside, or not saved at the end: a restart finds them, so logs must be kept for them. */
   readonly #stuck = new Set<PartitionId>();
   /** Left their place in this life with a history: stored, set aside, or lost with a disk. */
   readonly #begun = new Set<PartitionId>();
   #stopping = false;
+  /** Why something could not be closed as a whole at the end. */
+  #unsaved: unknown;
   /** Whether a message comes too late for a replica, which leaves its place because of it (disk_moves.ts). */
   intercepts: (driver: ReplicaDriver, message: PeerMessage) => boolean = () => false;
 
@@ -114,22 +119,22 @@ export class ReplicaShelf {
     if (this.#stopping || this.#closing.has(partition)) return;
     const waiting = this.#opening.get(partition);
     if (waiting !== undefined) {
-      if (waiting.length < OPENING_EVENTS_MAX) waiting.push(event);
+      if (waiting.events.length < OPENING_EVENTS_MAX) waiting.events.push(event);
       return;
     }
-    this.#opening.set(partition, [event]);
     const { stores, logger } = this.#options;
     const known = this.#closed.has(partition);
     const opened = known ? stores.reopen(partition) : stores.create(partition, table);
-    opened.then((replica) => this.#onOpened(partition, replica), (error) => {
+    const done = opened.then((replica) => this.#onOpened(partition, replica), (error) => {
       this.#opening.delete(partition);
       const name = formatPartition(partition);
       logger.error("Cannot open a replica", { partition: name, error: String(error) });
       // For want of space nothing is wrong with the disk. The replica's group counts on it, and meta sees that it
       // is stored: nobody else will ask.
       if (!isEngineFull(error) && !isNoSpace(error)) this.#suspect(stores.locate(partition));
-      else if (known) setTimeout(() => this.#reopen(partition), REOPEN_MS);
+      else if (known) this.#options.pause(ROOM_MS).then(() => this.#reopen(partition));
     });
+    this.#opening.set(partition, { events: [event], done });
   }
 
   /** Takes a replica out of service and closes it. */
@@ -143,16 +148,9 @@ export class ReplicaShelf {
     const report: ClosedReport = { ...driver.core.report(), status: "inactive", bytes: 0 };
     if (report.ballot > 0) this.#begun.add(partition);
     const disk = stores.locate(partition);
-    const closing = driver.stop().then(() => fate === "damaged", (error) => {
-      // A log that could not be closed may lack what the shared log is about to forget.
-      logger.error("Cannot close a replica", { ...details, error: String(error) });
-      return true;
-    }).then(async (isLost) => {
-      if (!isLost) {
-        this.#closed.set(partition, report);
-        this.#closedTables.set(partition, driver.store.table);
-        return;
-      }
+    const closing = this.#shut(driver, report, fate === "damaged").then(async (end) => {
+      if (end === "unsaved") return;
+      if (end === "closed" && fate !== "damaged") return this.#keep(driver, report);
       this.#suspect(disk);
       await this.#moveAside(partition);
     }).finally(() => {
@@ -161,6 +159,52 @@ export class ReplicaShelf {
       onChange();
     });
     this.#closing.set(partition, closing);
+  }
+
+  /**
+   * Stops a replica and closes its store. If its disk has no room for the end of its log, that is tried again until
+   * there is: the replica is reported as closed meanwhile, and the shared log keeps what is missing.
+   *
+   * @param isLost It is damaged anyway: nothing is tried twice.
+   * @returns "damaged": its log lacks what the shared log is about to forget; "unsaved": the server ends, and the
+   * next start needs the shared log for it.
+   */
+  async #shut(
+    driver: ReplicaDriver,
+    report: ClosedReport,
+    isLost = false,
+  ): Promise<"closed" | "damaged" | "unsaved"> {
+    const { partition } = driver;
+    const { logger, onChange, pause } = this.#options;
+    for (let isFirst = true;; isFirst = false) {
+      try {
+        // The first time before anybody else gets a turn.
+        await driver.stop();
+        return "closed";
+      } catch (error) {
+        const details = { ...nameOf(partition), error: String(error) };
+        if (isFirst) logger.error("Cannot close a replica", details);
+        if (isLost || !isNoSpace(error)) {
+          this.#closed.delete(partition);
+          return "damaged";
+        }
+        if (this.#stopping) {
+          this.#unsaved ??= error;
+          this.#stuck.add(partition);
+          return "unsaved";
+        }
+        this.#keep(driver, report);
+        if (isFirst) onChange();
+        await pause(ROOM_MS);
+      }
+    }
+  }
+
+  /** The replica is stored, unless its directory was given up. */
+  #keep({ partition, store }: ReplicaDriver, report: ClosedReport): void {
+    if (this.#options.stores.locate(partition) === "") return;
+    this.#closed.set(partition, report);
+    this.#closedTables.set(partition, store.table);
   }
 
   /** Opens a stored replica again; on a disk that is full again, when it is not. */
@@ -216,9 +260,10 @@ export class ReplicaShelf {
     if (report.ballot > 0) this.#begun.add(partition);
     this.#open.delete(partition);
     this.#closed.delete(partition);
-    const moving = this.#move(partition, tag, driver).then(() => {
+    const moving = this.#move(partition, tag, report, driver).then(() => {
       // Moved or not: whatever is located is whole.
-      if (this.#options.stores.locate(partition) !== "") this.#closed.set(partition, report);
+      const isStored = this.#options.stores.locate(partition) !== "";
+      if (isStored && !this.#stuck.has(partition)) this.#closed.set(partition, report);
     }).finally(() => {
       this.#closing.delete(partition);
       this.#options.onChange();
@@ -230,17 +275,14 @@ export class ReplicaShelf {
   async #move(
     partition: PartitionId,
     tag: string,
+    report: ClosedReport,
     driver: ReplicaDriver | undefined,
   ): Promise<void> {
     const { stores, logger } = this.#options;
-    // The stop begins before anybody else gets a turn.
     const details = { ...nameOf(partition), from: stores.locate(partition), to: tag };
-    try {
-      await driver?.stop();
-    } catch (error) {
-      logger.error("Cannot close a replica", { ...details, error: String(error) });
-      return await this.#moveAside(partition);
-    }
+    const end = driver === undefined ? "closed" : await this.#shut(driver, report);
+    if (end === "damaged") return await this.#moveAside(partition);
+    if (end === "unsaved") return;
     try {
       const { bytes, leftover } = await stores.move(partition, tag);
       logger.info("Replica moved to another disk", { ...details, bytes });
@@ -261,7 +303,8 @@ export class ReplicaShelf {
       if (driver.core.status === "inactive") driver.finish("Meta has no use for it", "stays");
       return;
     }
-    if (this.#opening.has(partition) || !this.#closed.delete(partition)) return;
+    if (this.#opening.has(partition) || this.#closing.has(partition)) return;
+    if (!this.#closed.delete(partition)) return;
     const { stores, logger } = this.#options;
     const details = { partition: formatPartition(partition) };
     const moving = stores.moveAside(partition, "gar").then(
@@ -309,29 +352,35 @@ export class ReplicaShelf {
     return isNeeded ? 0 : Infinity;
   }
 
-  /** Closes everything; resolves when the last engine is closed. */
+  /**
+   * Closes everything; settles when the last engine is closed.
+   *
+   * @throws If something could not be closed as a whole: the next start needs the shared log.
+   */
   async closeAll(): Promise<void> {
     this.#stopping = true;
     const stops = [...this.#open.values()].map((driver) => driver.stop());
     this.#open.clear();
-    await Promise.all([...stops, ...this.#closing.values()]);
+    await Promise.allSettled(stops);
+    while (this.#opening.size > 0 || this.#closing.size > 0) {
+      const openings = [...this.#opening.values()].map(({ done }) => done);
+      await Promise.all([...openings, ...this.#closing.values()]);
+    }
+    await Promise.all(stops);
+    if (this.#unsaved !== undefined) throw this.#unsaved;
   }
 
   #onOpened(partition: PartitionId, opened: OpenedReplica | undefined): void {
-    const events = this.#opening.get(partition) ?? [];
+    const { events = [] } = this.#opening.get(partition) ?? {};
     this.#opening.delete(partition);
     this.#closed.delete(partition);
     if (opened === undefined) return this.#options.onChange();
-    if (this.#options.stores.locate(partition) === "") {
-      // Its directory failed meanwhile.
-      this.#closing.set(
-        partition,
-        opened.store.close().catch(() => {}).finally(() => this.#closing.delete(partition)),
-      );
-      return;
-    }
-    if (this.#stopping) {
-      this.#closing.set(partition, opened.store.close());
+    if (this.#stopping || this.#options.stores.locate(partition) === "") {
+      // Too late, or its directory failed meanwhile.
+      const closing = opened.store.close().catch((error) => {
+        this.#unsaved ??= error;
+      }).finally(() => this.#closing.delete(partition));
+      this.#closing.set(partition, closing);
       return;
     }
     const driver = this.add(opened);

@@ -41,7 +41,11 @@ export interface ReplicaStore {
   stage(): Promise<StagedGeneration>;
   /** Approximate bytes of the engine. */
   measure(): Promise<number>;
-  /** Syncs and closes everything; afterwards a restart needs nothing of the shared log. */
+  /**
+   * Syncs and closes everything; afterwards a restart needs nothing of the shared log.
+   *
+   * @throws {FilesError} `noSpace`: the engine is closed, and the end of the log waits in memory; call it again.
+   */
   close(): Promise<void>;
 }
 

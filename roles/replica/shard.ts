@@ -235,14 +235,22 @@ export class Shard implements ShardLink {
     await this.stopServing();
     this.#running?.stopLoad();
     await this.#running?.stopTimers();
-    // Whatever step was reached: recovered, opened, running.
-    if (this.#running !== undefined) await this.#running.host.close();
-    else {
-      await Promise.all(this.#recovered.map(({ privateLog }) => privateLog.close()));
-      await Promise.all(this.#opened.map(({ store }) => store.close()));
-      await this.#sharedLog?.close();
+    try {
+      await this.#closeStored();
+    } finally {
+      await this.#running?.client.close();
     }
-    await this.#running?.client.close();
+  }
+
+  /** Closes what is stored, whatever step was reached: recovered, opened, running. */
+  async #closeStored(): Promise<void> {
+    if (this.#running !== undefined) return await this.#running.host.close();
+    const logs = this.#recovered.map(({ privateLog }) => privateLog.close());
+    const closing = [...logs, ...this.#opened.map(({ store }) => store.close())];
+    // One that fails must leave none of the others open.
+    await Promise.allSettled(closing);
+    await this.#sharedLog?.close();
+    await Promise.all(closing);
   }
 
   #needRunning(): Running {

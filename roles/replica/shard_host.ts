@@ -91,6 +91,7 @@ export class ShardHost implements ReplicaDriverHost {
       },
       onChange: () => this.requestConfigSync(),
       onTrouble: (tag) => options.report({ kind: "diskSuspect", tag }),
+      pause: this.#hooks.pause,
     });
     this.#drivers = this.shelf.drivers;
     this.#room = new RoomTeller(options.room, {
@@ -248,8 +249,11 @@ export class ShardHost implements ReplicaDriverHost {
     await this.sweeper.close();
     for (const driver of this.#drivers.values()) driver.deliver({ kind: "close" });
     await Promise.all([...this.#drivers.values()].map((driver) => driver.saveAll()));
-    await this.shelf.closeAll();
-    await this.#options.sharedLog.close();
+    try {
+      await this.shelf.closeAll();
+    } finally {
+      await this.#options.sharedLog.close();
+    }
   }
 
   // ---- ReplicaDriverHost ----------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 // The store of one replica while its generation is replaced.
 
 import assert from "node:assert/strict";
+import { isNoSpace } from "../../../src/base/files.ts";
 import { partitionId } from "../../../src/base/ids.ts";
+import { Prng } from "../../../src/base/prng.ts";
 import { encodeMutation, type Mutation } from "../../../src/schema/mutation.ts";
 import { applyOps } from "../../../storage/apply.ts";
 import { GenerationSource } from "../../../storage/replica_dir.ts";
@@ -129,4 +131,31 @@ Deno.test("DiskStores remember over an end in order that a replica may lack some
   const whole = await open("b2", true);
   assert.equal(whole.recovered.mayLack, false);
   await whole.store.close();
+});
+
+Deno.test("DiskStore closes its engine on a full disk, and its log when there is room, with nothing missing", async () => {
+  const files = emptyDisk();
+  const partition = partitionId(1, 0);
+  const engines: MemoryEngine[] = [];
+  const stores = new DiskStores({
+    ...optionsOf(files),
+    openEngine: () => {
+      engines.push(engines.at(-1)?.survivor("process") ?? new MemoryEngine());
+      return Promise.resolve(engines.at(-1)!);
+    },
+  }, () => 0);
+  const { store } = await stores.create(partition, undefined);
+  store.append({ kind: "ballot", ballot: 6, reconcileEnd: 0 });
+  store.writeLog();
+  store.append({ kind: "ballot", ballot: 7, reconcileEnd: 0 });
+  files.bytesFree = 0;
+  for (let i = 0; i < 2; i++) await assert.rejects(store.close(), isNoSpace);
+  await assert.rejects(engines[0]!.write([]), { kind: "closed" });
+  files.bytesFree = Infinity;
+  await store.close();
+  for (const path of ["/", "/data"]) await files.syncDir(path);
+  files.powerLoss(new Prng("full"));
+  const again = await stores.reopen(partition);
+  assert.equal(again?.recovered.ballot, 7);
+  await again?.store.close();
 });
