@@ -5,6 +5,7 @@
 
 import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { crc32c } from "../src/base/crc.ts";
+import { EngineError } from "./engine.ts";
 import { type Cursor, tablesOf, varint } from "./level_manifest.ts";
 import { atEndOfTurn } from "./turns.ts";
 
@@ -42,6 +43,7 @@ export function isTableDamage(error: unknown): error is Error {
  *
  * @param rowBytesMax Bytes of rows to check, newest tables first; indexes and filters are always checked.
  * @returns What is damaged, or `undefined`.
+ * @throws {EngineError} `corruption` if a sector cannot be read, `io` for anything else the file system refused.
  */
 export async function damagedTable(
   dir: string,
@@ -50,20 +52,32 @@ export async function damagedTable(
   const tables = tablesOf(dir);
   // A new database, or one whose manifest LevelDB will complain about.
   if (tables === undefined) return undefined;
-  const names = readdirSync(dir).filter((name) =>
-    /^\d+\.(ldb|sst)$/.test(name) && tables.has(parseInt(name))
-  );
+  const names = tableNames(dir).filter((name) => tables.has(parseInt(name)));
   const pace = { since: performance.now() };
   let left = rowBytesMax;
   for (const name of names.sort((a, b) => parseInt(b) - parseInt(a))) {
     try {
       left -= await checkTable(`${dir}/${name}`, left, pace);
     } catch (error) {
-      if (!isTableDamage(error)) throw error;
+      if (!isTableDamage(error)) throw unreadable(`Cannot read table "${dir}/${name}"`, error);
       return `Table ${name} is damaged: ${error.message}`;
     }
   }
   return undefined;
+}
+
+function tableNames(dir: string): string[] {
+  try {
+    return readdirSync(dir).filter((name) => /^\d+\.(ldb|sst)$/.test(name));
+  } catch (error) {
+    throw unreadable(`Cannot list "${dir}"`, error);
+  }
+}
+
+/** What the file system says. A sector that cannot be read is damage, which trying again does not mend. */
+function unreadable(what: string, cause: unknown): EngineError {
+  const kind = (cause as { code?: unknown }).code === "EIO" ? "corruption" : "io";
+  return new EngineError(kind, `${what}: ${String(cause)}`, { cause });
 }
 
 /** @returns Bytes of rows checked. @throws {Damage | RangeError} */

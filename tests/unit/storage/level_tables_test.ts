@@ -66,6 +66,17 @@ for (const compression of [true, false]) {
   });
 }
 
+Deno.test("A database with a table that cannot be read is refused as the engine's own failure", async () => {
+  const { dir, tables } = await makeDatabase(true);
+  const path = `${dir}/${tables[0]}`;
+  Deno.removeSync(path);
+  Deno.mkdirSync(path);
+  await assert.rejects(openLevelEngine(dir), (error: Error) => {
+    return error instanceof EngineError && error.kind === "io" && error.message.includes(path);
+  });
+  Deno.removeSync(dir, { recursive: true });
+});
+
 Deno.test("A database with a damaged table is refused, with an unfinished one that is not its own opened", async () => {
   const { dir, tables } = await makeDatabase(true);
   Deno.writeTextFileSync(`${dir}/999999.ldb`, "half a table");
