@@ -4,6 +4,7 @@
 
 import { type Files, isNoSpace } from "../../src/base/files.ts";
 import type { Ballot, Decree, PartitionId } from "../../src/base/ids.ts";
+import type { Logger } from "../../src/observe/logger.ts";
 import type { AppendRecord } from "../../src/replication/io.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import { sessionsOp } from "../../storage/apply.ts";
@@ -32,6 +33,8 @@ export interface DiskStoreOptions {
   readonly wasUnsynced?: boolean;
   /** Private log kept for learners beyond what recovery needs, bytes. */
   readonly privateReserveBytes: number;
+  /** Hears why a replica was moved aside. @default Nobody does */
+  readonly logger?: Logger;
 }
 
 /** Stands in a manifest for the start of the operating system in which the replica was whole: it may lack something. */

@@ -4,7 +4,7 @@
 
 import { NEW_REPLICA } from "../../src/replication/io.ts";
 import { FilesError, isNoSpace } from "../../src/base/files.ts";
-import type { Decree, PartitionId } from "../../src/base/ids.ts";
+import { type Decree, formatPartition, type PartitionId } from "../../src/base/ids.ts";
 import type { Mutation } from "../../src/schema/mutation.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import {
@@ -14,12 +14,12 @@ import {
   readAppliedTimestamp,
   readSessions,
 } from "../../storage/apply.ts";
-import type { Engine } from "../../storage/engine.ts";
+import { type Engine, EngineError } from "../../storage/engine.ts";
 import type { PrivateLog } from "../../storage/log.ts";
 import { openPrivateLog } from "../../storage/private_log.ts";
 import { type RecoveryResult, ReplicaRecovery } from "../../storage/recovery.ts";
 import { copyReplica, UnsettledCopyError } from "../../storage/replica_copy.ts";
-import { moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
+import { LayoutError, moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
 import { DiskStore, type DiskStoreOptions, DOUBTED } from "./disk_store.ts";
 import { describeTable, imageBallotOf, maxReplicaCountOf } from "./stored_info.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
@@ -32,6 +32,13 @@ const REPLAY_BATCH = 256;
 /** The stored replica must not be used: it is to be moved aside and learned again. */
 export class CondemnedError extends Error {
   override readonly name = "CondemnedError";
+}
+
+/** Whether what is stored of a replica is why it does not open: then it is moved aside and learned again. */
+export function isUnusable(error: unknown): error is Error {
+  return error instanceof CondemnedError ||
+    (error instanceof EngineError && error.kind === "corruption") ||
+    (error instanceof LayoutError && error.kind === "unreadable");
 }
 
 /** See the file comment. */
@@ -78,15 +85,17 @@ export class DiskStores implements ReplicaStores {
     const { files, disks } = this.#options;
     const place = disks.locate(partition);
     if (place === undefined) return undefined;
-    const dir = ReplicaDir.open(files, place.path, partition);
-    const recovery = new ReplicaRecovery(dir.manifest);
-    const opened = await this.#openLog(dir, recovery);
-    recovery.privateEnd(opened);
-    // Its log was synced when it was closed: the shared log has nothing to add.
     try {
+      const dir = ReplicaDir.open(files, place.path, partition);
+      const recovery = new ReplicaRecovery(dir.manifest);
+      const opened = await this.#openLog(dir, recovery);
+      recovery.privateEnd(opened);
+      // Its log was synced when it was closed: the shared log has nothing to add.
       return await this.open(dir, opened.log, recovery.result());
     } catch (error) {
-      if (!(error instanceof CondemnedError)) throw error;
+      if (!isUnusable(error)) throw error;
+      const details = { partition: formatPartition(partition), reason: error.message };
+      this.#options.logger?.error("Replica moved aside", details);
       await this.moveAside(partition, "err");
       return undefined;
     }
@@ -120,8 +129,9 @@ export class DiskStores implements ReplicaStores {
       const store = new DiskStore(this.#options, dir, engine, log);
       return { store, recovered, maxReplicaCount: maxReplicaCountOf(info), partitionCount };
     } catch (error) {
-      await engine?.close();
-      await log.close();
+      // What these meet is less of a reason.
+      await engine?.close().catch(() => {});
+      await log.close().catch(() => {});
       throw error;
     }
   }

@@ -32,7 +32,7 @@ import { CompactionTimer, wallTime } from "./compaction_timer.ts";
 import { DiskMoves } from "./disk_moves.ts";
 import { DiskRoom } from "./disk_room.ts";
 import { DiskSet } from "./disk_set.ts";
-import { CondemnedError, DiskStores } from "./disk_stores.ts";
+import { DiskStores, isUnusable } from "./disk_stores.ts";
 import { registerLoad } from "./load_handlers.ts";
 import { registerCommands, shardCommands } from "./remote_commands.ts";
 import { ReplicaMetrics, type ShardView } from "./replica_metrics.ts";
@@ -107,7 +107,7 @@ export class Shard implements ShardLink {
     this.#book = new AccessBook(plan.security.clusterSecret);
     this.#room = new DiskRoom({ ...plan.storage, stopBytes: plan.stopBytes, clock });
     this.#stores = new DiskStores({
-      files,
+      ...{ files, logger: around.logger },
       disks: new DiskSet({ files, dirs: plan.storage.dataDirs, reserveBytes: plan.reserveBytes }),
       generations: new GenerationSource(plan.storage.incarnation),
       boot: plan.storage.boot,
@@ -355,8 +355,7 @@ async function openStored(
   try {
     return await stores.open(dir, privateLog, recovery);
   } catch (error) {
-    const corrupt = error instanceof EngineError && error.kind === "corruption";
-    if (error instanceof CondemnedError || corrupt) {
+    if (isUnusable(error)) {
       logger.error("Replica moved aside", { ...details, reason: error.message });
       await stores.moveAside(partition, "err");
       return undefined;

@@ -10,6 +10,7 @@ import { GenerationSource } from "../../../storage/replica_dir.ts";
 import { DiskSet } from "../../../roles/replica/disk_set.ts";
 import { DiskStores } from "../../../roles/replica/disk_stores.ts";
 import { openPrivateLog } from "../../../storage/private_log.ts";
+import { EngineError } from "../../../storage/engine.ts";
 import { ReplicaRecovery } from "../../../storage/recovery.ts";
 import { ReplicaDir } from "../../../storage/replica_dir.ts";
 import { MemoryEngine } from "../../sim/memory_engine.ts";
@@ -158,4 +159,26 @@ Deno.test("DiskStore closes its engine on a full disk, and its log when there is
   const again = await stores.reopen(partition);
   assert.equal(again?.recovered.ballot, 7);
   await again?.store.close();
+});
+
+Deno.test("DiskStores move a replica aside that turns out to be damaged when it is opened again", async () => {
+  for (const damage of ["engine", "manifest"]) {
+    const files = emptyDisk();
+    const partition = partitionId(1, 0);
+    let isDamaged = false;
+    const stores = new DiskStores({
+      ...optionsOf(files),
+      openEngine: () =>
+        isDamaged
+          ? Promise.reject(new EngineError("corruption", "A table is damaged"))
+          : Promise.resolve(new MemoryEngine()),
+    }, () => 5000);
+    const { store } = await stores.create(partition, undefined);
+    await store.close();
+    if (damage === "engine") isDamaged = true;
+    else files.overwrite("/data/replicas/1.0/manifest", new Uint8Array([1, 2, 3]));
+    assert.equal(await stores.reopen(partition), undefined, damage);
+    assert.deepEqual(files.list("/data/replicas"), ["1.0.err.5"]);
+    assert.equal(stores.locate(partition), "");
+  }
 });
