@@ -1,9 +1,10 @@
 // Opens everything a shard owns after a start: its replicas' private logs, then all shared logs
 // that can hold records of them. Invariant: when it returns, the private logs hold on stable
 // storage whatever any shared log of an earlier start held for this shard, so that nothing depends
-// on those any more, and records of this start follow without a gap. docs/log_format.md, "Replay".
+// on those any more, and records of this start follow without a gap. On a full disk the end of a private
+// log may still wait in memory; then the shard's own log has it. docs/log_format.md, "Replay".
 
-import { type Files, FilesError } from "../src/base/files.ts";
+import { type Files, FilesError, isNoSpace } from "../src/base/files.ts";
 import { formatPartition, type PartitionId } from "../src/base/ids.ts";
 import type { StoragePlan } from "./data_dir.ts";
 import { SegmentKind, type TableEntry } from "./log_format.ts";
@@ -36,6 +37,7 @@ export interface RecoverShardOptions {
 /** A replica that is ready to be opened. */
 export interface RecoveredReplica {
   readonly dir: ReplicaDir;
+  /** Synced, unless its disk is full: then `sync` tries again. */
   readonly privateLog: PrivateLog;
   readonly recovery: RecoveryResult;
 }
@@ -71,7 +73,8 @@ export function shardOf(partition: PartitionId, shardCount: number): number {
  * Recovers one shard. Until every shard of the process has done so, no shared log may be collected:
  * with another number of shards than before, one shard's old segments hold records of another one.
  *
- * @throws {FilesError} If the shared log cannot be opened.
+ * @throws {FilesError} If the shared log cannot be opened; `noSpace` if records that only another shared log holds
+ * find no room.
  * @throws {LayoutError} `newer`, and {LogFormatError}: a newer program wrote here.
  */
 export async function recoverShard(options: RecoverShardOptions): Promise<RecoveredShard> {
@@ -83,10 +86,10 @@ export async function recoverShard(options: RecoverShardOptions): Promise<Recove
     if (opening !== undefined) openings.set(dir.manifest.partition, opening);
   }
   const damage: LogDamage[] = [];
-  const sharedLog = await readSharedLogs(options, openings, damage);
+  const { sharedLog, isAlone } = await readSharedLogs(options, openings, damage);
   const replicas: RecoveredReplica[] = [];
   for (const [partition, opening] of openings) {
-    const recovered = await finish(opening);
+    const recovered = await finish(opening, isAlone);
     const { dataDir } = opening.dir;
     if (typeof recovered === "string") condemned.push({ partition, dataDir, reason: recovered });
     else replicas.push(recovered);
@@ -202,11 +205,12 @@ function isLost(error: unknown): error is Error {
     error instanceof FilesError;
 }
 
+/** @returns The shard's own log, and whether no other one was read. */
 async function readSharedLogs(
   options: RecoverShardOptions,
   openings: ReadonlyMap<PartitionId, Opening>,
   damage: LogDamage[],
-): Promise<SharedLog> {
+): Promise<{ sharedLog: SharedLog; isAlone: boolean }> {
   const { files, shard, sharedSegmentBytes } = options;
   const { logDir, formerLogDirs } = options.storage;
   const onRecord = (record: LogRecord) => {
@@ -230,7 +234,9 @@ async function readSharedLogs(
   const end = () => {
     for (const { recovery } of openings.values()) recovery.sharedEnd();
   };
+  let isAlone = true;
   const readForeign = async (dir: string) => {
+    isAlone = false;
     await readLog({ files, dir, kind: SegmentKind.SHARED, repair: false }, {
       ...observer,
       block: (records) => records.forEach(onRecord),
@@ -257,7 +263,7 @@ async function readSharedLogs(
     ...(options.pause === undefined ? {} : { pause: options.pause }),
   }, onRecord);
   end();
-  return log;
+  return { sharedLog: log, isAlone };
 }
 
 /**
@@ -291,20 +297,25 @@ function sequenceIn(table: readonly TableEntry[], { manifest }: ReplicaDir): num
   return 0;
 }
 
-async function finish(opening: Opening): Promise<RecoveredReplica | string> {
+/** @param isAlone Whether whatever the shared logs added is in the shard's own one, which is kept. */
+async function finish(opening: Opening, isAlone: boolean): Promise<RecoveredReplica | string> {
   const { dir, log, recovery } = opening;
   const result = recovery.result();
+  const found = { dir, privateLog: log, recovery: result };
+  let reason = result.condemned;
   try {
     // Records of the shared log that were appended here, and whatever only the page cache held.
-    if (result.condemned === undefined) {
+    if (reason === undefined) {
       await log.sync();
-      return { dir, privateLog: log, recovery: result };
+      return found;
     }
-    await log.close();
-    return result.condemned;
   } catch (error) {
-    if (!(error instanceof FilesError)) throw error;
-    await log.close();
-    return `The private log of ${formatPartition(dir.manifest.partition)}: ${error.message}`;
+    if (isNoSpace(error) && isAlone) return found;
+    if (!(error instanceof FilesError) || isNoSpace(error)) throw error;
+    reason = `The private log of ${formatPartition(dir.manifest.partition)}: ${error.message}`;
   }
+  await log.close().catch(() => {
+    // It is moved aside, whatever became of it.
+  });
+  return reason;
 }

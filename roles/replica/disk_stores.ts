@@ -14,9 +14,10 @@ import {
   readAppliedTimestamp,
   readSessions,
 } from "../../storage/apply.ts";
-import { type Engine, EngineError } from "../../storage/engine.ts";
+import { type Engine, EngineError, isEngineFull } from "../../storage/engine.ts";
 import type { PrivateLog } from "../../storage/log.ts";
 import { openPrivateLog } from "../../storage/private_log.ts";
+import type { RecoveredReplica } from "../../storage/recover_shard.ts";
 import { type RecoveryResult, ReplicaRecovery } from "../../storage/recovery.ts";
 import { copyReplica, UnsettledCopyError } from "../../storage/replica_copy.ts";
 import { LayoutError, moveReplicaAside, ReplicaDir } from "../../storage/replica_dir.ts";
@@ -44,6 +45,11 @@ export function isUnusable(error: unknown): error is Error {
 /** See the file comment. */
 export class DiskStores implements ReplicaStores {
   readonly #options: DiskStoreOptions;
+  /** Found at the start and not open yet, for want of space. Without a log: that is whole on disk, and closed. */
+  readonly #late = new Map<
+    PartitionId,
+    { recovery: RecoveryResult; log: PrivateLog | undefined }
+  >();
   /** Unix ms. */
   readonly #wall: () => number;
 
@@ -87,6 +93,7 @@ export class DiskStores implements ReplicaStores {
     if (place === undefined) return undefined;
     try {
       const dir = ReplicaDir.open(files, place.path, partition);
+      if (this.#late.has(partition)) return await this.#openLate(dir);
       const recovery = new ReplicaRecovery(dir.manifest);
       const opened = await this.#openLog(dir, recovery);
       recovery.privateEnd(opened);
@@ -99,6 +106,45 @@ export class DiskStores implements ReplicaStores {
       await this.moveAside(partition, "err");
       return undefined;
     }
+  }
+
+  /**
+   * Opens a replica that was found at the start.
+   *
+   * @throws {CondemnedError} If it cannot be used.
+   * @throws {EngineError | FilesError} `noSpace`: {@link reopen} opens it when there is room.
+   */
+  async openFound({ dir, privateLog: log, recovery }: RecoveredReplica): Promise<OpenedReplica> {
+    const { partition } = dir.manifest;
+    this.#options.disks.put(partition, dir.dataDir);
+    this.#late.set(partition, { recovery, log });
+    try {
+      return await this.#openLate(dir);
+    } catch (error) {
+      if (!isNoSpace(error) && !isEngineFull(error)) await this.#forgetLate(partition);
+      throw error;
+    }
+  }
+
+  async #openLate(dir: ReplicaDir): Promise<OpenedReplica> {
+    const { partition } = dir.manifest;
+    const late = this.#late.get(partition)!;
+    await late.log?.sync().catch((error) => {
+      throw isNoSpace(error) ? error : new CondemnedError(`Its private log: ${error.message}`);
+    });
+    const log = late.log ?? (await this.#openLog(dir)).log;
+    late.log = undefined;
+    const opened = await this.open(dir, log, late.recovery);
+    this.#late.delete(partition);
+    return opened;
+  }
+
+  async #forgetLate(partition: PartitionId): Promise<void> {
+    const late = this.#late.get(partition);
+    this.#late.delete(partition);
+    await late?.log?.close().catch(() => {
+      // The replica is not used any more.
+    });
   }
 
   /**
@@ -151,6 +197,7 @@ export class DiskStores implements ReplicaStores {
     const { files, disks } = this.#options;
     // Its directory was given up: there is nothing that could be moved.
     if (dataDir === undefined) return;
+    await this.#forgetLate(partition);
     const timestamp = Math.floor(this.#wall() / 1000);
     await moveReplicaAside(files, dataDir, partition, { reason, timestamp });
     if (disks.locate(partition)?.path === dataDir) disks.forget(partition);
@@ -166,6 +213,7 @@ export class DiskStores implements ReplicaStores {
     if (dir === undefined) {
       return `No disk "${tag}" in use: expected one of ${disks.tags.join(", ")}`;
     }
+    if (this.#late.has(partition)) return "The replica has no room on its own disk to be opened";
     const refusal = disks.refusal(partition, dir);
     return refusal === undefined ? undefined : `Disk ${tag} cannot take it: ${refusal}`;
   }
@@ -198,7 +246,9 @@ export class DiskStores implements ReplicaStores {
   }
 
   drop(tag: string): PartitionId[] {
-    return this.#options.disks.drop(tag);
+    const dropped = this.#options.disks.drop(tag);
+    for (const partition of dropped) void this.#forgetLate(partition);
+    return dropped;
   }
 
   async #openNew(dir: ReplicaDir): Promise<DiskStore> {

@@ -13,6 +13,7 @@ import { isEngineFull } from "../../storage/engine.ts";
 import type { Fate } from "./driver_host.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 import type { OpenedReplica, ReplicaStores } from "./replica_store.ts";
+import { newestTables } from "./shard_tables.ts";
 
 /** What the shelf needs of its shard. */
 export interface ShelfOptions {
@@ -53,7 +54,7 @@ export class ReplicaShelf {
   readonly #closed = new Map<PartitionId, ClosedReport>();
   /** Tables of closed replicas. */
   readonly #closedTables = new Map<PartitionId, TableInfo>();
-  /** Damaged and not moved aside, or not saved at the end: a restart finds them, so logs must be kept for them. */
+  /** Damaged and not moved aside, or with a log that has no room for its end: a restart needs the shared log for them. */
   readonly #stuck = new Set<PartitionId>();
   /** Left their place in this life with a history: stored, set aside, or lost with a disk. */
   readonly #begun = new Set<PartitionId>();
@@ -83,6 +84,16 @@ export class ReplicaShelf {
     this.#closed.delete(driver.partition);
     this.#options.opened(driver);
     return driver;
+  }
+
+  /** Puts a replica in its place that was found at the start and could not be opened for want of space. */
+  addFull(report: ClosedReport, table: TableInfo): void {
+    const { partition, ballot } = report;
+    this.#closed.set(partition, report);
+    this.#closedTables.set(partition, table);
+    this.#stuck.add(partition);
+    if (ballot > 0) this.#begun.add(partition);
+    this.#reopen(partition);
   }
 
   /** Whether anything of the partition is stored here, in whatever state. */
@@ -253,7 +264,8 @@ export class ReplicaShelf {
   move(partition: PartitionId, tag: string): boolean {
     const driver = this.#open.get(partition);
     const closed = this.#closed.get(partition);
-    if (this.#closing.has(partition) || (driver === undefined && closed === undefined)) {
+    if (this.#closing.has(partition) || this.#stuck.has(partition)) return false;
+    if (driver === undefined && closed === undefined) {
       return false;
     }
     const report = closed ?? { ...driver!.core.report(), status: "inactive", bytes: 0 };
@@ -308,7 +320,10 @@ export class ReplicaShelf {
     const { stores, logger } = this.#options;
     const details = { partition: formatPartition(partition) };
     const moving = stores.moveAside(partition, "gar").then(
-      () => logger.info("Replica set aside as garbage", details),
+      () => {
+        this.#stuck.delete(partition);
+        logger.info("Replica set aside as garbage", details);
+      },
       (error) => logger.error("Cannot set a replica aside", { ...details, error: String(error) }),
     ).finally(() => this.#closing.delete(partition));
     this.#closing.set(partition, moving);
@@ -329,17 +344,9 @@ export class ReplicaShelf {
 
   /** The newest description of each table that something is stored of. */
   tables(): TableInfo[] {
-    const newest = new Map<number, TableInfo>();
-    const take = (table: TableInfo) => {
-      const known = newest.get(table.tableId);
-      if (known === undefined || table.revision > known.revision) newest.set(table.tableId, table);
-    };
-    for (const { store } of this.#open.values()) take(store.table);
-    for (const partition of this.#closed.keys()) {
-      const table = this.#closedTables.get(partition);
-      if (table !== undefined) take(table);
-    }
-    return [...newest.values()];
+    const open = [...this.#open.values()].map(({ store }) => store.table);
+    const closed = [...this.#closed.keys()].map((partition) => this.#closedTables.get(partition));
+    return newestTables([...open, ...closed.filter((table) => table !== undefined)]);
   }
 
   /** Highest sequence of a generation for which the shared log is not needed any more. */
@@ -368,12 +375,15 @@ export class ReplicaShelf {
     }
     await Promise.all(stops);
     if (this.#unsaved !== undefined) throw this.#unsaved;
+    const stuck = [...this.#stuck].map(formatPartition).join(", ");
+    if (stuck !== "") throw new Error(`The next start needs the shared log for ${stuck}`);
   }
 
   #onOpened(partition: PartitionId, opened: OpenedReplica | undefined): void {
     const { events = [] } = this.#opening.get(partition) ?? {};
     this.#opening.delete(partition);
     this.#closed.delete(partition);
+    this.#stuck.delete(partition);
     if (opened === undefined) return this.#options.onChange();
     if (this.#stopping || this.#options.stores.locate(partition) === "") {
       // Too late, or its directory failed meanwhile.

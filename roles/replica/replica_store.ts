@@ -76,7 +76,10 @@ export interface OpenedReplica {
 export interface ReplicaStores {
   /** An empty replica. Fails if its directory exists. */
   create(partition: PartitionId, table: TableInfo | undefined): Promise<OpenedReplica>;
-  /** One that was closed cleanly by this process; `undefined` if it is not stored or cannot be used. */
+  /**
+   * One that was closed cleanly by this process, or found no room to open at the start; `undefined` if it is not stored
+   * or cannot be used.
+   */
   reopen(partition: PartitionId): Promise<OpenedReplica | undefined>;
   /** Renames the directory of a closed replica: `err` = damaged, `gar` = meta has no use for it. */
   moveAside(partition: PartitionId, reason: "err" | "gar"): Promise<void>;

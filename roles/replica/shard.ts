@@ -4,7 +4,7 @@
 // Pages: docs/storage_layout.md, docs/protocol.md, "Restart".
 
 import type { Clock } from "../../src/base/clock.ts";
-import type { Files } from "../../src/base/files.ts";
+import { type Files, isNoSpace } from "../../src/base/files.ts";
 import { formatPartition, type NodeId, tableOf } from "../../src/base/ids.ts";
 import { callbackOf, type Logger } from "../../src/observe/logger.ts";
 import type { FamilyDump, MetricRegistry } from "../../src/observe/metric.ts";
@@ -16,7 +16,7 @@ import { TcpRpcClient } from "../../src/rpc/rpc_client.ts";
 import { TcpRpcServer } from "../../src/rpc/rpc_server.ts";
 import { acceptSecurity, serverDialSecurity } from "../../src/rpc/security.ts";
 import { ServerInfo } from "../../src/schema/client_rpc.ts";
-import { EngineError } from "../../storage/engine.ts";
+import { EngineError, isEngineFull } from "../../storage/engine.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
 import type { SharedLog } from "../../storage/log.ts";
 import { type RecoveredReplica, recoverShard } from "../../storage/recover_shard.ts";
@@ -39,6 +39,7 @@ import { ReplicaMetrics, type ShardView } from "./replica_metrics.ts";
 import type { OpenedReplica } from "./replica_store.ts";
 import { Scrubber } from "./scrubber.ts";
 import { ShardHost } from "./shard_host.ts";
+import { reportOf, tableOfManifest } from "./stored_info.ts";
 import type { RunRemote, ShardLink, ShardPlan } from "./shard_link.ts";
 
 /** What a shard finds in its thread. */
@@ -96,6 +97,8 @@ export class Shard implements ShardLink {
   #engines = 0;
   #recovered: RecoveredReplica[] = [];
   #opened: OpenedReplica[] = [];
+  /** Found and not opened: their disk is full. */
+  #full: RecoveredReplica[] = [];
   #running: Running | undefined;
   #closing: Promise<void> | undefined;
 
@@ -159,7 +162,8 @@ export class Shard implements ShardLink {
     const work = async () => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const replica = await openStored(this.#stores, next, this.#around.logger);
-        if (replica !== undefined) this.#opened.push(replica);
+        if (replica === "full") this.#full.push(next);
+        else if (replica !== undefined) this.#opened.push(replica);
       }
     };
     await Promise.all(Array.from({ length: OPENING_MAX }, work));
@@ -189,7 +193,11 @@ export class Shard implements ShardLink {
     const remote = shardCommands(host, { moves, compactor, ...this.#plan });
     registerCommands(server, this.#around.remote);
     for (const replica of this.#opened) host.adopt(replica);
+    for (const found of this.#full) {
+      host.shelf.addFull(reportOf(found), tableOfManifest(found.dir.manifest));
+    }
     this.#opened = [];
+    this.#full = [];
     const scrubber = this.#makeScrubber(host);
     const stopLoad = this.#observe(host, server, scrubber);
     const compactions = new CompactionTimer(wallTime(this.#around.clock.now().wall));
@@ -245,7 +253,8 @@ export class Shard implements ShardLink {
   /** Closes what is stored, whatever step was reached: recovered, opened, running. */
   async #closeStored(): Promise<void> {
     if (this.#running !== undefined) return await this.#running.host.close();
-    const logs = this.#recovered.map(({ privateLog }) => privateLog.close());
+    const found = [...this.#recovered, ...this.#full];
+    const logs = found.map(({ privateLog }) => privateLog.close());
     const closing = [...logs, ...this.#opened.map(({ store }) => store.close())];
     // One that fails must leave none of the others open.
     await Promise.allSettled(closing);
@@ -344,21 +353,28 @@ export class Shard implements ShardLink {
   }
 }
 
-/** @returns `undefined` if the replica cannot be used; it was moved aside if its data is the reason. */
+/**
+ * @returns "full" if its disk has no room, so that it is to be opened later; `undefined` if the replica cannot be
+ * used: it was moved aside if its data is the reason.
+ */
 async function openStored(
   stores: DiskStores,
-  { dir, privateLog, recovery }: RecoveredReplica,
+  found: RecoveredReplica,
   logger: Logger,
-): Promise<OpenedReplica | undefined> {
-  const { partition } = dir.manifest;
+): Promise<OpenedReplica | "full" | undefined> {
+  const { partition } = found.dir.manifest;
   const details = { partition: formatPartition(partition) };
   try {
-    return await stores.open(dir, privateLog, recovery);
+    return await stores.openFound(found);
   } catch (error) {
     if (isUnusable(error)) {
       logger.error("Replica moved aside", { ...details, reason: error.message });
       await stores.moveAside(partition, "err");
       return undefined;
+    }
+    if (isNoSpace(error) || isEngineFull(error)) {
+      logger.error("Disk full: a replica is opened when there is room", details);
+      return "full";
     }
     // A full table of open files or a missing right is no reason to give data up: it stays where it is.
     if (error instanceof EngineError && error.kind === "io") {

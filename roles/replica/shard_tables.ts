@@ -10,6 +10,16 @@ import {
 import type { TableInfo } from "../../src/schema/types.ts";
 import type { ReplicaDriver } from "./replica_driver.ts";
 
+/** The newest description of each table. */
+export function newestTables(tables: readonly TableInfo[]): TableInfo[] {
+  const newest = new Map<TableId, TableInfo>();
+  for (const table of tables) {
+    const known = newest.get(table.tableId);
+    if (known === undefined || table.revision > known.revision) newest.set(table.tableId, table);
+  }
+  return [...newest.values()];
+}
+
 /** See the file comment. */
 export class ShardTables {
   readonly #tables = new Map<TableId, { readonly info: TableInfo; readonly envs: TableEnvs }>();

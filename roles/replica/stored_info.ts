@@ -5,7 +5,8 @@
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { type Ballot, tableOf } from "../../src/base/ids.ts";
 import { readTable, tableValue } from "../../src/placement/stored.ts";
-import type { TableInfo } from "../../src/schema/types.ts";
+import type { ReplicaReport, TableInfo } from "../../src/schema/types.ts";
+import type { RecoveredReplica } from "../../storage/recover_shard.ts";
 import type { Manifest } from "../../storage/replica_dir.ts";
 
 /** Replicas a table has if nothing else is known. */
@@ -62,6 +63,20 @@ export function maxReplicaCountOf(info: unknown): number {
 export function imageBallotOf(info: unknown): Ballot {
   const ballot = Number(fieldsOf(info).imageBallot);
   return Number.isSafeInteger(ballot) && ballot > 0 ? ballot : 0;
+}
+
+/** What is known of a replica that was found at the start and is not open. */
+export function reportOf(
+  { dir, recovery }: RecoveredReplica,
+): Omit<ReplicaReport, "disk"> {
+  const { partition, durable, info } = dir.manifest;
+  const { ballot, committed, mutations } = recovery;
+  let lastPrepared = durable;
+  for (const { decree } of mutations) if (decree === lastPrepared + 1) lastPrepared++;
+  const maxPrepared = mutations.at(-1)?.decree ?? durable;
+  const mutationBallot = Math.max(recovery.mutationBallot, imageBallotOf(info));
+  const decrees = { committed, lastPrepared, maxPrepared, durable, applied: durable };
+  return { partition, ballot, status: "inactive", ...decrees, mutationBallot, bytes: 0 };
 }
 
 function fieldsOf(info: unknown): Partial<Record<keyof StoredInfo, unknown>> {

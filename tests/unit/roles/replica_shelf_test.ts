@@ -9,7 +9,7 @@ import type { OpenedReplica } from "../../../roles/replica/replica_store.ts";
 import { FakeStore } from "./fake_store.ts";
 import { turn, World } from "./driver_world.ts";
 
-/** A shelf with one open replica, whose disk may be full. */
+/** A shelf, with one open replica unless it is empty, whose disk may be full. */
 class ShelfWorld {
   readonly world = new World();
   readonly store = this.world.store;
@@ -19,9 +19,10 @@ class ShelfWorld {
   readonly shelf: ReplicaShelf;
   isFull = false;
   create: () => Promise<OpenedReplica> = () => Promise.reject(new Error("Not expected"));
+  reopen: () => Promise<OpenedReplica | undefined> = () => Promise.resolve(undefined);
   #pauses: (() => void)[] = [];
 
-  constructor() {
+  constructor({ isEmpty = false } = {}) {
     const close = this.store.close.bind(this.store);
     this.store.close = async () => {
       await close();
@@ -30,7 +31,7 @@ class ShelfWorld {
     this.shelf = new ReplicaShelf({
       stores: {
         create: () => this.create(),
-        reopen: () => Promise.resolve(undefined),
+        reopen: () => this.reopen(),
         moveAside: async (_partition, reason) => void this.aside.push(reason),
         locate: () => "data1",
         refusal: () => undefined,
@@ -46,6 +47,7 @@ class ShelfWorld {
       onChange() {},
       pause: () => new Promise((resolve) => this.#pauses.push(resolve)),
     });
+    if (isEmpty) return;
     this.shelf.add({ store: this.store, recovered: NEW_REPLICA, maxReplicaCount: 1 });
   }
 
@@ -120,4 +122,29 @@ Deno.test("ReplicaShelf closes a replica that was being opened when the server e
   open({ store, recovered: NEW_REPLICA, maxReplicaCount: 1 });
   await over;
   assert.deepEqual([store.calls, ending.store.calls], [["close"], ["close"]]);
+});
+
+Deno.test("ReplicaShelf opens a replica that found no room at the start when there is room", async () => {
+  for (const isOver of [true, false]) {
+    const late = new ShelfWorld({ isEmpty: true });
+    const { partition, shelf, store } = late;
+    late.reopen = () => Promise.reject(new FilesError("noSpace", "Cannot write: disk full"));
+    const report = { ...late.world.core.report(), status: "inactive", bytes: 0 } as const;
+    shelf.addFull(report, store.table);
+    for (let i = 0; i < 2; i++) {
+      await late.retry();
+      assert.equal(late.covered, 0, "only the shared log may have the end of its log");
+      assert.deepEqual(shelf.reports().map(({ status }) => status), ["inactive"]);
+      assert.equal(shelf.move(partition, "data2"), false);
+    }
+    if (isOver) {
+      await assert.rejects(shelf.closeAll(), /needs the shared log for 1.0/);
+      continue;
+    }
+    late.reopen = () => Promise.resolve({ store, recovered: NEW_REPLICA, maxReplicaCount: 1 });
+    await late.retry();
+    assert.deepEqual([...shelf.drivers.keys()], [partition]);
+    await shelf.closeAll();
+    assert.deepEqual([store.calls, late.aside], [["close"], []]);
+  }
 });
