@@ -16,7 +16,10 @@ import { PartitionGuard } from "./partition_guard.ts";
 import { logNote } from "./replica_metrics.ts";
 import type { ReplicaStore, StagedGeneration } from "./replica_store.ts";
 import { ScanContexts } from "./scans.ts";
-import { answer, refuse } from "./write_calls.ts";
+import { answer, answerAll, refuse } from "./write_calls.ts";
+
+/** There is room again, but the database refuses until it is opened anew; what it lacks is in the logs. */
+const DISK_WAS_FULL = "The disk was full";
 
 /** See the file comment. */
 export class ReplicaDriver {
@@ -95,14 +98,16 @@ export class ReplicaDriver {
 
   #drain(): void {
     this.#stepping = true;
+    let i = 0;
     try {
-      for (let i = 0; i < this.#queue.length; i++) {
+      for (; i < this.#queue.length; i++) {
         this.#effects.length = 0;
         this.core.step(this.#queue[i]!, this.#host.clock.now(), this.#effects);
         for (const effect of this.#effects) this.#perform(effect);
         if (this.#closed) refuse(this.#queue, i + 1);
       }
     } catch (error) {
+      refuse(this.#queue, i + 1);
       this.#onBroken(error);
     } finally {
       this.#queue.length = 0;
@@ -161,8 +166,14 @@ export class ReplicaDriver {
     return true;
   }
 
-  /** Ends the replica: nothing is served from now on, and the host closes it. */
+  /** Ends the replica from outside of its core: whoever waits for a write is answered first. */
   finish(reason: string, fate: Fate): void {
+    if (!this.#closed) answerAll(this.core, this.#host.clock.now());
+    this.#end(reason, fate);
+  }
+
+  /** Nothing is served from now on, and the host closes the replica. */
+  #end(reason: string, fate: Fate): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#readable = false;
@@ -221,7 +232,7 @@ export class ReplicaDriver {
       case "requestConfigSync":
         return this.#host.requestConfigSync();
       case "close":
-        return this.finish(effect.reason, effect.damaged ? "damaged" : "stays");
+        return this.#end(effect.reason, effect.damaged ? "damaged" : "stays");
       case "note":
         this.#host.metrics?.noted(effect.event);
         return logNote(this.#host.logger, this.partition, effect);
@@ -256,20 +267,14 @@ export class ReplicaDriver {
     if (this.engine === undefined || this.#applying > 0) return false;
     const { failure } = this.engine;
     const mustReopen = isEngineFull(failure) || (this.#flushRefused && !this.#host.isFull(this));
-    if (mustReopen) this.#reopen();
+    if (mustReopen) this.finish(DISK_WAS_FULL, "reopen");
     else if (failure !== undefined) this.deliver({ kind: "applyFailed", reason: String(failure) });
     return mustReopen || failure !== undefined;
   }
 
   #onApplyFailed(error: unknown): void {
-    if (isEngineFull(error)) return this.#reopen();
+    if (isEngineFull(error)) return this.finish(DISK_WAS_FULL, "reopen");
     this.#onApplied({ kind: "applyFailed", reason: String(error) });
-  }
-
-  /** There is room again, but the database refuses until it is opened anew; what it lacks is in the logs. */
-  #reopen(): void {
-    this.deliver({ kind: "metaContact", connected: false });
-    this.finish("The disk was full", "reopen");
   }
 
   #onApplied(event: ReplicaEvent): void {

@@ -205,3 +205,26 @@ Deno.test("ReplicaDriver refuses a write that waited behind the end of the repli
   );
   assert.deepEqual(failed, [Err.INVALID_STATE]);
 });
+
+Deno.test("ReplicaDriver answers whoever waits for a write when it is ended from outside, or breaks", () => {
+  for (const isBroken of [false, true]) {
+    const world = new World();
+    const failed: number[] = [];
+    const token = {
+      deadline: 0,
+      peer: "",
+      reply: () => {},
+      fail: (code: number) => failed.push(code),
+    };
+    const error = Err.OUTCOME_UNKNOWN;
+    world.core.script = (event) => {
+      if (event.kind === "tick" && isBroken) throw new Error("a bug");
+      if (event.kind !== "metaContact") return [];
+      return [{ kind: "reply", token, error, decree: 0, result: undefined }];
+    };
+    if (isBroken) world.driver.deliver({ kind: "tick" });
+    else world.driver.finish("An operator closed it", "stays");
+    assert.deepEqual(failed, [error]);
+    assert.deepEqual(world.finished.map(({ fate }) => fate), ["stays"]);
+  }
+});
