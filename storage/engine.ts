@@ -43,7 +43,6 @@ export interface EngineSnapshot {
 export interface Engine {
   /** Value of `key` as of the last completed write; `undefined` if absent. Synchronous: 400-500 k/s warm. */
   get(key: Uint8Array): Uint8Array | undefined;
-  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[];
   /**
    * Applies all operations in order, or none; writes happen in the order of their calls. Not durable against
    * power loss until `flush`. Keys and values are copied before the call returns.

@@ -165,12 +165,6 @@ class LevelEngine implements Engine {
     }
   }
 
-  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    const values = new Array<Uint8Array | undefined>(keys.length);
-    for (let i = 0; i < keys.length; i++) values[i] = this.get(keys[i]!);
-    return values;
-  }
-
   write(ops: Iterable<BatchOp>): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(closedError());
     let written: Promise<void>;

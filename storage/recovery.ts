@@ -62,11 +62,6 @@ export class ReplicaRecovery {
     this.#ballot = start.ballot;
   }
 
-  /** Why the replica is lost; `undefined` while it is not. */
-  get condemned(): string | undefined {
-    return this.#condemned;
-  }
-
   /** Takes the next record of the private log. */
   privateRecord(record: LogRecord): void {
     if (record.partition !== this.#partition || record.generation !== this.#generation) {
@@ -179,11 +174,6 @@ export class ReplicaRecovery {
       `Records may be lost in the shared log: ${damage.reason} ("${damage.file}" at ` +
         `${damage.offset})`,
     );
-  }
-
-  /** Gives the replica up for another reason, such as an unreadable file. */
-  condemn(reason: string): void {
-    this.#condemn(reason);
   }
 
   result(): RecoveryResult {

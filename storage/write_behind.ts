@@ -113,10 +113,6 @@ export class WriteBehindEngine implements Engine {
     return value ?? undefined;
   }
 
-  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    return keys.map((key) => this.get(key));
-  }
-
   apply(ops: Iterable<BatchOp>): Promise<void> | undefined {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);

@@ -234,8 +234,6 @@ export class DiskStore implements ReplicaStore {
       await released;
       await old.engine.close();
       await old.log.close();
-      // Only now: a second image may have been installed meanwhile, and then its predecessor goes next.
-      if (old.engine === this.#engine) return;
       // Not a later one: the next image may be on its way into it.
       await this.#serially(() => this.#dir.dropOldGenerations("earlier"));
     } catch {

@@ -37,9 +37,6 @@ export class HashedEngine implements Engine {
   get(key: Uint8Array): Uint8Array | undefined {
     return this.#inner.get(key);
   }
-  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    return this.#inner.getMany(keys);
-  }
   async write(all: Iterable<BatchOp>): Promise<void> {
     const ops = [...all];
     await this.#inner.write(ops);

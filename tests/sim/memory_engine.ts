@@ -63,10 +63,6 @@ export class MemoryEngine implements Engine {
     return lookup(this.#content, key);
   }
 
-  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    return keys.map((key) => this.get(key));
-  }
-
   /** Applies a batch at once, without hooks. */
   writeNow(ops: readonly BatchOp[]): void {
     this.#assertOpen();

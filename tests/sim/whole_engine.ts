@@ -103,10 +103,6 @@ export class WholeEngine implements Engine {
     return this.#memory.get(key);
   }
 
-  getMany(keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    return this.#memory.getMany(keys);
-  }
-
   write(ops: Iterable<BatchOp>): Promise<void> {
     const copy = Array.from(
       ops,

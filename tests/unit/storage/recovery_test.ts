@@ -109,21 +109,21 @@ Deno.test("ReplicaRecovery is cleared of damage only by proof", () => {
   const byRecord = suspect();
   byRecord.sharedRecord(mutationRecord(2));
   byRecord.sharedEnd();
-  assert.equal(byRecord.condemned, undefined);
+  assert.equal(byRecord.result().condemned, undefined);
   const byTable = suspect();
   byTable.sharedTable(2);
   byTable.sharedEnd();
-  assert.equal(byTable.condemned, undefined);
+  assert.equal(byTable.result().condemned, undefined);
   const byLoss = suspect();
   byLoss.sharedTable(3);
-  assert.match(byLoss.condemned!, /up to sequence 3/);
+  assert.match(byLoss.result().condemned!, /up to sequence 3/);
   const byGap = suspect();
   byGap.sharedRecord(mutationRecord(4));
-  assert.match(byGap.condemned!, /goes on at sequence 4/);
+  assert.match(byGap.result().condemned!, /goes on at sequence 4/);
   const unproven = suspect();
   unproven.sharedRecord(mutationRecord(5, { partition: 77 }));
   unproven.sharedEnd();
-  assert.match(unproven.condemned!, /may be lost/);
+  assert.match(unproven.result().condemned!, /may be lost/);
 });
 
 Deno.test("ReplicaRecovery knows that the end of its logs may have been more", () => {

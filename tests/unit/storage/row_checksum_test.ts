@@ -61,7 +61,6 @@ Deno.test("A flipped bit in a value is an error of every kind of read, never ano
     bytes[at]! ^= 1 << random.below(8);
     Deno.writeFileSync(path, bytes);
     assert.throws(() => engine.get(keyOf(row)), isCorruption);
-    assert.throws(() => engine.getMany([keyOf(row)]), isCorruption);
     const snapshot = engine.snapshot();
     assert.throws(() => snapshot.get(keyOf(row)), isCorruption);
     for (const source of [engine, snapshot]) {
