@@ -80,9 +80,15 @@ export class ImageExport {
   ) {
     this.#chunkBytesMax = options.chunkBytesMax ?? IMAGE_CHUNK_BYTES;
     this.#snapshot = engine.snapshot();
-    this.decree = readApplied(this.#snapshot);
-    this.#sessions = sessionsValue(this.decree, sessions);
-    this.#iterator = this.#snapshot.range({ lt: META_KEY_PREFIX });
+    try {
+      this.decree = readApplied(this.#snapshot);
+      this.#sessions = sessionsValue(this.decree, sessions);
+      this.#iterator = this.#snapshot.range({ lt: META_KEY_PREFIX });
+    } catch (error) {
+      // Nobody else can.
+      this.#snapshot.close().catch(() => {});
+      throw error;
+    }
   }
 
   /**

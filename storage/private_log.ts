@@ -335,13 +335,15 @@ class ReplicaLog implements PrivateLog {
     for (const segment of oldest) {
       if (segment.index.maxDecree > durable || total - segment.bytes < reserveBytes) break;
       if (this.#segments[0] !== segment) break;
+      // First, or one that stays would stand before a gap at the next start.
+      await removeSegment(this.#files, segment.path);
+      if (this.#segments[0] !== segment) break;
       this.#segments.shift();
       while ((this.#ballots[0]?.sequence ?? Infinity) <= segment.lastSequence) {
         this.#ballots.shift();
       }
       total -= segment.bytes;
       count++;
-      await removeSegment(this.#files, segment.path);
     }
     return count;
   }

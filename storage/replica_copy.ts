@@ -2,7 +2,7 @@
 // whole replica, and if it finds two, the later copy counts (recover_shard.ts); the source is not
 // used any more once the copy has its plain name. docs/storage_layout.md, "Directories".
 
-import type { Files } from "../src/base/files.ts";
+import type { FileHandle, Files } from "../src/base/files.ts";
 import type { PartitionId } from "../src/base/ids.ts";
 import { makeDirDurable } from "./durable_dir.ts";
 import { ReplicaDir, replicasDir } from "./replica_dir.ts";
@@ -74,25 +74,34 @@ async function copyDir(
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (const name of files.list(from)) {
     if (name === SKIPPED) continue;
-    const [source, target] = [
-      files.open(`${from}/${name}`, "read"),
-      files.open(`${to}/${name}`, "createNew"),
-    ];
+    const source = files.open(`${from}/${name}`, "read");
     try {
-      let position = 0;
-      for (;;) {
-        const read = source.read(chunk, position);
-        if (read === 0) break;
-        target.write(chunk.subarray(0, read), position);
-        position += read;
-        onBytes(read);
-        // Others get their turn, and the disk is not handed more than it can take at once.
-        await target.sync();
+      const target = files.open(`${to}/${name}`, "createNew");
+      try {
+        await copyFile(source, target, chunk, onBytes);
+      } finally {
+        target.close();
       }
     } finally {
       source.close();
-      target.close();
     }
   }
   await files.syncDir(to);
+}
+
+async function copyFile(
+  source: FileHandle,
+  target: FileHandle,
+  chunk: Uint8Array,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  for (let position = 0;;) {
+    const read = source.read(chunk, position);
+    if (read === 0) return;
+    target.write(chunk.subarray(0, read), position);
+    position += read;
+    onBytes(read);
+    // Others get their turn, and the disk is not handed more than it can take at once.
+    await target.sync();
+  }
 }

@@ -178,7 +178,10 @@ export class DiskStore implements ReplicaStore {
     const { log } = await openPrivateLog(
       { files, dir: logPath, generation, segmentBytes: privateSegmentBytes },
       () => {},
-    );
+    ).catch(async (error) => {
+      await engine.close();
+      throw error;
+    });
     return {
       engine,
       commit: (ballot, durable) =>
@@ -233,7 +236,8 @@ export class DiskStore implements ReplicaStore {
       await before;
       await released;
       await old.engine.close();
-      await old.log.close();
+      // Its end is not missed by anybody.
+      await old.log.close().catch(() => {});
       // Not a later one: the next image may be on its way into it.
       await this.#serially(() => this.#dir.dropOldGenerations("earlier"));
     } catch {

@@ -1,7 +1,7 @@
 // The store of one replica while its generation is replaced.
 
 import assert from "node:assert/strict";
-import { isNoSpace } from "../../../src/base/files.ts";
+import { FilesError, isNoSpace } from "../../../src/base/files.ts";
 import { partitionId } from "../../../src/base/ids.ts";
 import { Prng } from "../../../src/base/prng.ts";
 import { encodeMutation, type Mutation } from "../../../src/schema/mutation.ts";
@@ -181,4 +181,26 @@ Deno.test("DiskStores move a replica aside that turns out to be damaged when it 
     assert.deepEqual(files.list("/data/replicas"), ["1.0.err.5"]);
     assert.equal(stores.locate(partition), "");
   }
+});
+
+Deno.test("DiskStore leaves no engine open of a generation whose log cannot be made", async () => {
+  const files = emptyDisk();
+  const engines: MemoryEngine[] = [];
+  const stores = new DiskStores({
+    ...optionsOf(files),
+    openEngine: () => {
+      engines.push(new MemoryEngine());
+      if (engines.length === 2) {
+        files.fault = () => {
+          throw new FilesError("io", "The disk is gone");
+        };
+      }
+      return Promise.resolve(engines.at(-1)!);
+    },
+  }, () => 0);
+  const { store } = await stores.create(partitionId(1, 0), undefined);
+  await assert.rejects(store.stage(), /gone/);
+  await assert.rejects(engines[1]!.write([]), { kind: "closed" });
+  files.fault = () => {};
+  await store.close();
 });

@@ -230,6 +230,23 @@ Deno.test("DataDirs say when shared logs of an unclean stop are gone", async () 
   assert.equal((await open(files, DIRS, 0, "/log")).plan.lostLog, "", "a clean stop needs no log");
 });
 
+/** Counts the files that are open. */
+function countOpen(files: MemoryFiles): () => number {
+  let count = 0;
+  const open = files.open.bind(files);
+  files.open = (path, mode) => {
+    const file = open(path, mode);
+    const close = file.close.bind(file);
+    count++;
+    file.close = () => {
+      count--;
+      close();
+    };
+    return file;
+  };
+  return () => count;
+}
+
 Deno.test("copyReplica() leaves one whole replica whenever the machine stops", async () => {
   let copied = 0;
   for (let seed = 0; seed < 120; seed++) {
@@ -243,10 +260,12 @@ Deno.test("copyReplica() leaves one whole replica whenever the machine stops", a
     files.fault = () => {
       if (--calls <= 0) throw new FilesError("io", "the machine stops");
     };
+    const opened = countOpen(files);
     const outcome = await copyReplica(files, PARTITION, { from: "/a", to: "/b" }).then(
       () => "done",
       (error) => error instanceof UnsettledCopyError ? "unsettled" : "failed",
     );
+    assert.equal(opened(), 0, `seed ${seed}`);
     if (outcome === "unsettled") continue;
     const done = outcome === "done";
     if (done) copied++;

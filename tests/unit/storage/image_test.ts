@@ -140,3 +140,19 @@ Deno.test("rowsChecksum notices a changed, missing or moved row", () => {
   assert.notEqual(rowsChecksum(rows.slice(0, 2)), sum);
   assert.notEqual(rowsChecksum([...rows.slice(2), ...rows.slice(0, 2)]), sum);
 });
+
+Deno.test("ImageExport leaves no snapshot open that it cannot use", () => {
+  const source = new MemoryEngine();
+  let closed = 0;
+  source.snapshot = () => ({
+    get: () => {
+      throw new EngineError("corruption", "A block is damaged");
+    },
+    range: () => {
+      throw new Error("Not expected");
+    },
+    close: async () => void closed++,
+  });
+  assert.throws(() => new ImageExport(source, WINDOW), { kind: "corruption" });
+  assert.equal(closed, 1);
+});

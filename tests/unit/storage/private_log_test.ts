@@ -209,3 +209,27 @@ Deno.test("PrivateLog is poisoned by a failed write or sync and says so every ti
     await log.close();
   }
 });
+
+Deno.test("PrivateLog that cannot remove a segment leaves no gap behind", async () => {
+  const files = new MemoryFiles();
+  const { log } = await open(files, 200);
+  for (const i of range(1, 12)) {
+    log.append(mutationRecord(i));
+    await log.sync();
+  }
+  const before = files.list(DIR);
+  assert.ok(before.length > 3, `${before.length} segments`);
+  files.fault = (operation, path) => {
+    if (operation === "remove" && path.endsWith(before[1]!)) throw new FilesError("io", "busy");
+  };
+  await assert.rejects(log.collect(12, 0), /busy/);
+  assert.deepEqual(files.list(DIR), before.slice(1));
+  await assert.rejects(log.collect(12, 0), /busy/);
+  assert.deepEqual(files.list(DIR), before.slice(1), "what stands behind it stays as well");
+  files.fault = () => {};
+  assert.equal(await log.collect(12, 0), before.length - 2);
+  await log.close();
+  const again = await open(files, 200);
+  assert.deepEqual(again.damage, []);
+  await again.log.close();
+});
