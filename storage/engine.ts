@@ -87,9 +87,17 @@ export interface Engine {
 
 /**
  * Why an engine call failed, as far as a caller reacts differently. `noSpace`: what was written before is as good
- * as it was, but the database may refuse everything until it is opened anew.
+ * as it was, but the database may refuse everything until it is opened anew. `noFile`: it could not have one more
+ * file, and goes on as it was; trying again may help.
  */
-export type EngineErrorKind = "corruption" | "noSpace" | "io" | "closed" | "locked" | "other";
+export type EngineErrorKind =
+  | "corruption"
+  | "noSpace"
+  | "noFile"
+  | "io"
+  | "closed"
+  | "locked"
+  | "other";
 
 /** A failed engine call. */
 export class EngineError extends Error {
@@ -105,6 +113,11 @@ export class EngineError extends Error {
 /** Whether an engine call failed because its disk is full. */
 export function isEngineFull(error: unknown): boolean {
   return error instanceof EngineError && error.kind === "noSpace";
+}
+
+/** Whether an engine call failed because there may be no more files, on the disk or open ones. */
+export function isOutOfFiles(error: unknown): boolean {
+  return error instanceof EngineError && error.kind === "noFile";
 }
 
 /** Keys at and above this are the replica's own; user keys always sort below (a hash key is < 65535 bytes long). */

@@ -17,6 +17,7 @@ import {
 } from "./engine.ts";
 import { ExternalMemory } from "./external_memory.ts";
 import { closedError, engineError } from "./level_errors.ts";
+import { logFilesOf, whyLogStayed } from "./level_files.ts";
 import { damagedTable } from "./level_tables.ts";
 import { RowCheck, RowSeal } from "./row_checksum.ts";
 
@@ -224,17 +225,18 @@ class LevelEngine implements Engine {
   async flush(): Promise<void> {
     this.#assertOpen();
     await this.#tail;
-    const before = this.#logFiles();
+    const before = logFilesOf(this.#dir);
     // compactRange on a range without tables switches the memtable, waits until it is a table, syncs table,
     // manifest and directory, and finds nothing to compact. It reports no errors, so both are proven apart:
     // a log file leaves the directory only after the manifest names the table made of it, and after a failed
     // background job LevelDB refuses every later write.
     await this.#native("Cannot flush", () => this.#db.compactRange(LOWEST, LOWEST));
     await this.write([{ type: "del", key: PROBE }]);
-    const after = this.#logFiles();
+    const after = logFilesOf(this.#dir);
     const kept = before.find((name) => after.includes(name));
     if (before.length === 0 || kept !== undefined) {
-      throw new EngineError("io", `Cannot flush "${this.#dir}": log file "${kept ?? ""}" stayed`);
+      const what = `Cannot flush "${this.#dir}": log file "${kept ?? ""}" stayed`;
+      throw new EngineError(whyLogStayed(this.#dir), what);
     }
   }
 
@@ -260,16 +262,6 @@ class LevelEngine implements Engine {
 
   #assertOpen(): void {
     if (this.#closing !== undefined) throw closedError();
-  }
-
-  /** LevelDB's own write-ahead logs, by name. */
-  #logFiles(): string[] {
-    try {
-      const files = [...Deno.readDirSync(this.#dir)].filter((entry) => entry.isFile);
-      return files.map((entry) => entry.name).filter((name) => name.endsWith(".log"));
-    } catch (error) {
-      throw new EngineError("io", `Cannot list "${this.#dir}"`, { cause: error });
-    }
   }
 
   async #native<T>(what: string, run: () => Promise<T>): Promise<T> {

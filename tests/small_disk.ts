@@ -25,11 +25,17 @@ export function smallDiskMissing(): string | undefined {
 export class SmallDisk {
   readonly path: string;
 
-  /** Mounts it at a directory, made if absent. @throws {Error} Without the right to. */
-  constructor(path: string, mebibytes: number) {
+  /**
+   * Mounts it at a directory, made if absent.
+   *
+   * @param filesMax Files and directories it can hold, itself included. @default Very many
+   * @throws {Error} Without the right to.
+   */
+  constructor(path: string, mebibytes: number, filesMax?: number) {
     this.path = path;
     Deno.mkdirSync(path, { recursive: true });
-    run(MOUNT, ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "pegasus-test", path]);
+    const inodes = filesMax === undefined ? "" : `,nr_inodes=${filesMax}`;
+    run(MOUNT, ["-t", "tmpfs", "-o", `size=${mebibytes}m${inodes}`, "pegasus-test", path]);
   }
 
   get #filler(): string {

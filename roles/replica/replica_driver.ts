@@ -10,7 +10,7 @@ import type { Mutation } from "../../src/schema/mutation.ts";
 import type { TableEnvs } from "../../src/schema/table_envs.ts";
 import type { TableInfo } from "../../src/schema/types.ts";
 import { applyOps } from "../../storage/apply.ts";
-import { type Engine, EngineError, isEngineFull } from "../../storage/engine.ts";
+import { type Engine, EngineError, isEngineFull, isOutOfFiles } from "../../storage/engine.ts";
 import type { Fate, Pull, ReplicaDriverHost, ReplicaMachine } from "./driver_host.ts";
 import { PartitionGuard } from "./partition_guard.ts";
 import { logNote } from "./replica_metrics.ts";
@@ -159,8 +159,9 @@ export class ReplicaDriver {
     if (!this.#waitsForRoom(error)) this.deliver({ kind: "appendFailed", reason: String(error) });
   }
 
-  /** For want of space nothing is lost: it is tried again. @returns Whether that is why something failed. */
+  /** For want of space, or of files, nothing is lost: it is tried again. @returns Whether that is why something failed. */
   #waitsForRoom(error: unknown): boolean {
+    if (isOutOfFiles(error)) return true;
     if (!isNoSpace(error) && !isEngineFull(error)) return false;
     this.#host.noSpace(this);
     return true;

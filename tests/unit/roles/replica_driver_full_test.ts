@@ -89,3 +89,12 @@ Deno.test("ReplicaDriver stops while its engine waits for room", async () => {
   await world.driver.stop();
   assert.deepEqual(world.store.calls, ["close"]);
 });
+
+Deno.test("ReplicaDriver takes its checkpoint later if the database can have no more files now", async () => {
+  const world = new World();
+  world.store.checkpoint = () => Promise.reject(new EngineError("noFile", "log file stayed"));
+  world.do(CHECKPOINT);
+  const done = await world.until("checkpointed");
+  assert.deepEqual(done, { kind: "checkpointed", attempt: 3, decree: 0 });
+  assert.deepEqual([world.full, world.driver.noticeFailure(), world.finished], [false, false, []]);
+});
