@@ -166,7 +166,7 @@ export class ReplicaShelf {
       await this.#moveAside(partition);
     }).finally(() => {
       this.#closing.delete(partition);
-      if (fate === "reopen" && this.#closed.has(partition)) this.#reopen(partition);
+      if (fate === "reopen") this.#reopen(partition);
       onChange();
     });
     this.#closing.set(partition, closing);
@@ -218,9 +218,9 @@ export class ReplicaShelf {
     this.#closedTables.set(partition, store.table);
   }
 
-  /** Opens a stored replica again; on a disk that is full again, when it is not. */
+  /** Opens a replica again that is still stored and closed; on a disk that is full again, when it is not. */
   #reopen(partition: PartitionId): void {
-    this.open(partition, undefined, { kind: "tick" });
+    if (this.#closed.has(partition)) this.open(partition, undefined, { kind: "tick" });
   }
 
   /** Moves what is left of a damaged replica out of the way. */

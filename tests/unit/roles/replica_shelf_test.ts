@@ -148,3 +148,21 @@ Deno.test("ReplicaShelf opens a replica that found no room at the start when the
     assert.deepEqual([store.calls, late.aside], [["close"], []]);
   }
 });
+
+Deno.test("ReplicaShelf makes no empty replica of one that was set aside while it waited for room", async () => {
+  const late = new ShelfWorld({ isEmpty: true });
+  let created = 0;
+  late.create = () => {
+    created++;
+    return Promise.reject(new Error("Not expected"));
+  };
+  late.reopen = () => Promise.reject(new FilesError("noSpace", "Cannot write: disk full"));
+  const report = { ...late.world.core.report(), status: "inactive", bytes: 0 } as const;
+  late.shelf.addFull(report, late.store.table);
+  await turn();
+  late.shelf.discard(late.partition);
+  await turn();
+  assert.deepEqual([late.aside, late.covered], [["gar"], Infinity]);
+  await late.retry();
+  assert.deepEqual([created, late.shelf.holds(late.partition)], [0, false]);
+});
