@@ -97,6 +97,13 @@ async function loseOne(story: Story): Promise<void> {
     200,
   );
   assert.ok(isBad, "the missing directory is not noticed");
+  // Meta may still believe the configurations from before.
+  const isWhole = await waitFor(
+    async () => (await story.replicasOf("r1")).length === PARTITIONS,
+    WAIT_MS,
+    200,
+  );
+  assert.ok(isWhole, "what was lost is not learned again");
   await cluster.waitForTable("t", 3);
   const disks = new Set((await story.replicasOf("r1")).map((r) => r.disk));
   assert.deepEqual([...disks], ["data1"]);
