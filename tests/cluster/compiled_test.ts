@@ -1,12 +1,12 @@
 // The files of `deno task compile` and `deno task package`, used as somebody does who has nothing but that file: from an empty
 // directory, with no Deno, no Node.js and no packages in reach. The runtime it is made of comes from
-// DENORT_BIN, from ../shared/bin/denort-stub (for Deno 2.4.2), or from Deno's download host; where none of
-// them gives one, the test says so and checks that the task does too.
+// DENORT_BIN, from the program that DENORT_STUB names, which prints the path of one for Deno 2.4.2, or from Deno's
+// download host; where none of them gives one, the test says so and checks that the task does too.
 
 import assert from "node:assert/strict";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
-const STUB_SCRIPT = `${ROOT}/../shared/bin/denort-stub`;
+const STUB_SCRIPT = Deno.env.get("DENORT_STUB") ?? `${ROOT}/../shared/bin/denort-stub`;
 const STUB_DENO = ["npx", "-y", "deno@2.4.2"];
 
 interface Said {
