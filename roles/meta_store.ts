@@ -7,7 +7,7 @@ import { ZooKeeperCoordinator } from "../src/coordination/zookeeper.ts";
 import type { LogCallback } from "../src/observe/logger.ts";
 import { probe } from "../src/rpc/tcp_transport.ts";
 import { diskFiles } from "../storage/disk_files.ts";
-import { absolutePath } from "./server_process.ts";
+import { absolutePath } from "./paths.ts";
 
 /** @throws {Error} If the directory of an embedded store is in use or damaged. */
 export async function openCoordinator(settings: Settings, log: LogCallback): Promise<Coordinator> {

@@ -8,7 +8,8 @@ import { processCommands } from "./remote_commands.ts";
 import { diskFiles } from "../storage/disk_files.ts";
 import { AsideCleaner } from "./replica/aside_cleaner.ts";
 import { startReplica } from "./replica/main_replica.ts";
-import { absolutePath, runServer, type ServerProcess } from "./server_process.ts";
+import { absolutePath } from "./paths.ts";
+import { runServer, type ServerProcess } from "./server_process.ts";
 import { VERSION } from "./version.ts";
 
 /** Runs the role. @returns The exit code, or `undefined` while it serves. */

@@ -17,6 +17,7 @@ import { type AuditSink, openAudit } from "./audit.ts";
 import { type HttpSide, startHttp } from "./http/main_http.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { LogFile } from "./log_file.ts";
+import { absolutePath } from "./paths.ts";
 import { exposures, loadSecurity, looseMode } from "./security.ts";
 import { VERSION } from "./version.ts";
 
@@ -135,11 +136,6 @@ async function openHttp(
   });
   logger.info("HTTP listens", { address: http.address, readOnly: adminToken === "" });
   return http;
-}
-
-/** A path from the settings, from where the process was started. */
-export function absolutePath(path: string): string {
-  return path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
 }
 
 function announce(role: ServerRole, address: string, format: "text" | "json"): void {

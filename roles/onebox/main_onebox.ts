@@ -1,12 +1,13 @@
 // `pegasus onebox`: a whole cluster on this machine, for trying out and for development. Real processes,
 // the same as in production; their data survives stop and start. docs/ARCHITECTURE.md tells what runs.
 
-import { type AnySetting, bool, int, type Parsed, text } from "../../src/config/field.ts";
+import type { AnySetting } from "../../src/config/field.ts";
 import { readFlags } from "../../src/config/flags.ts";
 import { flagLines } from "../../src/config/help.ts";
 import { COORDINATOR } from "../../src/config/meta_settings.ts";
 import { suggestion } from "../../src/config/suggest.ts";
 import { LocalCluster } from "./local_cluster.ts";
+import { FLAGS, type Options, readOptions } from "./options.ts";
 import { pathsOf } from "./processes.ts";
 import { dashboardOf, greeting } from "./greeting.ts";
 import { Probe } from "./probe.ts";
@@ -14,44 +15,6 @@ import { recoverStore, waitForServers } from "./recover.ts";
 import { ensureAdmin, ownDial, removeSecurity, secure, securityFlags } from "./secured.ts";
 import { nameOf, planServers, readState, type ServerEntry } from "./state.ts";
 import { runForeground } from "./supervise.ts";
-
-const FLAGS = {
-  dir: text({ default: ".onebox", pattern: /./, expected: "a path", doc: "Where everything is" }),
-  replicas: int({ default: 3, min: 1, max: 20, doc: "Replica servers" }),
-  metas: int({ default: 1, min: 1, max: 5, doc: "Meta servers; several need --coordinator" }),
-  coordinator: COORDINATOR,
-  "port-base": int({
-    default: 34601,
-    min: 0,
-    max: 65_000,
-    doc: "Port of the first meta server; replica servers from 200 above; 0 = free ports",
-  }),
-  config: text({ default: "", doc: "TOML file with settings for all servers" }),
-  auth: bool({
-    default: false,
-    doc: "Callers must prove who they are; makes a secret and the user admin in DIR/security",
-  }),
-  tls: bool({ default: false, doc: "Encrypt connections; makes certificates in DIR/security" }),
-  shards: int({ default: 0, min: 0, max: 64, doc: "Threads of each replica server that serve" }),
-  detach: bool({ default: false, doc: "Start in the background" }),
-  json: bool({ default: false, doc: "Print data as JSON" }),
-} as const;
-
-interface Options {
-  readonly dir: string;
-  readonly replicas: number;
-  readonly metas: number;
-  readonly coordinator: string;
-  readonly portBase: number;
-  readonly config: string;
-  readonly shards: number;
-  readonly auth: boolean;
-  readonly tls: boolean;
-  readonly detach: boolean;
-  readonly json: boolean;
-  /** Flags that were written, not defaults. */
-  readonly given: ReadonlySet<string>;
-}
 
 interface Command {
   readonly brief: string;
@@ -131,27 +94,8 @@ function oneboxHelp(): string {
   ].join("\n");
 }
 
-function readOptions(given: ReadonlyMap<string, string>, problems: string[]): Options {
-  const values: Record<string, unknown> = {};
-  for (const [name, field] of Object.entries<AnySetting>(FLAGS)) {
-    const written = given.get(name);
-    const parsed: Parsed<unknown> = written === undefined
-      ? { ok: true, value: field.default }
-      : field.parse(written);
-    if (parsed.ok) values[name] = parsed.value;
-    else problems.push(`Bad value of --${name}: got "${written}", expected ${parsed.expected}`);
-  }
-  const portBase = values["port-base"];
-  const dir = absolute(String(values["dir"]));
-  return { ...values, portBase, dir, given: new Set(given.keys()) } as unknown as Options;
-}
-
-function absolute(path: string): string {
-  return path.startsWith("/") ? path : `${Deno.cwd()}/${path}`.replace(/\/\.?$/, "");
-}
-
 function clusterAt(options: Options): LocalCluster {
-  const flags = options.config === "" ? [] : [`--config=${absolute(options.config)}`];
+  const flags = options.config === "" ? [] : [`--config=${options.config}`];
   return new LocalCluster({
     dir: options.dir,
     cluster: CLUSTER,
