@@ -126,10 +126,19 @@ export function signal(pid: number, dataDir: string, name: Deno.Signal): boolean
   }
 }
 
-/** Output of a server after `start`. */
+/** Output of a server from byte `start` on; what is before it, perhaps much, is not read. */
 export function outputFrom(paths: ServerPaths, start: number): string {
   try {
-    return new TextDecoder().decode(Deno.readFileSync(paths.outputFile).subarray(start));
+    using file = Deno.openSync(paths.outputFile);
+    file.seekSync(start, Deno.SeekMode.Start);
+    const bytes = new Uint8Array(Math.max(0, file.statSync().size - start));
+    let length = 0;
+    while (length < bytes.length) {
+      const read = file.readSync(bytes.subarray(length));
+      if (read === null) break;
+      length += read;
+    }
+    return new TextDecoder().decode(bytes.subarray(0, length));
   } catch {
     return "";
   }
