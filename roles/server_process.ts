@@ -14,6 +14,7 @@ import { type METRICS, openMetrics } from "../src/observe/metrics.ts";
 import type { Logger } from "../src/observe/logger.ts";
 import type { SecurityOptions } from "../src/rpc/security.ts";
 import { type AuditSink, openAudit } from "./audit.ts";
+import { fileProblem } from "./file_problem.ts";
 import { type HttpSide, startHttp } from "./http/main_http.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { LogFile } from "./log_file.ts";
@@ -62,10 +63,17 @@ export async function runServer(
     return 2;
   }
   const { settings } = loaded;
-  const log = openProcessLog(settings);
+  let log: Log;
+  try {
+    log = openProcessLog(settings);
+  } catch (error) {
+    // There is no log yet that could say it.
+    console.error(error instanceof Error ? error.message : String(error));
+    return 1;
+  }
   const logger = log.logger(role);
-  const lifecycle = new Lifecycle(logger);
   const live = new LiveSettings(role, settings);
+  const lifecycle = new Lifecycle(logger);
   live.onChange(({ process: { logLevel } }) => log.setLevel(logLevel));
   const metrics = openMetrics();
   try {
@@ -146,17 +154,12 @@ function announce(role: ServerRole, address: string, format: "text" | "json"): v
   );
 }
 
+/** @throws {Error} If there is a log file and it cannot be opened. */
 function openProcessLog(settings: Settings): Log {
-  const { logLevel, logFormat, logFile, logFileBytesMax, logFilesMax } = settings.process;
-  const file = logFile === "" ? undefined : new LogFile({
-    path: absolutePath(logFile),
-    bytesMax: logFileBytesMax,
-    filesMax: logFilesMax,
-    now: () => performance.now(),
-    onStuck: (error) => {
-      const details = { path: logFile, error: String(error) };
-      log.logger("log").warn("The log file cannot be put aside and grows on", details);
-    },
+  const { logLevel, logFormat } = settings.process;
+  const file = openLogFile(settings, (error) => {
+    const details = { path: settings.process.logFile, error: String(error) };
+    log.logger("log").warn("The log file cannot be put aside and grows on", details);
   });
   const encoder = new TextEncoder();
   const write = (line: string) => {
@@ -170,4 +173,19 @@ function openProcessLog(settings: Settings): Log {
   const monotonicMs = () => performance.now();
   const log = openLog({ level: logLevel, format: logFormat, write, monotonicMs });
   return log;
+}
+
+/** @throws {Error} If it cannot be opened. */
+function openLogFile(
+  { process }: Settings,
+  onStuck: (error: unknown) => void,
+): LogFile | undefined {
+  const { logFile, logFileBytesMax: bytesMax, logFilesMax: filesMax } = process;
+  if (logFile === "") return undefined;
+  const path = absolutePath(logFile);
+  try {
+    return new LogFile({ path, bytesMax, filesMax, now: () => performance.now(), onStuck });
+  } catch (error) {
+    throw fileProblem("write", `the file "${path}" of --log-file`, error);
+  }
 }
