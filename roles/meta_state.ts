@@ -21,9 +21,11 @@ export function stateAction(args: readonly string[]): StateAction | undefined {
   for (const [index, word] of args.entries()) {
     const match = /^--(export|import)(?:=(.*))?$/.exec(word);
     if (match === null) continue;
-    const hasValue = match[2] !== undefined;
-    const file = match[2] ?? args[index + 1] ?? "";
-    const rest = args.filter((_, at) => at !== index && (hasValue || at !== index + 1));
+    const next = args[index + 1] ?? "";
+    // A flag that follows is no file: the file was left out.
+    const isNext = match[2] === undefined && !next.startsWith("-");
+    const file = isNext ? next : match[2] ?? "";
+    const rest = args.filter((_, at) => at !== index && !(isNext && at === index + 1));
     return { kind: match[1] as StateAction["kind"], file, rest };
   }
   return undefined;
@@ -33,7 +35,9 @@ export function stateAction(args: readonly string[]): StateAction | undefined {
 export async function runStateAction({ kind, file, rest }: StateAction): Promise<number> {
   const loaded = loadSettings("meta", rest, Deno.readTextFileSync);
   if (loaded.kind !== "settings" || file === "") {
-    const problems = loaded.kind === "invalid" ? loaded.problems : [`--${kind} needs a file`];
+    const problems = loaded.kind === "invalid"
+      ? loaded.problems
+      : [`Flag "--${kind}" needs a file: write --${kind}=FILE`];
     for (const problem of problems) console.error(problem);
     return 2;
   }

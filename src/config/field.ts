@@ -269,9 +269,11 @@ const TAGGED = /^(?:([0-9A-Za-z_-]{1,32}):)?([^,]*[^,:])$/;
 export function directories(options: Common & { default: string }): Setting<readonly TaggedPath[]> {
   const bounds = "PATH,PATH,... or TAG:PATH,TAG:PATH,...";
   const parse = (input: unknown): Parsed<readonly TaggedPath[]> => {
-    const items: unknown[] = Array.isArray(input) ? input : String(input).split(",");
-    const value = items.map((item, i) => {
-      const match = TAGGED.exec(String(item).trim());
+    const items: unknown = typeof input === "string" ? input.split(",") : input;
+    const isList = Array.isArray(items) && items.every((item) => typeof item === "string");
+    const paths: readonly string[] = isList ? items : [];
+    const value = paths.map((item, i) => {
+      const match = TAGGED.exec(item.trim());
       return {
         tag: match?.[1] ?? `data${i + 1}`,
         path: match?.[2]?.replace(/(.)\/+$/, "$1") ?? "",

@@ -153,6 +153,10 @@ Deno.test("loadSettings() takes several data directories, with and without tags"
   for (const bad of ["", "/a,", "/a,/a", "x:/a,x:/b", "data2:/a,/b", "x:"]) {
     assert.match(problemsOf([`--data-dir=${bad}`]), /each tag.*each path once/, bad);
   }
+  for (const bad of ["{ a = 1 }", "[1]", "[]", "5", "true"]) {
+    const problem = problemsOf(["--config=p"], { p: `data-dir = ${bad}\n` });
+    assert.match(problem, /Bad value of "data-dir" in "p": got .*expected PATH,PATH,/, bad);
+  }
 });
 
 Deno.test("loadSettings() wants a name for a server that listens everywhere", () => {
