@@ -56,3 +56,22 @@ Deno.test("pegasus refuses unknown roles and flags with a suggestion and exit co
   assert.match(command.err, /did you mean "status"\?/);
   assert.equal((await pegasus()).code, 2);
 });
+
+Deno.test("A server says in one line that it cannot write its log file", async () => {
+  for (const role of ["meta", "replica"]) {
+    const { code, err } = await pegasus(role, "--log-file=/nonexistent/x");
+    assert.equal(code, 1);
+    assert.match(err, /^Cannot write the file "\/nonexistent\/x" of --log-file: No such file.*\n$/);
+  }
+});
+
+Deno.test("pegasus meta takes no flag for the file of its state", async () => {
+  const dir = Deno.makeTempDirSync();
+  for (const words of [["--export", `--data-dir=${dir}/m`], [`--data-dir=${dir}/m`, "--import"]]) {
+    const { code, err } = await pegasus("meta", ...words);
+    assert.equal(code, 2, err);
+    assert.match(err, /^Flag "--(export|import)" needs a file: write --(export|import)=FILE\n$/);
+  }
+  assert.deepEqual([...Deno.readDirSync(dir)], []);
+  Deno.removeSync(dir);
+});
