@@ -29,19 +29,21 @@ export const DENO_HOOKS: ProcessHooks = {
   exit: (code) => Deno.exit(code),
 };
 
-/** How long a whole stop may take before the process ends without it. */
-const STOP_DEADLINE_MS = 15_000;
-
 /** See the file comment. */
 export class Lifecycle {
   readonly #logger: Logger;
   readonly #hooks: ProcessHooks;
-  readonly #deadlineMs: number;
+  readonly #deadlineMs: () => number;
   readonly #stops: { name: string; stop: () => Promise<void> | void }[] = [];
   #stopping = false;
 
-  /** Takes over signals and faults of the process. */
-  constructor(logger: Logger, hooks: ProcessHooks = DENO_HOOKS, deadlineMs = STOP_DEADLINE_MS) {
+  /**
+   * Takes over signals and faults of the process.
+   *
+   * @param deadlineMs How long a whole stop may take before the process ends without the rest of it; asked when it
+   * begins.
+   */
+  constructor(logger: Logger, deadlineMs: () => number, hooks: ProcessHooks = DENO_HOOKS) {
     this.#logger = logger;
     this.#hooks = hooks;
     this.#deadlineMs = deadlineMs;
@@ -87,12 +89,13 @@ export class Lifecycle {
   /** Stops everything. @returns False if something failed or the deadline passed. */
   async stop(): Promise<boolean> {
     this.#stopping = true;
+    const deadlineMs = this.#deadlineMs();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const deadline = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => {
-        this.#logger.error("Stopping took too long", { deadlineMs: this.#deadlineMs });
+        this.#logger.error("Stopping took too long", { deadlineMs });
         resolve(false);
-      }, this.#deadlineMs);
+      }, deadlineMs);
     });
     const clean = await Promise.race([this.#stopAll(), deadline]);
     clearTimeout(timer);

@@ -73,7 +73,7 @@ export async function runServer(
   }
   const logger = log.logger(role);
   const live = new LiveSettings(role, settings);
-  const lifecycle = new Lifecycle(logger);
+  const lifecycle = new Lifecycle(logger, () => serverOf(role, live.settings).stopTimeoutMs);
   live.onChange(({ process: { logLevel } }) => log.setLevel(logLevel));
   const metrics = openMetrics();
   try {
@@ -103,11 +103,15 @@ function warnOfExposure(
 ): void {
   const { http: listen, adminTokenFile } = settings.process;
   const { clusterSecretFile, tlsKey } = settings.security;
-  const server = role === "meta" ? settings.metaServer : settings.replicaServer;
+  const server = serverOf(role, settings);
   const http = { listen, hasToken: adminTokenFile !== "" };
   const found = exposures(security, server.listen, http);
   found.push(...[adminTokenFile, clusterSecretFile, tlsKey].map(looseMode));
   for (const text of found) if (text !== "") logger.warn(text);
+}
+
+function serverOf(role: ServerRole, settings: Settings) {
+  return role === "meta" ? settings.metaServer : settings.replicaServer;
 }
 
 /** A directory in use or a taken port is no bug: its message says all there is. */

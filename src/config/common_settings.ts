@@ -57,6 +57,18 @@ export const PROCESS = group("Process", BOTH, {
   }),
 });
 
+/** How long a server may take to stop. @param then What follows for this kind of server. */
+export function stopTimeout(byDefault: string, then: string) {
+  return duration({
+    default: byDefault,
+    min: "1s",
+    max: "1h",
+    reload: true,
+    doc: "A stop in order that takes longer is broken off with exit code 1" + then +
+      "; whoever kills what does not stop must wait longer",
+  });
+}
+
 /** The contract between beacons, the lease and the verdict (docs/meta.md, "Failure detector"). */
 export const DETECTOR = group("Failure detection", BOTH, {
   beaconIntervalMs: duration({

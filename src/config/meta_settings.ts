@@ -1,5 +1,6 @@
 // Settings of meta servers. settings.ts joins all groups and explains names.
 
+import { stopTimeout } from "./common_settings.ts";
 import { bool, choice, duration, hostPort, int, text } from "./field.ts";
 import { group } from "./group.ts";
 
@@ -39,6 +40,7 @@ export const META_SERVER = group("Meta server", ["meta"], {
       "A meta server that ZooKeeper has not heard for so long is replaced as leader; below the lease, " +
       "or replica servers stop serving until there is a new one",
   }),
+  stopTimeoutMs: stopTimeout("15s", ""),
 });
 
 /** What meta does to keep partitions healthy (docs/meta.md). */

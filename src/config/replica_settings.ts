@@ -1,6 +1,7 @@
 // Settings of replica servers. settings.ts joins all groups and explains names; the group of replication
 // has exactly the fields of ReplicaSettings and is handed to the core as it is.
 
+import { stopTimeout } from "./common_settings.ts";
 import {
   bool,
   bytes,
@@ -74,6 +75,7 @@ export const REPLICA_SERVER = group("Replica server", ["replica"], {
     doc:
       "Port of the second shard, the next ones follow; the first has that of listen; 0 = free ports",
   }),
+  stopTimeoutMs: stopTimeout("1m", "; the next start then applies what the logs hold"),
 });
 
 /** The worker half of failure detection and config sync. */

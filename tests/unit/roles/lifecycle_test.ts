@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { SILENT } from "../../../src/observe/logger.ts";
 import { Lifecycle, type ProcessHooks } from "../../../roles/lifecycle.ts";
 
+const MINUTE_MS = 60_000;
+
 function fakeProcess() {
   const signals = new Map<string, () => void>();
   let fault: (kind: string, error: unknown) => void = () => {};
@@ -23,7 +25,7 @@ function fakeProcess() {
 
 Deno.test("Lifecycle stops in reverse order on a signal and ends with 0", async () => {
   const fake = fakeProcess();
-  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  const lifecycle = new Lifecycle(SILENT, () => MINUTE_MS, fake.hooks);
   const stopped: string[] = [];
   for (const name of ["files", "engine", "listener"]) {
     lifecycle.onStop(name, async () => {
@@ -38,7 +40,7 @@ Deno.test("Lifecycle stops in reverse order on a signal and ends with 0", async 
 
 Deno.test("Lifecycle goes on after a part that cannot stop, and ends with 1", async () => {
   const fake = fakeProcess();
-  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  const lifecycle = new Lifecycle(SILENT, () => MINUTE_MS, fake.hooks);
   let stopped = false;
   lifecycle.onStop("files", () => {
     stopped = true;
@@ -51,15 +53,25 @@ Deno.test("Lifecycle goes on after a part that cannot stop, and ends with 1", as
 
 Deno.test("Lifecycle ends with 1 when stopping takes too long", async () => {
   const fake = fakeProcess();
-  const lifecycle = new Lifecycle(SILENT, fake.hooks, 5);
+  const lifecycle = new Lifecycle(SILENT, () => 5, fake.hooks);
   lifecycle.onStop("engine", () => new Promise(() => {}));
+  fake.signal("SIGTERM");
+  assert.equal(await fake.exited, 1);
+});
+
+Deno.test("Lifecycle asks when it stops how long that may take", async () => {
+  const fake = fakeProcess();
+  let deadlineMs = MINUTE_MS;
+  const lifecycle = new Lifecycle(SILENT, () => deadlineMs, fake.hooks);
+  lifecycle.onStop("engine", () => new Promise(() => {}));
+  deadlineMs = 5;
   fake.signal("SIGTERM");
   assert.equal(await fake.exited, 1);
 });
 
 Deno.test("Lifecycle ends at once on the second signal", async () => {
   const fake = fakeProcess();
-  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  const lifecycle = new Lifecycle(SILENT, () => MINUTE_MS, fake.hooks);
   const gate = Promise.withResolvers<void>();
   lifecycle.onStop("engine", () => gate.promise);
   fake.signal("SIGINT");
@@ -70,14 +82,14 @@ Deno.test("Lifecycle ends at once on the second signal", async () => {
 
 Deno.test("Lifecycle ends with 1 on a fault nobody handled", async () => {
   const fake = fakeProcess();
-  new Lifecycle(SILENT, fake.hooks);
+  new Lifecycle(SILENT, () => MINUTE_MS, fake.hooks);
   fake.fault(new Error("bug"));
   assert.equal(await fake.exited, 1);
 });
 
 Deno.test("Lifecycle stops what it can and ends with 1 when a part cannot go on", async () => {
   const fake = fakeProcess();
-  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  const lifecycle = new Lifecycle(SILENT, () => MINUTE_MS, fake.hooks);
   let stopped = 0;
   lifecycle.onStop("engine", () => {
     stopped++;
@@ -90,7 +102,7 @@ Deno.test("Lifecycle stops what it can and ends with 1 when a part cannot go on"
 
 Deno.test("Lifecycle stops nothing when what the process stands on has failed", async () => {
   const fake = fakeProcess();
-  const lifecycle = new Lifecycle(SILENT, fake.hooks);
+  const lifecycle = new Lifecycle(SILENT, () => MINUTE_MS, fake.hooks);
   let stopped = 0;
   lifecycle.onStop("engine", () => {
     stopped++;
