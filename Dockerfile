@@ -4,6 +4,7 @@
 #   docker build -t pegasus .
 #   docker run -p 127.0.0.1:34601:34601 -v meta:/data pegasus meta --listen=0.0.0.0:34601 --http=0.0.0.0:34900
 #
+# A replica server has a port per shard: --listen=HOST:34801 --shard-port=34802 keeps them to those below.
 # Data is below /data. Give servers --http=0.0.0.0:34900, or set PEGASUS_HTTP to where they have it: that is
 # what the health check asks. A cluster to try out: docs/deploy/compose.yaml.
 
@@ -35,7 +36,7 @@ USER pegasus
 # Relative defaults such as data/replica are then below /data.
 WORKDIR /
 VOLUME /data
-EXPOSE 34601 34801 34900
+EXPOSE 34601 34801 34802 34803 34804 34805 34806 34807 34808 34900
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD pegasus health --http "$PEGASUS_HTTP"
