@@ -6,9 +6,9 @@ import { isRunning, launch, outputFrom, pathsOf, signal, waitFor } from "./proce
 import { awaitPorts } from "./ports.ts";
 import { type OneboxState, readState, type ServerEntry, writeState } from "./state.ts";
 
-/** Time in which a server has to listen, and to end after SIGTERM. */
+/** Time in which a server has to listen, and to end after a signal: longer than it takes for itself (`stop-timeout`). */
 const START_MS = 30_000;
-const STOP_MS = 20_000;
+const STOP_MS = 70_000;
 const OUTPUT_TAIL_LINES = 15;
 const EMBEDDED = "embedded";
 
@@ -35,6 +35,8 @@ export class LocalCluster {
   readonly #envOf: (name: string) => Readonly<Record<string, string>>;
   readonly #moreDirs: (name: string) => readonly string[];
   readonly #flags: { readonly meta: readonly string[]; readonly replica: readonly string[] };
+  /** Process ids of servers that are about to end: the state has forgotten them. */
+  readonly #ending = new Map<string, number>();
 
   /** @param options Where and how. The state file has to exist, or `plan` has to be called first. */
   constructor(options: LocalClusterOptions) {
@@ -95,25 +97,35 @@ export class LocalCluster {
     return this.state.servers.filter((entry) => this.isRunning(entry)).map(({ name }) => name);
   }
 
-  /** Starts all servers that do not run: meta servers first, then the replica servers together. */
-  async startAll(): Promise<void> {
+  /**
+   * Starts all servers that do not run: meta servers first, then the replica servers together.
+   *
+   * @param isGivenUp Asked all the time: whether to start nothing more and to wait no longer.
+   * @throws {Error} If one cannot be started, or it was given up; some may run, and none starts any more.
+   */
+  async startAll(isGivenUp = () => false): Promise<void> {
     for (const role of ["meta", "replica"] as const) {
       const idle = this.state.servers.filter((entry) =>
         entry.role === role && !this.isRunning(entry)
       );
       // All of them before the first one starts: half a cluster is worse than none.
       await awaitPorts(idle);
-      await Promise.all(idle.map(({ name }) => this.start(name)));
+      const failures: unknown[] = [];
+      const isOver = () => failures.length > 0 || isGivenUp();
+      const starts = idle.map(({ name }) => this.start(name, isOver));
+      await Promise.all(starts.map((start) => start.catch((error) => failures.push(error))));
+      if (failures.length > 0) throw failures[0];
     }
   }
 
   /**
    * Starts one server and waits until it listens.
    *
-   * @throws {Error} If it runs already, if its address is taken, or if it ends or does not listen in time; with its last
-   * output.
+   * @param isGivenUp Asked all the time: whether not to start it, or not to wait any longer.
+   * @throws {Error} If it runs already, if its address is taken, if it was given up (then it may run), or if it ends or
+   * does not listen in time; with its last output.
    */
-  async start(name: string): Promise<void> {
+  async start(name: string, isGivenUp = () => false): Promise<void> {
     const entry = this.entry(name);
     if (this.isRunning(entry)) throw new Error(`"${name}" runs already (pid ${entry.pid})`);
     await awaitPorts([entry]);
@@ -127,21 +139,27 @@ export class LocalCluster {
       ...this.#flags[entry.role],
       ...this.#flagsOf(name),
     ];
-    const { pid, outputStart } = await launch(paths, [entry.role, ...flags], this.#envOf(name));
-    this.#update(name, { pid });
+    if (isGivenUp()) throw new Error(`"${name}" was not started: interrupted`);
+    const { pid, outputStart } = await launch(
+      paths,
+      [entry.role, ...flags],
+      this.#envOf(name),
+      (pid) => this.#update(name, { pid }),
+    );
     let address: string | undefined;
     let gone = false;
     await waitFor(() => {
       address = readyAddress(outputFrom(paths, outputStart));
       gone = address === undefined && !isRunning(pid, paths.dataDir);
-      return address !== undefined || gone;
+      return address !== undefined || gone || isGivenUp();
     }, START_MS);
     if (address !== undefined) {
       this.#update(name, { address });
       return;
     }
+    if (!gone && isGivenUp()) throw new Error(`"${name}" was not waited for: interrupted`);
     signal(pid, paths.dataDir, "SIGKILL");
-    this.#update(name, { pid: 0 });
+    this.#forget(name);
     const last = outputFrom(paths, outputStart).trimEnd().split("\n").slice(-OUTPUT_TAIL_LINES);
     const what = gone ? "ended while starting" : `did not listen within ${START_MS / 1000} s`;
     throw new Error(`"${name}" ${what}; the end of ${paths.outputFile}:\n${last.join("\n")}`);
@@ -152,7 +170,7 @@ export class LocalCluster {
     return await this.#end(name, "SIGTERM");
   }
 
-  /** Ends one server at once, as a crash would. @returns False if it did not run. */
+  /** Ends one server at once, as a crash would, also one that is being stopped. @returns False if it did not run. */
   async kill(name: string): Promise<boolean> {
     return await this.#end(name, "SIGKILL");
   }
@@ -174,17 +192,28 @@ export class LocalCluster {
   }
 
   async #end(name: string, first: "SIGTERM" | "SIGKILL"): Promise<boolean> {
-    const { pid } = this.entry(name);
+    const stopping = first === "SIGKILL" ? this.#ending.get(name) : undefined;
+    const pid = stopping ?? this.entry(name).pid;
     const { dataDir } = pathsOf(this.dir, name);
     // The state first: whoever supervises must see that this end was wanted.
-    this.#update(name, { pid: 0 });
+    this.#forget(name);
     if (!signal(pid, dataDir, first)) return false;
+    this.#ending.set(name, pid);
     const isGone = () => !isRunning(pid, dataDir);
     if (!(await waitFor(isGone, STOP_MS))) {
       signal(pid, dataDir, "SIGKILL");
       await waitFor(isGone, STOP_MS);
     }
+    this.#ending.delete(name);
     return true;
+  }
+
+  #forget(name: string): void {
+    try {
+      this.#update(name, { pid: 0 });
+    } catch {
+      // A full disk must not keep a server running; an id that stays behind is recognised as nobody's.
+    }
   }
 
   /** Embedded needs no flag, and a settings file may say otherwise. */

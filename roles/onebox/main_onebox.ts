@@ -7,6 +7,7 @@ import { flagLines } from "../../src/config/help.ts";
 import { COORDINATOR } from "../../src/config/meta_settings.ts";
 import { suggestion } from "../../src/config/suggest.ts";
 import { LocalCluster } from "./local_cluster.ts";
+import { lockDirectory } from "./lock.ts";
 import { FLAGS, type Options, readOptions } from "./options.ts";
 import { pathsOf } from "./processes.ts";
 import { dashboardOf, greeting } from "./greeting.ts";
@@ -14,7 +15,7 @@ import { Probe } from "./probe.ts";
 import { recoverStore, waitForServers } from "./recover.ts";
 import { ensureAdmin, ownDial, removeSecurity, secure, securityFlags } from "./secured.ts";
 import { nameOf, planServers, readState, type ServerEntry } from "./state.ts";
-import { runForeground } from "./supervise.ts";
+import { type Foreground, runForeground } from "./supervise.ts";
 
 interface Command {
   readonly brief: string;
@@ -25,18 +26,30 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   start: { brief: "Start and stay; Ctrl-C stops all (default)", argument: "", run: start },
-  stop: { brief: "Stop all servers; the data stays", argument: "", run: stop },
+  stop: { brief: "Stop all servers; the data stays", argument: "", run: alone("stop", stop) },
   status: { brief: "Servers, and what meta says of them", argument: "", run: status },
   list: { brief: "Servers, their addresses and processes", argument: "", run: list },
-  kill: { brief: "Kill a server as a crash would: 2 or r2, m1", argument: "<n>", run: kill },
-  "stop-one": { brief: "Stop a server as for maintenance", argument: "<n>", run: stopOne },
-  "start-one": { brief: "Start a server that does not run", argument: "<n>", run: startOne },
+  kill: {
+    brief: "Kill a server as a crash would: 2 or r2, m1",
+    argument: "<n>",
+    run: alone("kill", kill),
+  },
+  "stop-one": {
+    brief: "Stop a server as for maintenance",
+    argument: "<n>",
+    run: alone("stop-one", stopOne),
+  },
+  "start-one": {
+    brief: "Start a server that does not run",
+    argument: "<n>",
+    run: alone("start-one", startOne),
+  },
   recover: {
     brief: "Rebuild meta's lost store from the replica servers",
     argument: "",
-    run: recover,
+    run: alone("recover", recover),
   },
-  clear: { brief: "Remove all data of a stopped onebox", argument: "", run: clear },
+  clear: { brief: "Remove all data of a stopped onebox", argument: "", run: alone("clear", clear) },
 };
 
 /** Table every onebox has. */
@@ -114,27 +127,48 @@ function existing(options: Options): LocalCluster {
   throw new Error(`There is no onebox in "${options.dir}": start one with "onebox start"`);
 }
 
+/** A command that holds the lock of the directory while it runs. */
+function alone(name: string, run: Command["run"]): Command["run"] {
+  return async (options, argument) => {
+    // Where there is no onebox, the lock would make its directory.
+    existing(options);
+    using _lock = await lockDirectory(options.dir, name);
+    return await run(options, argument);
+  };
+}
+
+/** Holds the lock only until all servers run. */
 async function start(options: Options): Promise<number> {
   const cluster = clusterAt(options);
-  const running = cluster.running();
-  if (running.length > 0) {
-    throw new Error(
-      `A onebox runs in "${options.dir}" (${running.join(", ")}): use "onebox status", "onebox ` +
-        `start-one" or "onebox stop"`,
-    );
-  }
-  preparePlan(cluster, options);
-  await secure(options.dir, options);
-  const foreground = options.detach ? undefined : runForeground(cluster);
+  let foreground: Foreground | undefined;
+  const isInterrupted = () => foreground?.isInterrupted() === true;
   let servers: readonly ServerEntry[];
-  try {
-    servers = await bringUp(cluster, options);
-  } catch (error) {
-    await cluster.stopAll();
-    if (foreground?.isInterrupted() === true) return 0;
-    throw error;
+  {
+    using _lock = await lockDirectory(options.dir, "start");
+    refuseRunning(cluster);
+    preparePlan(cluster, options);
+    await secure(options.dir, options);
+    if (!options.detach) foreground = runForeground(cluster);
+    try {
+      servers = await bringUp(cluster, options, isInterrupted);
+    } catch (error) {
+      if (!isInterrupted()) {
+        await cluster.stopAll();
+        throw error;
+      }
+      servers = cluster.state.servers;
+    }
   }
   return foreground === undefined ? 0 : await foreground.untilStopped(servers);
+}
+
+function refuseRunning(cluster: LocalCluster): void {
+  const running = cluster.running();
+  if (running.length === 0) return;
+  throw new Error(
+    `A onebox runs in "${cluster.dir}" (${running.join(", ")}): use "onebox status", "onebox ` +
+      `start-one" or "onebox stop"`,
+  );
 }
 
 /** Plans the servers: new ones, or those of the directory and as many more as asked for. */
@@ -184,22 +218,23 @@ function refuseOtherMetas({ metas, coordinator }: LocalCluster, options: Options
   throw new Error(`The onebox in "${dir}" has ${other}, or begin anew with "onebox clear"`);
 }
 
-/** @returns The servers it started. */
+/** @returns The servers it started. @throws {Error} If they do not serve, or if it was interrupted. */
 async function bringUp(
   cluster: LocalCluster,
   options: Options,
+  isInterrupted: () => boolean,
 ): Promise<readonly ServerEntry[]> {
   const began = performance.now();
-  await cluster.startAll();
+  await cluster.startAll(isInterrupted);
   const { servers } = cluster.state;
   const nodes = cluster.replicas.length;
   const members = Math.min(3, nodes);
   const probe = new Probe(CLUSTER, cluster.metas, ownDial(options.dir));
   let dashboard: string;
   try {
-    await waitForServers(probe, nodes, options.dir);
+    await waitForServers(probe, nodes, options.dir, isInterrupted);
     await probe.createTable(TABLE.name, TABLE.partitionCount, members);
-    if (!(await probe.waitForTable(TABLE.name, members, READY_MS))) {
+    if (!(await probe.waitForTable(TABLE.name, members, READY_MS, isInterrupted))) {
       throw new Error(`Table "${TABLE.name}" does not serve; see the logs in "${options.dir}"`);
     }
     await ensureAdmin(options.dir, cluster.metas);
@@ -217,19 +252,29 @@ async function stop(options: Options): Promise<number> {
   const cluster = existing(options);
   const running = cluster.running();
   await cluster.stopAll();
-  console.log(running.length === 0 ? "Nothing was running" : `Stopped ${running.join(", ")}`);
+  const text = running.length === 0 ? "Nothing was running" : `Stopped ${running.join(", ")}`;
+  tell(options, text, describe(cluster));
   return 0;
 }
 
+/** Prints what was done: for people, or with --json what there is now, as `list` does. */
+function tell({ json }: Options, text: string, value: unknown): void {
+  console.log(json ? JSON.stringify(value) : text);
+}
+
 function describe(cluster: LocalCluster) {
-  return cluster.state.servers.map((entry) => ({
+  return cluster.state.servers.map((entry) => describeServer(cluster, entry));
+}
+
+function describeServer(cluster: LocalCluster, entry: ServerEntry) {
+  return {
     name: entry.name,
     role: entry.role,
     address: entry.address,
     pid: entry.pid,
     state: cluster.isRunning(entry) ? "running" : entry.pid === 0 ? "stopped" : "dead",
     log: pathsOf(cluster.dir, entry.name).outputFile,
-  }));
+  };
 }
 
 function list(options: Options): Promise<number> {
@@ -277,8 +322,12 @@ async function recover(options: Options): Promise<number> {
   await cluster.startAll();
   const dial = ownDial(options.dir);
   const probe = new Probe(CLUSTER, cluster.metas, dial);
+  // What goes on is no result.
+  const print = (line: string) => options.json ? console.error(line) : console.log(line);
   try {
-    return await recoverStore(cluster, probe, dial, (line) => console.log(line)) ? 0 : 1;
+    const isBack = await recoverStore(cluster, probe, dial, print);
+    if (options.json) console.log(JSON.stringify(describe(cluster)));
+    return isBack ? 0 : 1;
   } finally {
     await probe.close();
   }
@@ -288,7 +337,7 @@ async function kill(options: Options, argument: string): Promise<number> {
   const cluster = existing(options);
   const { name, pid } = cluster.entry(nameOf(argument));
   if (!(await cluster.kill(name))) throw new Error(`"${name}" does not run`);
-  console.log(`Killed ${name} (pid ${pid})`);
+  tell(options, `Killed ${name} (pid ${pid})`, describeServer(cluster, cluster.entry(name)));
   return 0;
 }
 
@@ -296,7 +345,7 @@ async function stopOne(options: Options, argument: string): Promise<number> {
   const cluster = existing(options);
   const { name, pid } = cluster.entry(nameOf(argument));
   if (!(await cluster.stop(name))) throw new Error(`"${name}" does not run`);
-  console.log(`Stopped ${name} (pid ${pid})`);
+  tell(options, `Stopped ${name} (pid ${pid})`, describeServer(cluster, cluster.entry(name)));
   return 0;
 }
 
@@ -311,8 +360,9 @@ async function startOne(options: Options, argument: string): Promise<number> {
   const cluster = existing(options);
   const name = nameOf(argument);
   await cluster.start(name);
-  const { address, pid, role } = cluster.entry(name);
-  console.log(`Started ${name} at ${address} (pid ${pid})`);
+  const entry = cluster.entry(name);
+  const { address, pid, role } = entry;
+  tell(options, `Started ${name} at ${address} (pid ${pid})`, describeServer(cluster, entry));
   if (role === "meta" || await isSeen(cluster)) return 0;
   console.error(`Meta does not see it; is meta running? See "onebox status"`);
   return 1;
@@ -335,9 +385,9 @@ function clear(options: Options): Promise<number> {
   const { coordinator } = cluster;
   removeSecurity(options.dir);
   Deno.removeSync(`${options.dir}/onebox.json`);
-  console.log(`Removed the onebox in "${options.dir}"`);
-  if (coordinator !== COORDINATOR.default) {
-    console.log(`Its tables are still known at ${coordinator}: take another root next time`);
-  }
+  const left = `Its tables are still known at ${coordinator}: take another root next time`;
+  const text = `Removed the onebox in "${options.dir}"` +
+    (coordinator === COORDINATOR.default ? "" : `\n${left}`);
+  tell(options, text, { removed: options.dir, coordinator });
   return Promise.resolve(0);
 }

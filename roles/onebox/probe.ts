@@ -98,9 +98,15 @@ export class Probe {
   /**
    * Waits until every partition of a table has a primary and at least `members` members.
    *
-   * @returns False after `timeoutMs`.
+   * @param isGivenUp Asked all the time: whether to wait no longer. @default never
+   * @returns False after `timeoutMs`, or if it was given up.
    */
-  waitForTable(name: string, members: number, timeoutMs: number): Promise<boolean> {
+  async waitForTable(
+    name: string,
+    members: number,
+    timeoutMs: number,
+    isGivenUp = () => false,
+  ): Promise<boolean> {
     const isWhole = async () => {
       const partitions = await this.configs(name);
       return partitions.length > 0 &&
@@ -108,7 +114,8 @@ export class Probe {
           primary !== "" && 1 + secondaries.length >= members
         );
     };
-    return waitFor(() => tolerant(isWhole), timeoutMs);
+    const isOver = async () => isGivenUp() || await tolerant(isWhole);
+    return await waitFor(isOver, timeoutMs) && !isGivenUp();
   }
 
   /** Configurations of a table's partitions. @throws {StoreError} If no meta server tells. */

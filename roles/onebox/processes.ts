@@ -3,7 +3,7 @@
 // command that started them. Invariant: a signal is sent only to a process that is known to be ours, by
 // the data directory in its command line; a process id that the system gave to somebody else is "gone".
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { V8_FLAGS } from "../v8_flags.ts";
 
@@ -60,13 +60,16 @@ function selfCommand(): { command: string; args: string[] } {
  *
  * @param args Role and flags; one of them must be `--data-dir=` and the server's data directory, or a list that
  * begins with it.
+ * @param record Takes the process id as soon as there is one, before anything is waited for. If it throws, the process
+ * ends: nobody would ever find it again.
  * @returns Its process id, and the length of the output file before it started.
- * @throws {Error} If the process cannot be made.
+ * @throws {Error} If the process cannot be made, or what `record` throws.
  */
 export async function launch(
   paths: ServerPaths,
   args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
+  env: Readonly<Record<string, string>>,
+  record: (pid: number) => void,
 ): Promise<{ pid: number; outputStart: number }> {
   Deno.mkdirSync(paths.dataDir, { recursive: true });
   Deno.mkdirSync(paths.outputFile.replace(/\/[^/]*$/, ""), { recursive: true });
@@ -83,10 +86,12 @@ export async function launch(
     });
     let hasExited = false;
     child.once("exit", () => hasExited = true);
-    await new Promise<void>((resolve, reject) => {
+    const spawned = new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);
     });
+    if (child.pid !== undefined) recordOrEnd(child, record);
+    await spawned;
     const pid = child.pid!;
     // For a moment a new process has no command line yet, and would pass for somebody else's.
     await waitFor(() => hasExited || isRunning(pid, paths.dataDir), APPEAR_MS, 5);
@@ -94,6 +99,15 @@ export async function launch(
     return { pid, outputStart };
   } finally {
     closeSync(descriptor);
+  }
+}
+
+function recordOrEnd(child: ChildProcess, record: (pid: number) => void): void {
+  try {
+    record(child.pid!);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
   }
 }
 

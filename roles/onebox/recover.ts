@@ -15,14 +15,26 @@ const HEALTHY_MS = 60_000;
 const SHOWN_MS = 30_000;
 const CALL_MS = 5000;
 
-/** Waits until meta sees all replica servers. @throws {Error} If it does not, or if it has lost its store. */
-export async function waitForServers(probe: Probe, nodes: number, dir: string): Promise<void> {
+/**
+ * Waits until meta sees all replica servers.
+ *
+ * @param isGivenUp Asked all the time: whether to wait no longer. @default never
+ * @throws {Error} If it does not, if it has lost its store, or if it was given up.
+ */
+export async function waitForServers(
+  probe: Probe,
+  nodes: number,
+  dir: string,
+  isGivenUp = () => false,
+): Promise<void> {
   let warning = "";
   const isDecided = async () => {
+    if (isGivenUp()) return true;
     warning = await probe.warning().catch(() => "");
     return warning !== "" || await probe.waitForNodes(nodes, 0);
   };
   const isThere = await waitFor(isDecided, READY_MS);
+  if (isGivenUp()) throw new Error("The servers were not waited for: interrupted");
   if (warning !== "") throw new Error(`${warning}; for this onebox: onebox recover`);
   if (!isThere) throw new Error(`The servers do not find each other; their logs are in "${dir}"`);
 }

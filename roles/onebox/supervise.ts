@@ -2,6 +2,7 @@
 // out a failure), and stops everything on Ctrl-C.
 
 import type { LocalCluster } from "./local_cluster.ts";
+import { lockDirectory } from "./lock.ts";
 import { pathsOf } from "./processes.ts";
 import type { ServerEntry } from "./state.ts";
 
@@ -19,33 +20,71 @@ export interface Foreground {
 /** Ctrl-C, a request to end, and the terminal that went away. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** Takes over {@link SIGNALS}. A second signal kills the servers instead of waiting for them. */
-export function runForeground(cluster: LocalCluster): Foreground {
+/** What it does with its cluster. */
+type Supervised = Pick<
+  LocalCluster,
+  "dir" | "state" | "plan" | "isRunning" | "stopAll" | "killAll"
+>;
+
+/** What it needs from the runtime; tests pass their own. */
+export interface TerminalHooks {
+  /** Calls `handler` for each of {@link SIGNALS}. @returns Ends that. */
+  onSignal(handler: () => void): () => void;
+  exit(code: number): void;
+}
+
+const DENO_HOOKS: TerminalHooks = {
+  onSignal: (handler) => {
+    for (const signal of SIGNALS) Deno.addSignalListener(signal, handler);
+    return () => {
+      for (const signal of SIGNALS) Deno.removeSignalListener(signal, handler);
+    };
+  },
+  exit: (code) => Deno.exit(code),
+};
+
+/**
+ * Takes over {@link SIGNALS}. After the first one whoever starts the servers or watches them stops them, in order and
+ * once: nothing is stopped here, while the same servers may be starting. A second signal kills them instead.
+ */
+export function runForeground(cluster: Supervised, hooks = DENO_HOOKS): Foreground {
   let interrupts = 0;
   const interrupted = Promise.withResolvers<void>();
-  const onSignal = () => {
+  let killing: Promise<void> | undefined;
+  const forget = hooks.onSignal(() => {
     interrupts++;
     interrupted.resolve();
+    if (interrupts === 1) return say("\nStopping; press Ctrl-C again to kill");
     // The servers run in sessions of their own and have not seen the signal.
-    const ended = interrupts === 1 ? cluster.stopAll() : cluster.killAll();
-    if (interrupts === 1) say("\nStopping; press Ctrl-C again to kill");
-    else ended.finally(() => Deno.exit(130));
-  };
-  for (const signal of SIGNALS) Deno.addSignalListener(signal, onSignal);
+    killing ??= cluster.killAll().catch((error) => say(`Cannot kill all servers: ${error}`))
+      .finally(() => hooks.exit(130));
+  });
   return {
     isInterrupted: () => interrupts > 0,
     untilStopped: async (servers) => {
       await watch(cluster, servers, interrupted.promise, () => interrupts > 0);
-      if (interrupts > 0) await cluster.stopAll();
-      for (const signal of SIGNALS) Deno.removeSignalListener(signal, onSignal);
+      if (interrupts > 0) await stopAlone(cluster);
+      await killing;
+      forget();
       say("Stopped; the data stays");
-      return 0;
+      return killing === undefined ? 0 : 130;
     },
   };
 }
 
+/** Stops all servers, and lets another command that starts one end first. */
+async function stopAlone(cluster: Supervised): Promise<void> {
+  // Without the lock, which a full disk may refuse, they are stopped all the same.
+  const lock = await lockDirectory(cluster.dir, "start", say).catch(() => undefined);
+  try {
+    await cluster.stopAll();
+  } finally {
+    lock?.[Symbol.dispose]();
+  }
+}
+
 async function watch(
-  cluster: LocalCluster,
+  cluster: Supervised,
   started: readonly ServerEntry[],
   interrupted: Promise<void>,
   isInterrupted: () => boolean,
