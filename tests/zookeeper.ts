@@ -17,8 +17,7 @@ export function zooKeeperMissing(): string | undefined {
   const programs = ["/usr/bin/java", "/usr/bin/setpriv"];
   const missing = [...JARS, ...programs].filter((path) => !exists(path));
   if (missing.length === 0) return undefined;
-  return `No ZooKeeper on this machine, its tests did not run: ${missing.join(", ")} missing. ` +
-    `Get it with "${APT}"`;
+  return `No ZooKeeper on this machine: ${missing.join(", ")} missing. Get it with "${APT}"`;
 }
 
 function exists(path: string): boolean {

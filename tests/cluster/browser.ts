@@ -9,6 +9,10 @@ const BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollba
 /** A browser that asks nobody but the page's server. */
 const QUIET = ["--disable-background-networking", "--no-first-run", "--disable-component-update"];
 
+/** Why a page was not opened, where there is no browser. */
+export const BROWSER_MISSING =
+  "chromium is not installed, pages are not opened; apt-get install chromium";
+
 /** Where pictures go. */
 export const PICTURES = Deno.env.get("PEGASUS_SCREENSHOTS") ??
   `${Deno.env.get("TMPDIR") ?? "/tmp"}/pegasus-screenshots`;

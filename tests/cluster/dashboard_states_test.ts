@@ -11,8 +11,9 @@ import type { ServerNumbers } from "../../roles/meta/load_history.ts";
 import { partitionId } from "../../src/base/ids.ts";
 import { SILENT } from "../../src/observe/logger.ts";
 import type { PartitionConfig } from "../../src/schema/types.ts";
+import { missing } from "../missing.ts";
 import { NOTHING_WATCHED } from "../unit/roles/fake_watching.ts";
-import { photograph, renderedPage } from "./browser.ts";
+import { BROWSER_MISSING, photograph, renderedPage } from "./browser.ts";
 
 const NODES = ["10.0.0.1:34801", "10.0.0.2:34801", "10.0.0.3:34801"];
 
@@ -100,10 +101,7 @@ Deno.test("dashboard page shows who learns, what is hot, what would move, and wh
   try {
     const url = `http://${http.address}`;
     const page = await renderedPage(url);
-    if (page === undefined) {
-      console.warn("!!! chromium is not installed: the tests of the page itself are SKIPPED");
-      return;
-    }
+    if (page === undefined) return missing(BROWSER_MISSING);
     assert.match(page, /1 critical problem; 1 partition not fully served/);
     assert.match(page, /7 of 8 partitions being copied to another server/);
     assert.equal(page.match(/<td class="learner"/g)?.length, 7);

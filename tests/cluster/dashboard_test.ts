@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import type { Overview } from "../../roles/http/dashboard/overview.ts";
 import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster, type Table } from "../../src/client/mod.ts";
-import { photograph, PICTURES, renderedPage } from "./browser.ts";
+import { missing } from "../missing.ts";
+import { BROWSER_MISSING, photograph, PICTURES, renderedPage } from "./browser.ts";
 import { type TestCluster, withCluster } from "./harness.ts";
 
 const WAIT_MS = 30_000;
@@ -114,7 +115,7 @@ Deno.test("dashboard of a real cluster shows health, load and the loss of a serv
       await checkHealthy(meta, cluster);
       const healthy = await renderedPage(meta);
       if (healthy === undefined) {
-        console.warn("!!! chromium is not installed: the tests of the page itself are SKIPPED");
+        missing(BROWSER_MISSING);
       } else {
         assert.match(healthy, /Healthy: 3 servers alive, 8 partitions with all members/);
         assert.match(healthy, /class="uplot/, "the charts are drawn");

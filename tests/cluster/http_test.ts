@@ -7,6 +7,7 @@ import { openCluster, type Table } from "../../src/client/mod.ts";
 import type { Family } from "../../src/observe/metric.ts";
 import { openMetrics } from "../../src/observe/metrics.ts";
 import { waitFor } from "../../roles/onebox/processes.ts";
+import { missing } from "../missing.ts";
 import { type TestCluster, withCluster } from "./harness.ts";
 
 const TOKEN = "a-token-for-tests-only";
@@ -75,9 +76,7 @@ async function promtool(text: string): Promise<string | undefined> {
       stderr: "piped",
     }).spawn();
   } catch {
-    console.warn(
-      "!!! promtool is not installed (Debian: prometheus): its checks of the metrics are SKIPPED",
-    );
+    missing("promtool is not installed, it does not check metrics; apt-get install prometheus");
     return undefined;
   }
   const writer = child.stdin.getWriter();

@@ -7,6 +7,7 @@ import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster } from "../../src/client/mod.ts";
 import type { CoordinatorError, LeadershipEvent } from "../../src/coordination/coordinator.ts";
 import { ZooKeeperCoordinator } from "../../src/coordination/zookeeper.ts";
+import { missing } from "../missing.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { withCluster } from "./harness.ts";
 
@@ -38,40 +39,37 @@ async function sameNumbersAgain(store: TestZooKeeper): Promise<void> {
   await Promise.all([first.coordinator.close(), second.coordinator.close()]);
 }
 
-const missing = zooKeeperMissing();
-if (missing === undefined) {
-  Deno.test("A deleted root in ZooKeeper ends the reign, and is rebuilt from the replica servers", async () => {
-    const store = await TestZooKeeper.start();
-    await sameNumbersAgain(store);
-    const options = {
-      metas: 3,
-      replicas: 2,
-      coordinator: `zookeeper://${store.address}/pegasus/test`,
-      settings: { "zookeeper-session": "3s" },
-    };
-    try {
-      await withCluster(options, async (cluster) => {
-        await cluster.createTable("t", 2, 2);
-        const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
-        const { admin } = client;
-        await client.table("t").set("h", "s", "v");
-        await store.removeTree("/pegasus/test");
-        const isSeen = async () => {
-          const { details } = await admin.clusterInfo();
-          return (details.get("warning")?.match(/127\.0\.0\.1/g) ?? []).length === 2;
-        };
-        assert.ok(await waitFor(() => isSeen().catch(() => false), WAIT_MS), "No warning");
-        const { state, lines } = await admin.recover();
-        assert.equal(state, "done", lines.join("\n"));
-        await cluster.waitForTable("t", 2);
-        const row = await client.table("t").get("h", "s");
-        assert.equal(new TextDecoder().decode(row), "v");
-        await client.close();
-      });
-    } finally {
-      await store.destroy();
-    }
-  });
-} else {
-  console.warn(missing);
-}
+Deno.test("A deleted root in ZooKeeper ends the reign, and is rebuilt from the replica servers", async () => {
+  const lacking = zooKeeperMissing();
+  if (lacking !== undefined) return missing(lacking);
+  const store = await TestZooKeeper.start();
+  await sameNumbersAgain(store);
+  const options = {
+    metas: 3,
+    replicas: 2,
+    coordinator: `zookeeper://${store.address}/pegasus/test`,
+    settings: { "zookeeper-session": "3s" },
+  };
+  try {
+    await withCluster(options, async (cluster) => {
+      await cluster.createTable("t", 2, 2);
+      const client = openCluster({ meta: cluster.metas, timeoutMs: 20_000 });
+      const { admin } = client;
+      await client.table("t").set("h", "s", "v");
+      await store.removeTree("/pegasus/test");
+      const isSeen = async () => {
+        const { details } = await admin.clusterInfo();
+        return (details.get("warning")?.match(/127\.0\.0\.1/g) ?? []).length === 2;
+      };
+      assert.ok(await waitFor(() => isSeen().catch(() => false), WAIT_MS), "No warning");
+      const { state, lines } = await admin.recover();
+      assert.equal(state, "done", lines.join("\n"));
+      await cluster.waitForTable("t", 2);
+      const row = await client.table("t").get("h", "s");
+      assert.equal(new TextDecoder().decode(row), "v");
+      await client.close();
+    });
+  } finally {
+    await store.destroy();
+  }
+});

@@ -7,21 +7,18 @@ import { waitFor } from "../../roles/onebox/processes.ts";
 import { openCluster } from "../../src/client/mod.ts";
 import { clientDialSecurity } from "../../src/rpc/security.ts";
 import { CLUSTER_USER } from "../../src/schema/access.ts";
+import { missing } from "../missing.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { type TestCluster, withCluster } from "./harness.ts";
 
 const METAS = ["m1", "m2", "m3"];
 const MAIN = new URL("../../roles/main.ts", import.meta.url).pathname;
 
-const missing = zooKeeperMissing();
-if (missing === undefined) {
-  Deno.test("A cluster of three meta servers survives the death of each", threeMetas);
-} else {
-  console.warn(missing);
-  Deno.test("Several meta servers are tested where ZooKeeper is installed", () => {
-    console.warn(missing);
-  });
-}
+const lacking = zooKeeperMissing();
+Deno.test(
+  "A cluster of three meta servers survives the death of each",
+  () => lacking === undefined ? threeMetas() : missing(lacking),
+);
 
 const SECRET = "the secret of three meta servers";
 

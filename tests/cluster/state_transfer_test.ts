@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { openCluster } from "../../src/client/mod.ts";
 import { pathsOf } from "../../roles/onebox/processes.ts";
 import { decodeState, encodeState } from "../../roles/meta/state_file.ts";
+import { missing } from "../missing.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { type TestCluster, withCluster } from "./harness.ts";
 
@@ -36,19 +37,16 @@ async function readsAndWrites(cluster: TestCluster, value: string): Promise<void
   }
 }
 
-const missing = zooKeeperMissing();
-if (missing === undefined) {
-  Deno.test("Meta's state moves to ZooKeeper and back, with its tables", async () => {
-    const store = await TestZooKeeper.start();
-    try {
-      await withCluster({ replicas: 2 }, (cluster) => moveThereAndBack(cluster, store));
-    } finally {
-      await store.destroy();
-    }
-  });
-} else {
-  console.warn(missing);
-}
+Deno.test("Meta's state moves to ZooKeeper and back, with its tables", async () => {
+  const lacking = zooKeeperMissing();
+  if (lacking !== undefined) return missing(lacking);
+  const store = await TestZooKeeper.start();
+  try {
+    await withCluster({ replicas: 2 }, (cluster) => moveThereAndBack(cluster, store));
+  } finally {
+    await store.destroy();
+  }
+});
 
 async function moveThereAndBack(cluster: TestCluster, store: TestZooKeeper): Promise<void> {
   await cluster.createTable("t", 2, 2);

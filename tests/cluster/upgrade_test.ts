@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { type Cluster, openCluster } from "../../src/client/mod.ts";
 import { waitFor } from "../../roles/onebox/processes.ts";
 import { encodeChecked } from "../../storage/replica_dir.ts";
+import { notRun } from "../missing.ts";
 import { TEST_SETTINGS } from "./harness.ts";
 
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname).replace(/\/$/, "");
@@ -229,11 +230,10 @@ async function upgrade(dir: string, old: string): Promise<void> {
 Deno.test("a cluster of the previous version is upgraded server by server under load", async () => {
   const commit = await previousCommit();
   if (commit === undefined) {
-    console.warn(
-      "NOT RUN: the upgrade from the previous version. This clone has no history: git fetch " +
-        "--unshallow, then run tests/cluster/upgrade_test.ts again",
+    return notRun(
+      "the upgrade from the previous version, which this clone does not have. git fetch --unshallow, " +
+        "then run tests/cluster/upgrade_test.ts again",
     );
-    return;
   }
   const dir = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "security-upgrade-" }));
   const lines = Object.entries(TEST_SETTINGS).map(([key, value]) =>

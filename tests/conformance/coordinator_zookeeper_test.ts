@@ -7,6 +7,7 @@ import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import type { Coordinator, LeadershipEvent, StoreOp } from "../../src/coordination/coordinator.ts";
 import { ZooKeeperCoordinator } from "../../src/coordination/zookeeper.ts";
 import { ZkClient } from "../../src/coordination/zookeeper_client.ts";
+import { missing } from "../missing.ts";
 import { TestZooKeeper, zooKeeperMissing } from "../zookeeper.ts";
 import { coordinatorSuite, create, elected, set } from "./coordinator_suite.ts";
 
@@ -387,13 +388,11 @@ Deno.test("ZooKeeperCoordinator refuses an address that is none", () => {
   }
 });
 
-const missing = zooKeeperMissing();
-if (missing === undefined) {
+const lacking = zooKeeperMissing();
+if (lacking === undefined) {
   const shared = await TestZooKeeper.start();
   globalThis.addEventListener("unload", () => shared.destroyNow());
   register(shared);
 } else {
-  console.warn(missing);
-  Deno.test("ZooKeeperCoordinator is tested where ZooKeeper is installed", () =>
-    console.warn(missing));
+  Deno.test("ZooKeeperCoordinator is tested where ZooKeeper is installed", () => missing(lacking));
 }
