@@ -22,7 +22,7 @@ export const STORE = "zk";
 export const TABLE = "chaos";
 export const PARTITIONS = 8;
 const CLUSTER = "chaos";
-const MEMBERS = 3;
+export const MEMBERS = 3;
 const HEALTH_MS = 90_000;
 const DISK_MIB = 128;
 

@@ -5,16 +5,20 @@
 
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { StoreError } from "../../src/base/errors.ts";
+import type { PartitionConfig, Table } from "../../src/client/mod.ts";
 import { Get } from "../../src/schema/client_rpc.ts";
 import { encodeKey, partitionIndexOf } from "../../src/schema/key_format.ts";
+import { waitFor } from "../../roles/onebox/processes.ts";
 import { checkLinearizable } from "../sim/linearizability.ts";
-import { type ChaosCluster, PARTITIONS } from "./cluster.ts";
+import { type ChaosCluster, MEMBERS, PARTITIONS } from "./cluster.ts";
 import { PAIRS, SORT, type Workload } from "./workload.ts";
 
 const TOGETHER = 50;
 /** Followers hear of the last commit within the idle interval; a slow machine gets more. */
 const EQUAL_MS = 20_000;
 const COMPARED_MAX = 500;
+/** Rows that members must have been asked for, and have. */
+const COMPARED_MIN = 50;
 const OK_MIN = 50;
 
 /** What was looked at, in words. */
@@ -32,7 +36,7 @@ export async function verify(cluster: ChaosCluster, workload: Workload): Promise
   await readCounters(workload, summary);
   for (let i = 0; i < PAIRS; i++) await workload.readPair(i);
   summary.push(`V4 pairs: ${workload.pairs.ok} answers`);
-  await compareMembers(cluster, workload, violations, summary);
+  await compareMembers(membersOf(cluster), workload, violations, summary);
   const families = { registers: workload.registers, once: workload.once };
   const others = { increments: workload.increments, pairs: workload.pairs };
   for (const [name, { ok, notDone, unknown }] of Object.entries({ ...families, ...others })) {
@@ -58,7 +62,7 @@ function judgeRegisters({ histories }: Workload, violations: string[], summary: 
 
 /** V2. Rows that are missing or changed are told one by one, up to ten. */
 export async function readWritten(
-  { written, table }: Workload,
+  { written, table }: { readonly written: readonly string[]; readonly table: Pick<Table, "get"> },
   violations: string[],
   summary: string[],
 ): Promise<void> {
@@ -84,59 +88,94 @@ async function readCounters(workload: Workload, summary: string[]): Promise<void
   }
 }
 
-/** V5: every member answers like the primary once everything is quiet. */
-async function compareMembers(
-  cluster: ChaosCluster,
-  workload: Workload,
+/** What V5 asks a cluster. */
+export interface Members {
+  configs(): Promise<readonly PartitionConfig[]>;
+  /** The row as one member has it, however old. @throws {StoreError} If the member does not answer. */
+  readAt(node: string, partition: number, key: string): Promise<string | undefined>;
+}
+
+/**
+ * V5: every member answers like the primary once everything is quiet. An error and a missing member are no
+ * answer, and rows that nobody has are not counted as compared.
+ *
+ * @param waitMs Until members that differ must be equal.
+ */
+export async function compareMembers(
+  members: Members,
+  { written, histories, counters }: Pick<Workload, "written" | "histories" | "counters">,
   violations: string[],
   summary: string[],
+  waitMs = EQUAL_MS,
 ): Promise<void> {
-  const { written, histories, counters } = workload;
   const step = Math.max(1, Math.floor(written.length / COMPARED_MAX));
-  const keys = [
+  let left = [
     ...written.filter((_, i) => i % step === 0),
     ...[...histories.keys()].slice(-COMPARED_MAX),
     ...counters.map(({ key }) => key),
   ];
-  const end = performance.now() + EQUAL_MS;
-  let different: string[] = [];
-  do {
-    different = [];
-    const configs = await cluster.configs();
-    await inGroups(keys, async (key) => {
-      const index = partitionIndexOf(utf8(key), utf8(SORT), PARTITIONS);
-      const { partition, primary, secondaries } = configs[index]!;
-      const values = await Promise.all(
-        [primary, ...secondaries].map((node) => readAt(cluster, node, partition, key)),
-      );
-      if (new Set(values).size > 1) different.push(`"${key}": ${JSON.stringify(values)}`);
+  let found = 0;
+  let absent = 0;
+  let different = new Map<string, string>();
+  const areEqual = async () => {
+    different = new Map();
+    const configs = await members.configs();
+    await inGroups(left, async (key) => {
+      const answers = await answersOf(members, configs, key);
+      const [first] = answers;
+      const isEqual = answers.length === MEMBERS && first!.isKnown &&
+        answers.every(({ isKnown, value }) => isKnown && value === first!.value);
+      if (!isEqual) different.set(key, JSON.stringify(answers.map(({ value }) => value ?? null)));
+      else if (first!.value === undefined) absent++;
+      else found++;
     });
-  } while (different.length > 0 && performance.now() < end);
-  violations.push(
-    ...different.slice(0, 10).map((line) => `V5: members differ, primary first, ${line}`),
-  );
-  summary.push(`V5 equal members: ${keys.length} rows compared`);
+    left = [...different.keys()];
+    return left.length === 0;
+  };
+  await waitFor(areEqual, waitMs);
+  for (const [key, values] of [...different].slice(0, 10)) {
+    violations.push(`V5: members differ, primary first, "${key}": ${values}`);
+  }
+  if (different.size > 10) violations.push(`V5: and ${different.size - 10} rows more`);
+  if (found < COMPARED_MIN) violations.push(`V5: only ${found} rows compared, it proves nothing`);
+  summary.push(`V5 equal members: ${found} rows compared, ${absent} that nobody has`);
 }
 
-async function readAt(
-  { direct }: ChaosCluster,
-  node: string,
-  partition: number,
+/** What a member says: a value, no row, or why it does not answer. */
+interface Answer {
+  readonly isKnown: boolean;
+  readonly value: string | undefined;
+}
+
+/** Answers of all members, the primary's first. */
+async function answersOf(
+  members: Members,
+  configs: readonly PartitionConfig[],
   key: string,
-): Promise<string> {
-  const request = {
-    partition,
-    stale: true,
-    stalenessMaxMs: 0,
-    key: encodeKey(utf8(key), utf8(SORT)),
+): Promise<Answer[]> {
+  const index = partitionIndexOf(utf8(key), utf8(SORT), PARTITIONS);
+  const { partition, primary, secondaries } = configs[index]!;
+  return await Promise.all([primary, ...secondaries].map(async (node) => {
+    try {
+      return { isKnown: true, value: await members.readAt(node, partition, key) };
+    } catch (error) {
+      if (error instanceof StoreError) return { isKnown: false, value: `error ${error.message}` };
+      throw error;
+    }
+  }));
+}
+
+/** Members of a real cluster. */
+function membersOf(cluster: ChaosCluster): Members {
+  return {
+    configs: () => cluster.configs(),
+    async readAt(node, partition, key) {
+      const raw = encodeKey(utf8(key), utf8(SORT));
+      const request = { partition, stale: true, stalenessMaxMs: 0, key: raw };
+      const { value } = await cluster.direct.call(node, Get, request, 5000);
+      return value === undefined ? undefined : fromUtf8(value);
+    },
   };
-  try {
-    const { value } = await direct.call(node, Get, request, 5000);
-    return value === undefined ? "-" : fromUtf8(value);
-  } catch (error) {
-    if (error instanceof StoreError) return `error ${error.message}`;
-    throw error;
-  }
 }
 
 async function inGroups<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
