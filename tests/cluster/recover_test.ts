@@ -8,6 +8,7 @@ import { withCluster } from "./harness.ts";
 import { Writer } from "./writer.ts";
 
 const WAIT_MS = 60_000;
+const SERVERS = ["r1", "r2", "r3", "r4"];
 
 Deno.test("A deleted store of meta is rebuilt from the replica servers", async () => {
   await withCluster({ replicas: 4 }, async (cluster) => {
@@ -25,8 +26,13 @@ Deno.test("A deleted store of meta is rebuilt from the replica servers", async (
       writer.start();
       await writer.more(300);
       await writer.stop();
-      // The tables' new descriptions reach the servers with a config sync.
-      await new Promise((resolve) => setTimeout(resolve, 3000));
+      // Servers hear of all their tables at once: whoever knows of this change knows of those before it.
+      await admin.updateEnvs("kept", { set: { "default_ttl": "100000" } });
+      const isToldTo = async (name: string) =>
+        (await admin.remoteCommand(cluster.addressOf(name), "app-envs", []))
+          .includes("kept default_ttl=100000");
+      const areTold = async () => (await Promise.all(SERVERS.map(isToldTo))).every((is) => is);
+      assert.ok(await waitFor(areTold, WAIT_MS), "Servers do not hear of their tables");
 
       await cluster.kill("m1");
       Deno.removeSync(`${cluster.dir}/m1/data`, { recursive: true });
@@ -57,7 +63,7 @@ Deno.test("A deleted store of meta is rebuilt from the replica servers", async (
       const { tables } = await admin.listTables();
       const found = tables.map(({ name, status, envs }) => [name, status, envs.size]);
       assert.deepEqual(found.slice(0, 3), [
-        ["kept", "available", 0],
+        ["kept", "available", 1],
         ["renamed", "available", 1],
         ["dropped", "dropped", 0],
       ]);
