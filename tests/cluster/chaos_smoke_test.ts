@@ -12,6 +12,7 @@ Deno.test("A cluster under crash, stop and partition keeps what it promised", as
     faults,
     // What is measured here is correctness; how long things take is for a machine of its own.
     patience: 10,
+    print: (line) => console.log(line),
   });
   const report = `${resultTable(results)}\n${summary.join("\n")}`;
   assert.deepEqual(violations, [], `${report}\nThe servers' logs are below ${dir}`);
