@@ -367,8 +367,11 @@ class ReplicaServer implements RunningReplica {
     await first?.stopServing();
     this.#stopTicking();
     await this.#disks.stop();
-    await Promise.all(this.#shards.map((shard) => shard.close()));
+    const closing = this.#shards.map((shard) => shard.close());
+    // One that fails must not let the process end while others close their engines.
+    await Promise.allSettled(closing);
     await this.#client?.close();
+    await Promise.all(closing);
   }
 
   /** Others lead first what this server leads, so that its end costs clients a retry and no failure. */
