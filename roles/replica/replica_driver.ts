@@ -30,13 +30,14 @@ export class ReplicaDriver {
   touched = false;
   /** Set when the replica heard something since the last tick. */
   busy = true;
+  /** What the core said after the last tick, unless it heard something since. */
+  settled = false;
   /** Open scans of the current engine. */
   scans: ScanContexts;
   /** Approximate bytes of the engine, as last measured. */
   bytes = 0;
   /** What the table demands of every request. */
   readonly guard: PartitionGuard;
-
   readonly #host: ReplicaDriverHost;
   readonly #translator: { defaultTtlSeconds: number } | undefined;
   readonly #queue: ReplicaEvent[] = [];
@@ -92,6 +93,7 @@ export class ReplicaDriver {
   /** Takes one event. Events raised by its effects follow after it. */
   deliver(event: ReplicaEvent): void {
     if (this.#closed) return;
+    this.settled = false;
     this.#queue.push(event);
     if (!this.#stepping && !this.#paused) this.#drain();
   }

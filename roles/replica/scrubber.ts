@@ -41,6 +41,8 @@ export interface ScrubCounters {
 
 /** Bytes checked in one turn of the event loop: 0.2 ms. */
 const PIECE_BYTES = 128 * 1024;
+/** Replicas are asked for damage that was found so often: all of them each time. */
+const TELL_MS = 500;
 /** An unused rate is saved up for so long. */
 const CREDIT_SECONDS_MAX = 0.5;
 /** EIO: the disk does not give the bytes back, whoever asks. */
@@ -56,6 +58,7 @@ export class Scrubber {
   #credit = 0;
   #creditAt: number;
   #restUntil = 0;
+  #tellAt = 0;
   /** Lets the pass go on. */
   #wake: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -69,9 +72,12 @@ export class Scrubber {
   /** Call it every 20 to 100 ms. */
   tick(): void {
     const { bytesPerSecond: rate, clock } = this.#options;
-    this.#tell();
-    if (rate === 0 || this.#closed) return;
     const now = clock.now().mono;
+    if (now >= this.#tellAt) {
+      this.#tell();
+      this.#tellAt = now + TELL_MS;
+    }
+    if (rate === 0 || this.#closed) return;
     const earned = Math.max(0, now - this.#creditAt) * rate / 1000;
     this.#credit = Math.min(rate * CREDIT_SECONDS_MAX, this.#credit + earned);
     this.#creditAt = now;
@@ -92,7 +98,8 @@ export class Scrubber {
   #tell(): void {
     const { drivers, logger } = this.#options;
     let damaged = 0;
-    for (const driver of [...drivers.values()]) {
+    // A replica that closes when it hears of it leaves the map, which a loop over one allows.
+    for (const driver of drivers.values()) {
       const { engine, partition } = driver;
       if (engine === undefined) continue;
       const reason = engine.damage ?? this.#found.get(engine);

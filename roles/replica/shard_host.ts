@@ -220,13 +220,13 @@ export class ShardHost implements ReplicaDriverHost {
     this.#room.tick();
     let i = 0;
     for (const driver of this.#drivers.values()) {
-      if (driver.noticeFailure()) continue;
-      const rare = driver.core.settled ? SETTLED_TICKS : IDLE_TICKS;
+      const rare = driver.settled ? SETTLED_TICKS : IDLE_TICKS;
       const due = driver.busy || (this.#ticks + (i++ >> TOGETHER_BITS)) % rare === 0;
-      if (!due) continue;
+      if (!due || driver.noticeFailure()) continue;
       driver.busy = false;
       driver.deliver({ kind: "tick" });
       driver.writeLog();
+      driver.settled = driver.core.settled ?? false;
     }
     this.#source.expire();
     this.#admission.tick();
