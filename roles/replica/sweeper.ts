@@ -65,8 +65,6 @@ const BUSY_MUTATIONS = 8;
 const ANSWER_MS_MAX = 10_000;
 /** Pause before rows whose deletion failed are looked at again. */
 const RETRY_MS = 1000;
-/** Pause after a look at all partitions that found none to read. */
-const LOOK_MS = 1000;
 /** Deleted rows worth rewriting their range. */
 const COMPACT_ROWS = 5000;
 
@@ -78,7 +76,6 @@ export class Sweeper {
   #last: PartitionId = 0;
   #credit = 0;
   #creditAt: number;
-  #lookAt = 0;
   #step: Promise<void> | undefined;
   #closed = false;
 
@@ -98,12 +95,8 @@ export class Sweeper {
     if (this.#step !== undefined || !mayWrite()) return;
     const rows = Math.min(Math.floor(this.#credit), STEP_ROWS_MAX);
     if (rows < Math.min(STEP_ROWS_MIN, rowsPerSecond)) return;
-    if (now.mono < this.#lookAt) return;
     const driver = this.#next(now);
-    if (driver === undefined) {
-      this.#lookAt = now.mono + LOOK_MS;
-      return;
-    }
+    if (driver === undefined) return;
     this.#last = driver.partition;
     this.#step = this.#take(driver, rows, now).catch((error) => {
       // An engine that was closed or replaced meanwhile; a broken one shows with the next write.
