@@ -11,6 +11,7 @@ import { RedisTarget } from "../../../roles/bench/peers/redis_target.ts";
 import { ReplyParser, RespClient } from "../../../roles/bench/peers/resp_client.ts";
 import { ratiosOf, renderAgainst, type Report } from "../../../roles/bench/report.ts";
 import type { Target } from "../../../roles/bench/workload.ts";
+import { missing } from "../../missing.ts";
 
 Deno.test("ReplyParser reads every kind of reply, however the stream is cut", () => {
   const text = "+OK\r\n:42\r\n$5\r\nab\r\nc\r\n$-1\r\n*2\r\n$1\r\nx\r\n:7\r\n-ERR no\r\n*0\r\n";
@@ -63,7 +64,7 @@ function isInstalled(program: string): boolean {
     new Deno.Command(program, { args: ["--version"] }).outputSync();
     return true;
   } catch {
-    console.warn(`NOT TESTED: "${program}" is not installed`);
+    missing(`"${program}" is not installed`);
     return false;
   }
 }
