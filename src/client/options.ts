@@ -166,6 +166,15 @@ export function toTimeoutMs(timeoutMs: number): number {
   );
 }
 
+/** A number that may leave as 32 bits. @throws {StoreError} INVALID_ARGUMENT if it is not whole, or below `min` */
+export function toWhole(what: string, value: number, min: number): number {
+  if (Number.isInteger(value) && value >= min) return Math.min(value, 0xffff_ffff);
+  throw new StoreError(
+    Err.INVALID_ARGUMENT,
+    `${what} is ${value}, expected a whole number from ${min}`,
+  );
+}
+
 /** Bytes of a key or value. @throws {StoreError} INVALID_ARGUMENT if it is neither bytes nor text */
 export function toBytes(data: Data): Uint8Array {
   if (typeof data === "string") return utf8(data);

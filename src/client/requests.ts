@@ -9,7 +9,14 @@ import { sizeProblem, WRITE_BYTES_MAX } from "../schema/write_size.ts";
 import type { Target } from "./call.ts";
 import type { Slab } from "./slab.ts";
 import type { Check, Data, KeyFilter, MultiGetRange, Mutate, ReadOptions } from "./options.ts";
-import { type StaleHead, toBytes, toExpireTs, toGroupKey, toStaleHead } from "./options.ts";
+import {
+  type StaleHead,
+  toBytes,
+  toExpireTs,
+  toGroupKey,
+  toStaleHead,
+  toWhole,
+} from "./options.ts";
 
 /** Where a read goes, and how old its answer may be. */
 export interface ReadTarget extends Target {
@@ -54,8 +61,8 @@ export function multiGetRequest(
     ...head,
     hashKey,
     sortKeys,
-    countMax: range.countMax ?? 0,
-    bytesMax: range.bytesMax ?? 0,
+    countMax: toWhole("countMax", range.countMax ?? 0, 0),
+    bytesMax: toWhole("bytesMax", range.bytesMax ?? 0, 0),
     noValue: range.noValue ?? false,
     startSortKey: toBytes(range.start ?? EMPTY),
     startInclusive: range.startInclusive ?? true,

@@ -6,12 +6,12 @@ import { encodeKey, nextHashKey, nextKey } from "../schema/key_format.ts";
 import { USER_KEYS_END, USER_KEYS_START } from "../schema/key_format.ts";
 import type { Filter } from "../schema/types.ts";
 import type { KeyFilter, SortKeyRange, Staleness } from "./options.ts";
-import { toBytes } from "./options.ts";
+import { toBytes, toWhole } from "./options.ts";
 import { toFilter } from "./requests.ts";
 
 /** How a scan reads. */
 export interface ScanOptions {
-  /** Rows per request. Bounds: 1 .. 1000. @default 500 */
+  /** Rows per request, from 1; servers give 1000 at most. @default 500 */
   readonly batchSize?: number;
   /** Only keys. @default false */
   readonly noValue?: boolean;
@@ -78,16 +78,8 @@ export function hashScanPart(hashKey: Uint8Array, range: SortKeyRange): ScanPart
 
 /** @throws {StoreError} INVALID_ARGUMENT if a number cannot be what it is for, whatever the table is like */
 export function checkFullScan({ parallel = 1, partitions = [] }: FullScanOptions): void {
-  needInteger("parallel", parallel, 1);
-  for (const index of partitions) needInteger("The index of a partition", index, 0);
-}
-
-function needInteger(what: string, value: number, min: number): void {
-  if (Number.isSafeInteger(value) && value >= min) return;
-  throw new StoreError(
-    Err.INVALID_ARGUMENT,
-    `${what} is ${value}, expected a whole number from ${min}`,
-  );
+  toWhole("parallel", parallel, 1);
+  for (const index of partitions) toWhole("The index of a partition", index, 0);
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Row } from "../schema/types.ts";
 import { GET_SCANNER } from "./call_specs.ts";
 import { Call, type Pin, type TableState } from "./call.ts";
 import type { Executor } from "./execute.ts";
-import { type TableRow, toStaleHead, toTimeoutMs } from "./options.ts";
+import { type TableRow, toStaleHead, toTimeoutMs, toWhole } from "./options.ts";
 import { isEmptyPart, type ScanOptions, type ScanPart } from "./scan_plan.ts";
 
 const BATCH_SIZE = 500;
@@ -21,7 +21,7 @@ const BATCH_MS = 10_000;
 /** Times a part is opened again without a new row in between before the scan fails. */
 const REOPENS_MAX = 8;
 
-type PatientOptions = ScanOptions & { readonly timeoutMs: number };
+type PatientOptions = ScanOptions & { readonly timeoutMs: number; readonly batchSize: number };
 
 /** A scan. Iterate it once, by row (`for await (const row of scan)`) or by batch. */
 export class Scan implements AsyncIterable<TableRow> {
@@ -35,7 +35,7 @@ export class Scan implements AsyncIterable<TableRow> {
   /**
    * @param plan The parts to read, once the partition count is known.
    * @param parallel Parts read at the same time; 0 = the plan is one part that follows a hash key.
-   * @throws {StoreError} INVALID_ARGUMENT if `timeoutMs` is no time
+   * @throws {StoreError} INVALID_ARGUMENT if `timeoutMs` is no time, or `batchSize` no number of rows
    */
   constructor(
     executor: Executor,
@@ -46,7 +46,11 @@ export class Scan implements AsyncIterable<TableRow> {
   ) {
     this.#executor = executor;
     this.#state = state;
-    this.#options = { ...options, timeoutMs: toTimeoutMs(options.timeoutMs ?? PATIENCE_MS) };
+    this.#options = {
+      ...options,
+      timeoutMs: toTimeoutMs(options.timeoutMs ?? PATIENCE_MS),
+      batchSize: toWhole("batchSize", options.batchSize ?? BATCH_SIZE, 1),
+    };
     this.#plan = plan;
     this.#parallel = Math.max(1, parallel);
     this.#isWholeTable = parallel > 0;
@@ -250,7 +254,7 @@ class PartReader {
       startInclusive: this.#lastKey === undefined && part.startInclusive,
       stopKey: part.stopKey,
       stopInclusive: part.stopInclusive,
-      batchSize: options.batchSize ?? BATCH_SIZE,
+      batchSize: options.batchSize,
       noValue: options.noValue ?? false,
       hashKeyFilter: part.hashKeyFilter,
       sortKeyFilter: part.sortKeyFilter,

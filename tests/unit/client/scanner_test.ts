@@ -147,6 +147,14 @@ Deno.test("Scan of the table refuses numbers that cannot be, instead of waiting 
   for (const index of [NaN, -1, 0.5]) {
     assert.throws(() => table.fullScan({ partitions: [0, index] }), refused, `partition ${index}`);
   }
+  for (const batchSize of [NaN, 0, -1, 0.5]) {
+    assert.throws(() => table.scan("h0", { batchSize }), refused, `batchSize ${batchSize}`);
+    assert.throws(() => table.fullScan({ batchSize }), refused, `batchSize ${batchSize}`);
+  }
+  for (const most of [NaN, -1, 0.5]) {
+    assert.throws(() => table.multiGet("h0", { countMax: most }), refused, `countMax ${most}`);
+    assert.throws(() => table.multiGet("h0", { bytesMax: most }), refused, `bytesMax ${most}`);
+  }
   assert.deepEqual(fake.calls, []);
   await assert.rejects(keys(table.fullScan({ partitions: [1, 9] })), refused);
   await assert.rejects(table.fullScan({ partitions: [5] }).count(), refused);
