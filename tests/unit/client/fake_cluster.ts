@@ -58,6 +58,8 @@ export interface Fate {
   readonly before?: number;
   readonly after?: number;
   readonly detail?: string;
+  /** What is answered instead of what the fake would. */
+  readonly answer?: unknown;
   /** Nobody answers. */
   readonly silent?: boolean;
 }
@@ -68,6 +70,7 @@ export interface SeenCall {
   readonly name: string;
   // deno-lint-ignore no-explicit-any
   readonly request: any;
+  readonly timeoutMs: number;
 }
 
 /** See the file comment. Meta listens at m1:1 and m2:1, the first one leads; servers are n1:1, n2:1, n3:1. */
@@ -126,10 +129,10 @@ export class FakeCluster implements RpcClient {
     address: string,
     rpc: Rpc<Q, A>,
     request: Uint8Array,
-    _timeoutMs: number,
+    timeoutMs: number,
     done: CallDone<A>,
   ): void {
-    queueMicrotask(() => this.#deliver(address, rpc, request, done));
+    queueMicrotask(() => this.#deliver(address, rpc, request, timeoutMs, done));
   }
 
   call<Q, A>(address: string, rpc: Rpc<Q, A>, request: Q, timeoutMs: number): Promise<A> {
@@ -149,9 +152,15 @@ export class FakeCluster implements RpcClient {
     return Promise.resolve();
   }
 
-  #deliver<A>(address: string, rpc: AnyRpc, bytes: Uint8Array, done: CallDone<A>): void {
+  #deliver<A>(
+    address: string,
+    rpc: AnyRpc,
+    bytes: Uint8Array,
+    timeoutMs: number,
+    done: CallDone<A>,
+  ): void {
     const request = decode(rpc.request, bytes, rpc.name);
-    const call = { address, name: rpc.name, request };
+    const call = { address, name: rpc.name, request, timeoutMs };
     this.calls.push(call);
     const fate = this.fault(call);
     if (this.closed) return done(Err.CLOSED, undefined, "");
@@ -159,7 +168,8 @@ export class FakeCluster implements RpcClient {
     if (fate?.before !== undefined) return done(fate.before, undefined, fate.detail ?? "");
     let response: unknown;
     try {
-      response = rpc.code >= 300 ? answerMeta(this, call) : answerData(this, call);
+      response = fate?.answer ??
+        (rpc.code >= 300 ? answerMeta(this, call) : answerData(this, call));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return done(error.code, undefined, error.message);

@@ -181,15 +181,15 @@ Deno.test("ReplicaDriver keeps the data when its core throws", () => {
   assert.deepEqual(world.finished, [{ reason: "Internal error", fate: "stays" }]);
 });
 
+/** The call of a write, which notes the errors it is answered with. */
+function callThat(failed: number[]) {
+  return { deadline: 0, peer: "", reply: () => {}, fail: (code: number) => failed.push(code) };
+}
+
 Deno.test("ReplicaDriver refuses a write that waited behind the end of the replica", () => {
   const world = new World();
   const failed: number[] = [];
-  const call = {
-    deadline: 0,
-    peer: "",
-    reply: () => {},
-    fail: (code: number) => failed.push(code),
-  };
+  const call = callThat(failed);
   const request = {
     token: call,
     op: { kind: "empty" },
@@ -210,12 +210,7 @@ Deno.test("ReplicaDriver answers whoever waits for a write when it is ended from
   for (const isBroken of [false, true]) {
     const world = new World();
     const failed: number[] = [];
-    const token = {
-      deadline: 0,
-      peer: "",
-      reply: () => {},
-      fail: (code: number) => failed.push(code),
-    };
+    const token = callThat(failed);
     const error = Err.OUTCOME_UNKNOWN;
     world.core.script = (event) => {
       if (event.kind === "tick" && isBroken) throw new Error("a bug");

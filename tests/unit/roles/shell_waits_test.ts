@@ -3,38 +3,13 @@
 import assert from "node:assert/strict";
 import { Connections } from "../../../roles/shell/connections.ts";
 import { Runner } from "../../../roles/shell/runner.ts";
-import { Err, StoreError } from "../../../src/base/errors.ts";
+import { Err } from "../../../src/base/errors.ts";
 import { Cluster } from "../../../src/client/cluster.ts";
-import type { CallDone } from "../../../src/rpc/contract.ts";
-import type { Rpc } from "../../../src/schema/rpc.ts";
 import { FakeCluster } from "../client/fake_cluster.ts";
 import { memoryIo } from "./fake_shell.ts";
 
-/** A cluster in which `answer` says what a call is answered; `undefined` = as the fake does. */
-class BusyCluster extends FakeCluster {
-  // deno-lint-ignore no-explicit-any
-  answer: (address: string, name: string, request: any) => unknown = () => undefined;
-
-  override start<Q, A>(
-    address: string,
-    rpc: Rpc<Q, A>,
-    request: Q,
-    timeoutMs: number,
-    done: CallDone<A>,
-  ): void {
-    try {
-      const answer = this.answer(address, rpc.name, request);
-      if (answer === undefined) super.start(address, rpc, request, timeoutMs, done);
-      else done(Err.OK, answer as A, "");
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      done(error.code, undefined, error.detail);
-    }
-  }
-}
-
 function openRunner(json = false) {
-  const fake = new BusyCluster();
+  const fake = new FakeCluster();
   fake.addTable("t", 4);
   const { io, printed } = memoryIo();
   const open = () => new Cluster(fake, { meta: ["m1:1"] });
@@ -53,10 +28,10 @@ function openRunner(json = false) {
 function interruptedBalancer(json = false) {
   const opened = openRunner(json);
   const state = { running: true, waitsFor: "", moving: 1, started: 1, next: [] };
-  opened.fake.answer = (_address, name, request) => {
+  opened.fake.fault = ({ name, request }) => {
     if (name !== "balance" || request.action !== "status") return undefined;
     opened.runner.interrupt();
-    return { ...state, remaining: 4, isMore: false };
+    return { answer: { ...state, remaining: 4, isMore: false } };
   };
   return opened;
 }
@@ -87,11 +62,11 @@ Deno.test("a drain that is interrupted does not say that it cannot go on", async
 Deno.test("a compaction on a server that stops answering is not done", async () => {
   for (const query of ["", " --query"]) {
     const { fake, runner, printed } = openRunner(true);
-    fake.answer = (address, name, request) => {
+    fake.fault = ({ address, name, request }) => {
       if (name !== "remote_command") return undefined;
-      if (request.command === "compact") return { output: "" };
-      if (address === "n2:1") throw new StoreError(Err.CONNECT_FAILED, "Nobody listens there");
-      return { output: "shard 0: 1.0 finished 2 files\n" };
+      if (request.command === "compact") return { answer: { output: "" } };
+      if (address === "n2:1") return { before: Err.CONNECT_FAILED, detail: "Nobody listens there" };
+      return { answer: { output: "shard 0: 1.0 finished 2 files\n" } };
     };
     assert.equal(await runner.run(`manual_compact t${query}`, false), 1, query);
     const [one, two] = JSON.parse(printed.out);
