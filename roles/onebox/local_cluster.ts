@@ -25,6 +25,8 @@ export interface LocalClusterOptions {
   readonly envOf?: (name: string) => Readonly<Record<string, string>>;
   /** Further data directories of a server, of a replica server only. @default none */
   readonly moreDirs?: (name: string) => readonly string[];
+  /** Takes a line for people when something takes long. @default nobody */
+  readonly note?: (line: string) => void;
 }
 
 /** See the file comment. */
@@ -35,6 +37,7 @@ export class LocalCluster {
   readonly #envOf: (name: string) => Readonly<Record<string, string>>;
   readonly #moreDirs: (name: string) => readonly string[];
   readonly #flags: { readonly meta: readonly string[]; readonly replica: readonly string[] };
+  readonly #note: (line: string) => void;
   /** Process ids of servers that are about to end: the state has forgotten them. */
   readonly #ending = new Map<string, number>();
 
@@ -45,6 +48,7 @@ export class LocalCluster {
     this.#flagsOf = options.flagsOf ?? (() => []);
     this.#envOf = options.envOf ?? (() => ({}));
     this.#moreDirs = options.moreDirs ?? (() => []);
+    this.#note = options.note ?? (() => {});
     this.#flags = { meta: options.flags?.meta ?? [], replica: options.flags?.replica ?? [] };
   }
 
@@ -104,12 +108,13 @@ export class LocalCluster {
    * @throws {Error} If one cannot be started, or it was given up; some may run, and none starts any more.
    */
   async startAll(isGivenUp = () => false): Promise<void> {
+    // All of them before the first one starts: half a cluster is worse than none.
+    const all = this.state.servers.filter((entry) => !this.isRunning(entry));
+    await awaitPorts(all, { isGivenUp, note: this.#note });
     for (const role of ["meta", "replica"] as const) {
       const idle = this.state.servers.filter((entry) =>
         entry.role === role && !this.isRunning(entry)
       );
-      // All of them before the first one starts: half a cluster is worse than none.
-      await awaitPorts(idle);
       const failures: unknown[] = [];
       const isOver = () => failures.length > 0 || isGivenUp();
       const starts = idle.map(({ name }) => this.start(name, isOver));
@@ -128,7 +133,7 @@ export class LocalCluster {
   async start(name: string, isGivenUp = () => false): Promise<void> {
     const entry = this.entry(name);
     if (this.isRunning(entry)) throw new Error(`"${name}" runs already (pid ${entry.pid})`);
-    await awaitPorts([entry]);
+    await awaitPorts([entry], { isGivenUp, note: this.#note });
     const paths = pathsOf(this.dir, name);
     const flags = [
       `--cluster=${this.cluster}`,

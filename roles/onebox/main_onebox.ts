@@ -118,6 +118,7 @@ function clusterAt(options: Options): LocalCluster {
       replica: options.given.has("shards") ? [...flags, `--shards=${options.shards}`] : flags,
     },
     flagsOf: (name) => securityFlags(options.dir, name),
+    note: (line) => console.error(line),
   });
 }
 
