@@ -39,11 +39,11 @@ import { TransferSource } from "./transfer_source.ts";
 import { registerWrites } from "./write_handlers.ts";
 
 /**
- * Replicas without traffic are ticked every so many ticks, members that have nothing to do even less often: the
- * shortest interval of theirs is 1 s. 256 idle partitions cost three times as much if all are ticked every 200 ms.
+ * Replicas without traffic are ticked every so many ticks, members that wait for nothing but their next group check
+ * once a second. 256 idle partitions cost three times as much if all are ticked every 200 ms.
  */
 const IDLE_TICKS = 2;
-const SETTLED_TICKS = 5;
+const SETTLED_TICKS = 10;
 /** So many (2^9) take their turn together, so that what they tell their groups shares packets; more would stall. */
 const TOGETHER_BITS = 9;
 

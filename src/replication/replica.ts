@@ -58,7 +58,7 @@ import { advanceAck, flushAck, onGroupCheck, onPrepare } from "./secondary.ts";
 import { SessionWindow } from "./session_window.ts";
 import { NO_RECONCILE_END, type ReplicaState } from "./state.ts";
 import { onTailQuery, onTailReport, tickTailCheck } from "./tail_check.ts";
-import { onGroupCheckReply, onLearn, onLearnCompletion, tickTeacher } from "./teacher.ts";
+import { isQuiet, onGroupCheckReply, onLearn, onLearnCompletion, tickTeacher } from "./teacher.ts";
 
 /** What a replica is made from. */
 export interface ReplicaOptions {
@@ -120,11 +120,11 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   get transient(): boolean {
     return this.#s.transient;
   }
-  /** Whether a member has done all it has to do for now: time brings nothing in the next half second. */
+  /** Whether time brings a member nothing but group checks and checkpoints, until it hears something. */
   get settled(): boolean {
-    const { status, applied, list, reconfiguration } = this.#s;
-    return (status === "primary" || status === "secondary") && applied === list.maxPrepared &&
-      reconfiguration === undefined;
+    const { status, applied, list, reconfiguration, vouchDue } = this.#s;
+    if (applied !== list.maxPrepared || reconfiguration !== undefined || vouchDue) return false;
+    return status === "secondary" || (status === "primary" && isQuiet(this.#s));
   }
   /** It may lack what it acknowledged, and does not lead because of that (§12.5). */
   get mayLack(): boolean {

@@ -201,6 +201,12 @@ function promote(s: ReplicaState, learner: Learner): void {
   reconfigure(s, "UPGRADE_TO_SECONDARY", learner.node, config);
 }
 
+/** Whether a primary has nobody to teach, nothing new to tell and nothing to give away. */
+export function isQuiet({ primary, learners, list }: ReplicaState): boolean {
+  const { committedTold, handOverSince } = primary!;
+  return learners.size === 0 && committedTold === list.committed && handOverSince === undefined;
+}
+
 /** Group checks, silent learners, promotions that had to wait. */
 export function tickTeacher(s: ReplicaState): void {
   const primary = s.primary!;

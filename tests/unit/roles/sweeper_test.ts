@@ -3,12 +3,17 @@
 import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
+import { partitionId } from "../../../src/base/ids.ts";
+import { SILENT } from "../../../src/observe/logger.ts";
 import { MultiPut, Put } from "../../../src/schema/client_rpc.ts";
 import { decodeKey, USER_KEYS_END, USER_KEYS_START } from "../../../src/schema/key_format.ts";
 import { encodeValue } from "../../../src/schema/value_format.ts";
+import type { ReplicaDriver } from "../../../roles/replica/replica_driver.ts";
+import { Sweeper } from "../../../roles/replica/sweeper.ts";
 import type { WriteCall } from "../../../roles/replica/write_calls.ts";
 import type { Engine } from "../../../storage/engine.ts";
 import { openLevelEngine } from "../../../storage/level_engine.ts";
+import { MemoryEngine } from "../../sim/memory_engine.ts";
 import { key } from "./reads_fixture.ts";
 import { LeadShard, WRITE_HEAD } from "./shard_fixture.ts";
 
@@ -165,4 +170,47 @@ Deno.test("Sweeper rewrites stretches where much was deleted", async () => {
   assert(await size() < before / 2, `${before} bytes became ${await size()}`);
   await shard.close();
   Deno.removeSync(dir, { recursive: true });
+});
+
+/** A partition that is led here and holds so many rows, as far as a sweeper looks at it. */
+function led(index: number, rows: number): ReplicaDriver {
+  const keys = Array.from({ length: rows }, (_, i) => key("h", String(100_000 + i)));
+  const engine = new MemoryEngine({}, {
+    keys,
+    values: keys.map(() => encodeValue(utf8("v"), 0, 1)),
+  });
+  const core = { readable: true, report: () => ({ maxPrepared: 0, applied: 0 }) };
+  return { partition: partitionId(1, index), engine, core } as unknown as ReplicaDriver;
+}
+
+Deno.test("Sweeper comes to all of many partitions, and goes on with one while the others rest", async () => {
+  const now = { mono: 0, wall: Date.UTC(2026, 0, 1) };
+  const all = Array.from({ length: 100 }, (_, i) => led(i, i === 77 ? 60_000 : 1));
+  const sweeper = new Sweeper({
+    rowsPerSecond: 50_000,
+    clock: { now: () => ({ ...now }) },
+    logger: SILENT,
+    drivers: new Map(all.map((driver) => [driver.partition, driver])),
+    mayWrite: () => true,
+    submit: () => assert.fail("Nothing is expired"),
+  });
+  const ticksUntil = async (isThere: () => boolean) => {
+    let ticks = 0;
+    for (; !isThere() && ticks < 1000; ticks++) {
+      now.mono += 100;
+      sweeper.tick();
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    return ticks;
+  };
+  // Two steps for each of the small ones: one reads its row, one finds the end. The large one has its turns too.
+  assert.equal(await ticksUntil(() => sweeper.counters.passes === 99), 200);
+  const before = sweeper.counters.examined;
+  // 5000 rows per tick, as the rate allows, though the others are looked at in between.
+  const rest = Math.ceil((60_099 - before) / 5000);
+  assert(rest > 8, `${before} rows`);
+  // And four ticks until the large one is come to, and one for its end.
+  const ticks = await ticksUntil(() => sweeper.counters.passes === 100);
+  assert(ticks <= rest + 5, `${ticks} ticks instead of ${rest}`);
+  await sweeper.close();
 });
