@@ -2,7 +2,7 @@
 
 import type { DiskInfo, ReplicaReport } from "../../src/schema/types.ts";
 import type { BadDir, DataDir } from "../../storage/data_dir.ts";
-import { type DiskSpace, diskSpaceOf, isLow } from "./disk_space.ts";
+import { deviceOf, type DiskSpace, diskSpaceOf, isLow } from "./disk_space.ts";
 
 /** What is known of the directories of a server. */
 export interface DiskSources {
@@ -45,12 +45,4 @@ export function totalSpace(
     freeBytes += disk.freeBytes;
   }
   return { totalBytes, freeBytes };
-}
-
-function deviceOf(path: string): number | string {
-  try {
-    return Deno.statSync(path).dev;
-  } catch {
-    return path;
-  }
 }

@@ -1,7 +1,7 @@
 // How much room the disk of the data has. Told to meta with each config sync, for operators; nothing is
 // decided from it, so a system that does not tell is no failure. See docs/ARCHITECTURE.md.
 
-import { statfsSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 
 /** Room of a disk; `totalBytes` 0 = not known. */
 export interface DiskSpace {
@@ -20,6 +20,15 @@ export function diskSpaceOf(path: string): DiskSpace {
     return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
   } catch {
     return UNKNOWN_SPACE;
+  }
+}
+
+/** What all paths on one disk have in common; the path if that is not known. */
+export function deviceOf(path: string): number | string {
+  try {
+    return statSync(path).dev;
+  } catch {
+    return path;
   }
 }
 

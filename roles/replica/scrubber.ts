@@ -42,7 +42,7 @@ export interface ScrubCounters {
 /** Bytes checked in one turn of the event loop: 0.2 ms. */
 const PIECE_BYTES = 128 * 1024;
 /** Replicas are asked for damage that was found so often: all of them each time. */
-const TELL_MS = 500;
+const TELL_MS = 1000;
 /** An unused rate is saved up for so long. */
 const CREDIT_SECONDS_MAX = 0.5;
 /** EIO: the disk does not give the bytes back, whoever asks. */

@@ -27,6 +27,7 @@ import type { Fate, Pull, ReplicaDriverHost } from "./driver_host.ts";
 import { ReplicaDriver } from "./replica_driver.ts";
 import type { ReplicaMetrics, ShardView } from "./replica_metrics.ts";
 import { ReplicaShelf } from "./replica_shelf.ts";
+import { ReplicaTicks } from "./replica_ticks.ts";
 import type { OpenedReplica } from "./replica_store.ts";
 import { PLAIN_HOOKS, type ShardHooks } from "./shard_hooks.ts";
 import type { ShardHostOptions } from "./shard_host_options.ts";
@@ -37,15 +38,6 @@ import { pullImage, pullLog, type PullOptions } from "./transfer_pull.ts";
 import { TouchedReplicas } from "./touched_replicas.ts";
 import { TransferSource } from "./transfer_source.ts";
 import { registerWrites } from "./write_handlers.ts";
-
-/**
- * Replicas without traffic are ticked every so many ticks, members that wait for nothing but their next group check
- * once a second. 256 idle partitions cost three times as much if all are ticked every 200 ms.
- */
-const IDLE_TICKS = 2;
-const SETTLED_TICKS = 10;
-/** So many (2^9) take their turn together, so that what they tell their groups shares packets; more would stall. */
-const TOGETHER_BITS = 9;
 
 /** See the file comment. */
 export class ShardHost implements ReplicaDriverHost {
@@ -71,7 +63,7 @@ export class ShardHost implements ReplicaDriverHost {
   readonly sweeper: Sweeper;
   #connected = false;
   #stopping = false;
-  #ticks = 0;
+  readonly #ticks: ReplicaTicks;
 
   constructor(options: ShardHostOptions) {
     this.#options = options;
@@ -94,6 +86,7 @@ export class ShardHost implements ReplicaDriverHost {
       pause: this.#hooks.pause,
     });
     this.#drivers = this.shelf.drivers;
+    this.#ticks = new ReplicaTicks(this.#drivers);
     this.#room = new RoomTeller(options.room, {
       ...{ drivers: this.#drivers, logger: options.logger },
       locate: (partition) => options.stores.locate(partition),
@@ -216,18 +209,8 @@ export class ShardHost implements ReplicaDriverHost {
 
   /** Time passes; every 20 to 100 ms. */
   tick(): void {
-    this.#ticks++;
     this.#room.tick();
-    let i = 0;
-    for (const driver of this.#drivers.values()) {
-      const rare = driver.settled ? SETTLED_TICKS : IDLE_TICKS;
-      const due = driver.busy || (this.#ticks + (i++ >> TOGETHER_BITS)) % rare === 0;
-      if (!due || driver.noticeFailure()) continue;
-      driver.busy = false;
-      driver.deliver({ kind: "tick" });
-      driver.writeLog();
-      driver.settled = driver.core.settled ?? false;
-    }
+    this.#ticks.tick(this.#touched.takeNews());
     this.#source.expire();
     this.#admission.tick();
     this.sweeper.tick();

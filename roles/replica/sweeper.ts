@@ -66,7 +66,7 @@ const ANSWER_MS_MAX = 10_000;
 /** Pause before rows whose deletion failed are looked at again. */
 const RETRY_MS = 1000;
 /** Partitions looked at in one tick: with 256 idle ones, all of them each time were an eighth of what a server did. */
-const LOOKS_MAX = 32;
+const LOOKS_MAX = 8;
 /** Deleted rows worth rewriting their range. */
 const COMPACT_ROWS = 5000;
 

@@ -20,6 +20,7 @@ export class TouchedReplicas {
   readonly #endOfTurn: ((work: () => void) => void) | undefined;
   readonly #list: Replica[] = [];
   #scheduled = false;
+  #isNews = false;
 
   /** @param endOfTurn Runs work at the end of the turn; absent: flush at the end of each batch of input. */
   constructor(endOfTurn?: (work: () => void) => void) {
@@ -31,13 +32,20 @@ export class TouchedReplicas {
    * the mutations that are formed at the end of the turn, because the log's turn comes after this one.
    */
   touch(replica: Replica): void {
-    replica.busy = true;
+    replica.busy = this.#isNews = true;
     if (replica.touched) return;
     replica.touched = true;
     this.#list.push(replica);
     if (this.#endOfTurn === undefined || this.#scheduled) return;
     this.#scheduled = true;
     this.#endOfTurn(this.#onTurnEnd);
+  }
+
+  /** Whether any replica was touched since this was last asked. */
+  takeNews(): boolean {
+    const isNews = this.#isNews;
+    this.#isNews = false;
+    return isNews;
   }
 
   /** A batch of input is over. */

@@ -91,3 +91,21 @@ Deno.test("RoomTeller tells each replica how its own disk stands, newcomers too"
   none.refused();
   assert.equal(none.isFull(partitionId(1, 0)), false);
 });
+
+Deno.test("DiskRoom looks once at a disk that several directories are on", () => {
+  const looks: string[] = [];
+  const disks = new DiskRoom({
+    dataDirs: [{ tag: "a", path: "/a" }, { tag: "b", path: "/b" }],
+    logDir: "/a/log",
+    stopBytes: 20 * MIB,
+    clock: { now: () => ({ mono: 1000, wall: 0 }) },
+    space: (path) => {
+      looks.push(path);
+      return { totalBytes: 1000 * MIB, freeBytes: path === "/b" ? 500 * MIB : MIB };
+    },
+    device: (path) => path === "/b" ? 2 : 1,
+  });
+  assert.equal(disks.look(), true);
+  assert.deepEqual(looks, ["/a", "/b"]);
+  assert.deepEqual(disks.fullPaths, ["/a", "/a/log"]);
+});
