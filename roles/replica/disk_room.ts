@@ -25,7 +25,7 @@ export interface DiskRoomOptions {
 }
 
 /** Distance of two looks, ms; a look takes 3 us per disk, and 80 in a process that is idle otherwise. */
-const LOOK_MS = 250;
+const LOOK_MS = 500;
 /** A disk that refused a write is full for so long, whatever it says of itself, ms. */
 const REFUSED_MS = 1000;
 /** More than the bound must be free before writes go on, and so much at least (or a twentieth of the disk). */
