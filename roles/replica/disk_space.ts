@@ -1,5 +1,5 @@
-// How much room the disk of the data has. Told to meta with each config sync, for operators; nothing is
-// decided from it, so a system that does not tell is no failure. See docs/ARCHITECTURE.md.
+// How much room the disk of the data has: told to meta with each config sync, and looked at before a disk is full
+// (disk_room.ts). A system that does not tell is no failure: then a write that is refused tells.
 
 import { statfsSync, statSync } from "node:fs";
 

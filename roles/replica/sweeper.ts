@@ -75,9 +75,9 @@ export class Sweeper {
   readonly counters: SweepCounters = { examined: 0, deleted: 0, passes: 0, compactions: 0 };
   readonly #options: SweeperOptions;
   readonly #passes = new Map<PartitionId, Pass>();
-  /** The partitions of this round that are still to be looked at, the next one at the end. */
-  #round: ReplicaDriver[] = [];
-  #last: ReplicaDriver | undefined;
+  /** The partitions of this round that are still to be looked at. */
+  #round: Iterator<PartitionId>;
+  #last: PartitionId = 0;
   #credit = 0;
   #creditAt: number;
   #step: Promise<void> | undefined;
@@ -86,6 +86,7 @@ export class Sweeper {
   constructor(options: SweeperOptions) {
     this.#options = options;
     this.#creditAt = options.clock.now().mono;
+    this.#round = options.drivers.keys();
   }
 
   /** Does what the rate allows, in the background. Call it every 20 to 100 ms. */
@@ -101,7 +102,7 @@ export class Sweeper {
     if (rows < Math.min(STEP_ROWS_MIN, rowsPerSecond)) return;
     const driver = this.#next(now);
     if (driver === undefined) return;
-    this.#last = driver;
+    this.#last = driver.partition;
     this.#step = this.#take(driver, rows, now).catch((error) => {
       // An engine that was closed or replaced meanwhile; a broken one shows with the next write.
       const partition = formatPartition(driver.partition);
@@ -120,26 +121,28 @@ export class Sweeper {
   #next(now: Now): ReplicaDriver | undefined {
     const { drivers } = this.#options;
     for (let looks = Math.min(LOOKS_MAX, drivers.size); looks > 0; looks--) {
-      const driver = this.#round.pop() ?? this.#nextRound();
+      const driver = drivers.get(this.#nextInRound());
       if (driver !== undefined && this.#isDue(driver, now)) return driver;
     }
     // The others will be looked at; until then it goes on with the one that is known to have work.
-    const last = this.#last;
+    const last = drivers.get(this.#last);
     return last !== undefined && this.#isDue(last, now) ? last : undefined;
   }
 
-  #nextRound(): ReplicaDriver | undefined {
+  /** 0, which is no partition, if there is none. */
+  #nextInRound(): PartitionId {
     const { drivers } = this.#options;
+    const next = this.#round.next();
+    if (next.done !== true) return next.value;
     for (const partition of this.#passes.keys()) {
       if (!drivers.has(partition)) this.#passes.delete(partition);
     }
-    this.#round = [...drivers.values()].sort((a, b) => b.partition - a.partition);
-    return this.#round.pop();
+    this.#round = drivers.keys();
+    return this.#round.next().value ?? 0;
   }
 
   #isDue(driver: ReplicaDriver, now: Now): boolean {
     const { core, engine, partition } = driver;
-    if (this.#options.drivers.get(partition) !== driver) return false;
     const pass = this.#passes.get(partition);
     if (!core.readable || engine === undefined || (pass !== undefined && pass.engine !== engine)) {
       this.#passes.delete(partition);

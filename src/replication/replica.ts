@@ -74,6 +74,9 @@ export interface ReplicaOptions {
   readonly logFirstDecree?: () => Decree;
 }
 
+/** Intervals below this are kept more exactly than to a second, ms. */
+const SHORT_INTERVAL_MS = 2000;
+
 /** See the file comment. */
 export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaView {
   readonly #s: ReplicaState;
@@ -122,7 +125,10 @@ export class ReplicaCore implements Core<ReplicaEvent, ReplicaEffect>, ReplicaVi
   }
   /** Whether time brings a member nothing but group checks and checkpoints, until it hears something. */
   get settled(): boolean {
-    const { status, applied, list, reconfiguration, vouchDue } = this.#s;
+    const { status, applied, list, reconfiguration, vouchDue, settings } = this.#s;
+    const interval = Math.min(settings.groupCheckIntervalMs, settings.checkpointIntervalMs);
+    // Who is told of time once a second would be late for them.
+    if (interval < SHORT_INTERVAL_MS) return false;
     if (applied !== list.maxPrepared || reconfiguration !== undefined || vouchDue) return false;
     return status === "secondary" || (status === "primary" && isQuiet(this.#s));
   }

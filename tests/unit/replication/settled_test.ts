@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { ReplicaEffect } from "../../../src/replication/io.ts";
-import { formed, type Group, SETTINGS } from "./group.ts";
+import { formed, Group, SETTINGS } from "./group.ts";
 
 /** What a tick makes a member do. */
 function tick(group: Group, name: string): ReplicaEffect[] {
@@ -59,4 +59,17 @@ Deno.test("ReplicaCore is not settled while it leads a learner, or gives the par
   group.metaDown = true;
   group.pass(SETTINGS.idleCommitMs);
   assert(!group.core("A").settled, "meta has not answered");
+});
+
+Deno.test("ReplicaCore is never settled with intervals that a second more would be late for", () => {
+  for (const short of [{ groupCheckIntervalMs: 1000 }, { checkpointIntervalMs: 500 }]) {
+    const group = new Group(["A", "B", "C"]);
+    group.settings = { ...SETTINGS, ...short };
+    group.open("B", false);
+    group.form();
+    settle(group, "A");
+    settle(group, "C");
+    group.pass(4000);
+    assert(!group.core("B").settled, JSON.stringify(short));
+  }
 });

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { ReplicaTicks } from "../../../roles/replica/replica_ticks.ts";
 
-function replica(settled: boolean, busy = false) {
+function replica(settled: boolean) {
   const made = {
-    busy,
+    busy: false,
     settled,
     core: { settled },
     ticks: 0,
