@@ -25,7 +25,7 @@ export interface Rates {
 }
 
 /** Whether an operation writes. */
-export function isWriteOperation(operation: string): boolean {
+function isWriteOperation(operation: string): boolean {
   return WRITE_OPERATIONS.has(operation);
 }
 

@@ -8,7 +8,7 @@ import { canAskForCertificates, tlsProblem } from "../src/rpc/tcp_transport.ts";
 import { fileProblem } from "./file_problem.ts";
 
 /** Secrets and tokens shorter than this can be guessed. */
-export const SECRET_CHARACTERS_MIN = 16;
+const SECRET_CHARACTERS_MIN = 16;
 
 /** A file that cannot be used: which, why, what to do. @throws {Error} */
 function readPem(path: string, setting: string, what: string): string {

@@ -29,7 +29,7 @@ import {
  * Default bytes of keys and values after which a chunk ends; the last read of the engine (64 KiB) may exceed them.
  * Both ends handle a chunk in one go, 1 ms for this many.
  */
-export const IMAGE_CHUNK_BYTES = 256 * 1024;
+const IMAGE_CHUNK_BYTES = 256 * 1024;
 
 /** Rows after which a chunk ends, however small they are. */
 const CHUNK_ROWS_MAX = 20_000;

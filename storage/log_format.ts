@@ -7,13 +7,13 @@ import { assert } from "../src/base/assert.ts";
 import type { Decree, PartitionId } from "../src/base/ids.ts";
 import { type LogRecord, RecordKind } from "./log.ts";
 
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 const SEGMENT_MAGIC = 0x474c4750; // "PGLG"
 const BLOCK_MAGIC = 0x4b4c4250; // "PBLK"
 const SEGMENT_FIXED_BYTES = 64;
 const TABLE_ENTRY_BYTES = 24;
 export const BLOCK_HEAD_BYTES = 28;
-export const RECORD_HEAD_BYTES = 40;
+const RECORD_HEAD_BYTES = 40;
 const CRC_FROM = 8;
 
 /** What the files of a log are. Numbers are on disk: frozen. */

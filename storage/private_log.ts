@@ -20,7 +20,7 @@ import { type LogDamage, type LogRecord, type PrivateLog, RecordKind } from "./l
 import { type BallotMark, DecreeIndex, readDecrees } from "./private_log_index.ts";
 
 /** Default of {@link PrivateLogOptions.segmentBytes}. */
-export const PRIVATE_SEGMENT_BYTES = 32 * 1024 * 1024;
+const PRIVATE_SEGMENT_BYTES = 32 * 1024 * 1024;
 
 export interface PrivateLogOptions {
   readonly files: Files;

@@ -17,7 +17,7 @@ import {
 import { makeDirDurable } from "./durable_dir.ts";
 
 /** Version of the layout of a data directory and of the files in this file's care. */
-export const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 1;
 
 /** Generations one process may start; see {@link GenerationSource}. */
 const GENERATIONS_PER_INCARNATION = 2 ** 20;

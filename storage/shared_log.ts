@@ -21,7 +21,7 @@ import {
 import type { LogDamage, LogRecord, SharedLog } from "./log.ts";
 
 /** Default of {@link SharedLogOptions.segmentBytes}. */
-export const SHARED_SEGMENT_BYTES = 64 * 1024 * 1024;
+const SHARED_SEGMENT_BYTES = 64 * 1024 * 1024;
 
 export interface SharedLogOptions {
   readonly files: Files;

@@ -144,6 +144,27 @@ function functionLines(lines: readonly string[], start: number): number {
   return lines.length - start;
 }
 
+/**
+ * What a file exports is named by another one: an export tells the reader that somebody else depends on it. Types are
+ * free, because the signatures that use them are exported, and so is the vocabulary of the wire, which one file lists.
+ */
+export function checkExports(sources: readonly Source[]): string[] {
+  const users = new Map<string, Set<string>>();
+  for (const { path, text } of sources) {
+    for (const [word] of text.matchAll(/[A-Za-z_$][\w$]*/g)) {
+      users.set(word, (users.get(word) ?? new Set()).add(path));
+    }
+  }
+  return sources.flatMap(({ path, text }) => {
+    if (/^src\/schema\/\w+_rpc\.ts$/.test(path)) return [];
+    const declared = text.matchAll(
+      /^export (?:async )?(?:abstract )?(?:function\*?|class|const) (\w+)/gm,
+    );
+    return [...declared].filter(([, name]) => users.get(name!)!.size === 1)
+      .map(([, name]) => `${path}: exports "${name}", which no other file names`);
+  });
+}
+
 /** No notes to self, no tests that do not run. */
 export function checkMarkers(source: Source): string[] {
   const problems: string[] = [];

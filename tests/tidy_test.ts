@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { generatedPages } from "../roles/docs.ts";
 import {
   checkAnchors,
+  checkExports,
   checkFloors,
   checkLibraries,
   checkLinks,
@@ -61,6 +62,10 @@ Deno.test("tidy: one file imports a library", () => {
   assertNone(checkLibraries(SOURCES));
 });
 
+Deno.test("tidy: what is exported is used elsewhere", () => {
+  assertNone(checkExports(SOURCES));
+});
+
 Deno.test("tidy: files and functions are short and open with a comment", () => {
   assertNone(SOURCES.flatMap(checkSize));
 });
@@ -107,6 +112,10 @@ Deno.test("tidy: every rule complains about a sample that breaks it", () => {
   assert.deepEqual(checkPurity(at("roles/a.ts", "Deno.exit();")), []);
   const twice = [at("src/a/a.ts", 'import "lib";'), at("roles/b.ts", 'import x from "lib";')];
   assert.equal(checkLibraries(twice).length, 1);
+  const lonely = [at("a.ts", "export const own = 1;\nexport type T = 1;"), at("b.ts", "// owner")];
+  assert.match(checkExports(lonely)[0]!, /"own"/);
+  assert.equal(checkExports(lonely).length, 1);
+  assert.deepEqual(checkExports([lonely[0]!, at("b.ts", 'import { own } from "./a.ts";')]), []);
   assert.equal(checkSize(at("a.ts", "// x\n".repeat(401))).length, 1);
   assert.equal(checkSize(at("a.ts", "const x = 1;\n")).length, 1);
   for (

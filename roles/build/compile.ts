@@ -84,7 +84,7 @@ export function isTarget(target: string): boolean {
 }
 
 /** @throws {Error} If `path` is no runtime for `target`: the result would start nowhere. */
-export function checkStub(path: string, target: string): void {
+function checkStub(path: string, target: string): void {
   const head = new Uint8Array(20);
   using file = Deno.openSync(path);
   file.readSync(head);

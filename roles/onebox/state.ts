@@ -94,7 +94,7 @@ export function planServers(metas: number, replicas: number, portBase: number): 
 }
 
 /** Replica servers listen so far above the meta servers: 34601 and 34801. */
-export const REPLICA_PORT_OFFSET = 200;
+const REPLICA_PORT_OFFSET = 200;
 /** A server answers HTTP so far above its own port: 34901 and 35101. */
 const HTTP_PORT_OFFSET = 300;
 

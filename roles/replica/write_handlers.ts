@@ -105,7 +105,7 @@ export function decodePut(request: RequestOf<typeof Put>): Decoded {
   return checked({ kind: "put", rows: [{ key, value, expireTs }] }, key.length + value.length);
 }
 
-export function decodeRemove(request: RequestOf<typeof Remove>): Decoded {
+function decodeRemove(request: RequestOf<typeof Remove>): Decoded {
   const { key } = request;
   if (!isUserKey(key)) return BAD_KEY;
   return checked({ kind: "remove", keys: [key], returnCount: false }, key.length);
@@ -132,7 +132,7 @@ export function decodeMultiRemove(request: RequestOf<typeof MultiRemove>): Decod
   return checked({ kind: "remove", keys, returnCount: true }, bytes);
 }
 
-export function decodeIncr(request: RequestOf<typeof Incr>): Decoded {
+function decodeIncr(request: RequestOf<typeof Incr>): Decoded {
   const { key, increment, expireTs } = request;
   if (!isUserKey(key)) return BAD_KEY;
   return checked({ kind: "incr", key, increment, expireTs }, key.length);

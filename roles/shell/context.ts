@@ -175,7 +175,7 @@ export interface ShownRow {
 }
 
 /** Writes rows as they come: a line each, or the elements of one JSON array. */
-export class RowWriter {
+class RowWriter {
   count = 0;
   readonly #context: Context;
 

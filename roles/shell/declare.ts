@@ -84,7 +84,7 @@ export class UsageProblem extends Error {
 }
 
 /** Flag of every command that works on a table. */
-export const TABLE_FLAG: Flag = {
+const TABLE_FLAG: Flag = {
   name: "table",
   type: "table",
   brief: "Table to work on",

@@ -154,7 +154,7 @@ function historyPath(): string | undefined {
 }
 
 /** Newest first, as readline keeps it; each line once. */
-export function readHistory(path: string | undefined): string[] {
+function readHistory(path: string | undefined): string[] {
   try {
     if (path === undefined) return [];
     const lines = Deno.readTextFileSync(path).split("\n").filter((line) => line !== "");
@@ -169,7 +169,7 @@ export function readHistory(path: string | undefined): string[] {
 }
 
 /** Appended, because several prompts share the file. */
-export function rememberLine(path: string | undefined, line: string): void {
+function rememberLine(path: string | undefined, line: string): void {
   if (path !== undefined) writeHistory(path, [line], true);
 }
 

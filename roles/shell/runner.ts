@@ -19,7 +19,7 @@ const LONG_GRACE_MS = 5000;
 
 /** Exit statuses. */
 export const STATUS_OK = 0;
-export const STATUS_FAILED = 1;
+const STATUS_FAILED = 1;
 export const STATUS_USAGE = 2;
 
 /** Ctrl-C, and the command did not end by itself. */

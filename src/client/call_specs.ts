@@ -36,7 +36,7 @@ function checkOutcome(answer: WriteAnswer): CheckOutcome {
 }
 
 /** Rows by sort key. Those of one answer share memory that is theirs alone (row_block.ts). */
-export function sortKeyRows(rows: readonly Row[]): SortKeyRow[] {
+function sortKeyRows(rows: readonly Row[]): SortKeyRow[] {
   return rows.map(({ key, value }) => ({ sortKey: key, value: value ?? EMPTY }));
 }
 

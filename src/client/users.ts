@@ -9,7 +9,7 @@ import type { Rpc } from "../schema/rpc.ts";
 import type { MetaClient } from "./meta_client.ts";
 
 /** Shorter passwords are refused: they can be guessed. */
-export const PASSWORD_CHARACTERS_MIN = 8;
+const PASSWORD_CHARACTERS_MIN = 8;
 const PASSWORD_CHARACTERS_MAX = 1024;
 
 /** See the file comment. All methods throw {@link StoreError}. */

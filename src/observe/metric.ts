@@ -69,7 +69,7 @@ export class CounterSeries {
 }
 
 /** One series of a gauge. */
-export class GaugeSeries {
+class GaugeSeries {
   value = 0;
 
   set(value: number): void {

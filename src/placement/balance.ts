@@ -258,7 +258,7 @@ function refusalOf(
 }
 
 /** Ends a run; what is left of its moves is dropped, and the cure completes the partitions. */
-export function stopBalance(reign: Reign): void {
+function stopBalance(reign: Reign): void {
   reign.balance.running = false;
   for (const table of reign.cluster.tables.values()) {
     for (const partition of table.partitions) {

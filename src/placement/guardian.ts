@@ -220,7 +220,7 @@ function assignLost(c: CureContext, p: PartitionState): Cure {
  * Which of the last two lost members leads again (rules 3b-3d). A member that reports no replica
  * has none.
  */
-export function chooseLost(
+function chooseLost(
   config: PartitionConfig,
   previous: NodeId,
   previousReport: ReplicaReport | undefined,

@@ -27,7 +27,7 @@ import { checkEnv } from "./env_check.ts";
 import { changeConfig } from "./update_config.ts";
 
 /** Members a partition may have. */
-export const REPLICA_COUNT_MAX = 5;
+const REPLICA_COUNT_MAX = 5;
 
 /** Why a replica count cannot be had now; `undefined` if it can. */
 export function replicaCountProblem(reign: Reign, count: number): string | undefined {

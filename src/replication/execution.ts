@@ -89,7 +89,7 @@ function answer(s: ReplicaState, reply: PendingReply, decree: Decree): void {
 }
 
 /** Removes an exactly-once write from the index of writes in flight. */
-export function forgetPending(s: ReplicaState, reply: PendingReply): void {
+function forgetPending(s: ReplicaState, reply: PendingReply): void {
   if (reply.session === 0) return;
   const bySequence = s.pendingSessions.get(reply.session);
   if (bySequence === undefined) return;
@@ -109,7 +109,7 @@ export function maybeCheckpoint(s: ReplicaState): void {
 }
 
 /** Asks the driver to make the state at `applied` durable. */
-export function takeCheckpoint(s: ReplicaState): void {
+function takeCheckpoint(s: ReplicaState): void {
   s.checkpointing = ++s.checkpointCounter;
   s.checkpointAt = s.now;
   s.vouchDue = false;

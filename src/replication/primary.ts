@@ -212,7 +212,7 @@ function formOne(s: ReplicaState): void {
 }
 
 /** Sends every receiver what it has not been sent. */
-export function sendAll(s: ReplicaState): void {
+function sendAll(s: ReplicaState): void {
   for (const receiver of s.primary!.secondaries.values()) sendPrepares(s, receiver, "secondary", 0);
   for (const learner of s.learners.values()) {
     if (learner.prepareStart > 0) sendPrepares(s, learner, "learner", learner.signature);

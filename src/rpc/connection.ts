@@ -7,7 +7,7 @@
 
 import { setImmediate } from "node:timers";
 import { Err, errorName } from "../base/errors.ts";
-import { fromUtf8, utf8 } from "../base/bytes.ts";
+import { EMPTY, fromUtf8, utf8 } from "../base/bytes.ts";
 import { FrameKind, FrameParser, FrameWriter, HEADER_BYTES } from "./frame.ts";
 import type { Admitted } from "./access_book.ts";
 import { AcceptorHandshake, DialerHandshake } from "./handshake.ts";
@@ -15,7 +15,6 @@ import { HELLO_BYTES_MAX } from "./hello.ts";
 import type { RpcContext } from "./options.ts";
 import type { Wire, WireEvents } from "./tcp_transport.ts";
 
-const EMPTY = new Uint8Array(0);
 // Output above this leaves before the turn ends: larger socket writes gain nothing and grow the
 // buffer.
 const FLUSH_BYTES = 128 * 1024;

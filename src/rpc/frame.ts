@@ -5,6 +5,7 @@
 // The layout is docs/protocol.md, "Frames"; all integers are little-endian.
 
 import { assert } from "../base/assert.ts";
+import { EMPTY } from "../base/bytes.ts";
 import { crc32 } from "../base/crc.ts";
 
 /** Size of the header before every body. */
@@ -40,7 +41,6 @@ const KIND_MAX = 9;
 // it.
 const TAIL_BYTES_MIN = 4096;
 const SPARE_BYTES_MAX = 1024 * 1024;
-const EMPTY = new Uint8Array(0);
 
 /** Result of {@link FrameParser.next}. */
 export type Parsed = "frame" | "more" | "broken";

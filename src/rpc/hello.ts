@@ -11,7 +11,7 @@ import type { RpcIdentity } from "./options.ts";
  */
 export const PROTOCOL_VERSION = 1;
 /** Oldest protocol version this program still speaks. */
-export const PROTOCOL_VERSION_MIN = 1;
+const PROTOCOL_VERSION_MIN = 1;
 /** Largest body of a HELLO, bytes: strangers get no more. */
 export const HELLO_BYTES_MAX = 4096;
 

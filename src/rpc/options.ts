@@ -37,7 +37,7 @@ export interface RpcTimers {
 }
 
 /** The timers of the runtime. */
-export const systemTimers: RpcTimers = {
+const systemTimers: RpcTimers = {
   now: () => performance.now(),
   every: everyBeat,
 };

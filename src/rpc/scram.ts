@@ -10,7 +10,7 @@ import { encode } from "../schema/codec.ts";
 import { bytes, str, struct, u32 } from "../schema/field.ts";
 
 /** Iterations of new verifiers: 7 ms for whoever types a password, nothing for servers. */
-export const ITERATIONS = 15_000;
+const ITERATIONS = 15_000;
 /** What a dialer accepts: fewer make guessing cheap, more would let a false server keep it busy. */
 const ITERATIONS_MIN = 4096;
 const ITERATIONS_MAX = 200_000;

@@ -51,7 +51,7 @@ const TLS_HANDSHAKE_MS = 10_000;
 const TLS_PENDING_MAX = 1000;
 
 /** How long a closing wire waits for its last bytes to leave, ms. */
-export const LINGER_MS = 1000;
+const LINGER_MS = 1000;
 
 /** Splits "host:port" or "[v6]:port". @throws {RangeError} */
 export function parseAddress(address: string): { host: string; port: number } {

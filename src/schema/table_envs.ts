@@ -9,7 +9,7 @@ import { RIGHT_ENVS, type TableRights, tableRights, USER_NAME } from "./access.t
  * Characters of a value, whatever its pattern: 200 names of users fit. All values of a table together are some
  * 100 KB, because meta's store takes 1 MB and one answer of meta holds many tables.
  */
-export const ENV_VALUE_MAX = 16 * 1024;
+const ENV_VALUE_MAX = 16 * 1024;
 
 const BOOL = { pattern: /^(true|false)$/, expected: "true or false" };
 const COUNT = { pattern: /^\d{1,9}$/, expected: "an integer from 0" };

@@ -115,7 +115,7 @@ export type Filter = Of<typeof filter>;
 export const incarnation = u53;
 
 /** A data directory of a server. */
-export const diskInfo = struct({
+const diskInfo = struct({
   tag: str,
   path: str,
   /** "low": too little room for new replicas. "bad": not used. */

@@ -10,7 +10,7 @@ import type { ByteSlab } from "../base/byte_slab.ts";
 export const DATA_VERSION = 1;
 
 /** Bytes before the user data in version 1. */
-export const VALUE_HEADER_BYTES = 12;
+const VALUE_HEADER_BYTES = 12;
 
 /** Unix seconds of 2016-01-01 00:00:00 UTC, where expiry times start. */
 export const EPOCH_2016_SECONDS = 1_451_606_400;

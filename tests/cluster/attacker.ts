@@ -16,7 +16,7 @@ export interface AttackOrder {
 }
 
 /** Kinds of attack. */
-export const ATTACKS = 9;
+const ATTACKS = 9;
 
 /** How often each attack was carried out. */
 export type AttackReport = Readonly<Record<string, number>>;

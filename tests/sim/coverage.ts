@@ -36,7 +36,7 @@ export class Coverage {
 export const REQUIRED_SEEDS = 500;
 
 /** What {@link REQUIRED_SEEDS} seeds must reach, by name of its counter. */
-export const REQUIRED: readonly string[] = [
+const REQUIRED: readonly string[] = [
   // Every edge of the status table (protocol.md, "Status machine"); "between" is inactive until meta's word.
   "edge.new>between",
   "edge.new>inactive",

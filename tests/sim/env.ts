@@ -1,6 +1,5 @@
 // What every part of one simulated world shares.
 
-import type { Now } from "../../src/base/clock.ts";
 import type { NodeId } from "../../src/base/ids.ts";
 import type { Chance } from "./chance.ts";
 import type { Coverage } from "./coverage.ts";
@@ -39,8 +38,3 @@ export class Violation extends Error {
 
 /** Unix ms at virtual time 0. */
 export const WALL_START = Date.UTC(2026, 0, 1);
-
-/** Formats a reading for traces. */
-export function shortNow(now: Now): string {
-  return now.mono.toFixed(1);
-}

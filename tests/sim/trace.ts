@@ -80,7 +80,7 @@ export function formatEntry(entry: TraceEntry): string {
 }
 
 /** JSON with byte strings shortened. */
-export function formatDetails(details: unknown): string {
+function formatDetails(details: unknown): string {
   if (details === undefined) return "";
   return JSON.stringify(details, (_key, value) => {
     if (value instanceof Uint8Array) return `<${value.length} bytes>`;

@@ -154,6 +154,6 @@ export class ProcessFiles implements Files {
 }
 
 /** Thrown at code of a process that is gone. */
-export class DeadProcess extends Error {
+class DeadProcess extends Error {
   override readonly name = "DeadProcess";
 }

@@ -13,7 +13,7 @@ import { MemoryEngine } from "../../sim/memory_engine.ts";
 /** Seconds since 2016 of every read here. */
 export const NOW = 1000;
 
-export const NO_FILTER: Filter = { type: "none", pattern: new Uint8Array(0) };
+const NO_FILTER: Filter = { type: "none", pattern: new Uint8Array(0) };
 
 export const key = (hashKey: string, sortKey = "") => encodeKey(utf8(hashKey), utf8(sortKey));
 
