@@ -2,8 +2,8 @@
 // finds the object, and the next one grows from nothing by doubling; so a database keeps the batch it wrote last, empty
 // and with its memory. The library's public methods end a batch with its first write. Those they call in turn do not,
 // and are used here; what the public ones check before is checked by the engine.
-// Under multi_set of 100 rows servers take 4 to 9 % less processor time (four runs, two clusters beside each other:
-// 1.00x to 1.10x the operations/s). Invariants: a kept batch is empty; one that failed or is large is not kept; at most
+// Under multi_set of 100 rows servers take 4 to 9 % less processor time (six runs, two clusters beside each other:
+// 1.00x to 1.11x the operations/s). Invariants: a kept batch is empty; one that failed or is large is not kept; at most
 // KEPT_MAX are kept per thread.
 
 /** Idle batches kept per thread, those of the databases that wrote last; with rows in flight each has 0.5 MiB. */
