@@ -4,10 +4,10 @@
 // bytes: a text per key, as the key of a plain map, costs 250 ns where the hash of 24 bytes costs 30. Invariants: one
 // operation per key; what `find` returned stays as it is, what `ops` yields holds until the layer is cleared.
 
+import { blocks } from "../src/base/block_pool.ts";
 import { ByteSlab } from "../src/base/byte_slab.ts";
 import { EMPTY } from "../src/base/bytes.ts";
 import { REMOVED } from "../src/schema/mutation_body.ts";
-import { BlockPool } from "./block_pool.ts";
 import type { BatchOp } from "./engine.ts";
 import { PackedOps, PLACE } from "./packed_ops.ts";
 
@@ -29,7 +29,6 @@ const CELLS = 6;
 /** Rows there is room for at first, and after a batch that was much smaller than the room. A power of two. */
 const ROOM_MIN = 64;
 
-const blocks = new BlockPool();
 const found = new ByteSlab();
 
 type Hash = (bytes: Uint8Array, at: number, length: number) => number;

@@ -82,7 +82,7 @@ export class PrepareList {
     return this.#entries.get(decree);
   }
 
-  /** Encoded bytes of any mutation in memory; a view. */
+  /** Encoded bytes of any mutation in memory, not to be written to. */
   encoded(decree: Decree): Uint8Array | undefined {
     return this.#cache.get(decree) ?? this.#entries.get(decree)?.encoded;
   }

@@ -2,12 +2,12 @@
 // zeroed and collected each time. Invariant: whoever gives a block back does not touch it any more.
 
 /** Size of the blocks that are kept. */
-const BLOCK_BYTES = 64 * 1024;
-/** Free blocks kept: 4 MiB, what one database may have waiting. */
+export const BLOCK_BYTES = 64 * 1024;
+/** Free blocks kept: 4 MiB, what the rows of one database may take while they wait. */
 const FREE_MAX = 64;
 
 /** See the file comment. */
-export class BlockPool {
+class BlockPool {
   readonly #free: Uint8Array[] = [];
 
   /** A block of at least `bytes`; what it holds is anything. */
@@ -22,3 +22,6 @@ export class BlockPool {
     if (block.length === BLOCK_BYTES && this.#free.length < FREE_MAX) this.#free.push(block);
   }
 }
+
+/** The blocks of this thread. */
+export const blocks = new BlockPool();
