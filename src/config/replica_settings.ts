@@ -145,7 +145,8 @@ export const REPLICATION = group("Replication", ["replica"], {
     min: "64KiB",
     max: "1GiB",
     reload: true,
-    doc: "Bytes of committed mutations kept in memory for learners, per partition",
+    doc:
+      "Bytes of committed mutations kept in memory for learners, per partition; a quarter while nobody learns",
   }),
   prepareTimeoutMs: duration({
     default: "3s",

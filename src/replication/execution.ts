@@ -20,6 +20,12 @@ const LAZY_MUTATIONS = 32;
 const LAZY_BYTES = 256 * 1024;
 
 /**
+ * While nobody learns, the cache keeps this part of its bytes: whoever comes next begins with the log or an image, and
+ * finds all that was written since in a cache that grows from then on.
+ */
+const CACHE_SHARE_AT_REST = 1 / 4;
+
+/**
  * Follows the primary's commit point as far as the own log goes.
  *
  * @param now Apply what is committed even if a larger batch may come.
@@ -72,7 +78,9 @@ export function onApplied(s: ReplicaState, decree: Decree): void {
   s.applied = decree;
   maybeCheckpoint(s);
   followCommit(s);
-  s.list.trim(s.applied, s.settings.cacheMutationsMax, s.settings.cacheBytesMax);
+  const { cacheMutationsMax, cacheBytesMax } = s.settings;
+  const share = s.learners.size === 0 ? CACHE_SHARE_AT_REST : 1;
+  s.list.trim(s.applied, cacheMutationsMax, share * cacheBytesMax);
 }
 
 function answer(s: ReplicaState, reply: PendingReply, decree: Decree): void {

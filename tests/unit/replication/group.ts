@@ -58,7 +58,7 @@ export class Group {
   readonly inbox: { to: string; message: PeerMessage }[] = [];
   now = 1000;
   /** Limits and intervals of cores opened from now on. */
-  settings: ReplicaSettings = SETTINGS;
+  settings: ReplicaSettings;
   /** What meta has persisted. */
   config: PartitionConfig = {
     partition: PARTITION,
@@ -78,7 +78,8 @@ export class Group {
   copyFaults: ("source" | "here")[] = [];
   updates: string[] = [];
 
-  constructor(names: string[]) {
+  constructor(names: string[], settings = SETTINGS) {
+    this.settings = settings;
     for (const name of names) {
       const member = new Member(name);
       this.members.set(name, member);
@@ -335,8 +336,8 @@ export class Group {
 }
 
 /** A leads B and C. */
-export function formed(): Group {
-  const group = new Group(["A", "B", "C"]);
+export function formed(settings = SETTINGS): Group {
+  const group = new Group(["A", "B", "C"], settings);
   group.form();
   return group;
 }

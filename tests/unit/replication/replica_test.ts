@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Err } from "../../../src/base/errors.ts";
-import { formed, Group } from "./group.ts";
+import { formed, Group, SETTINGS } from "./group.ts";
 
 Deno.test("ReplicaCore answers a write after every member has logged it", () => {
   const group = formed();
@@ -294,6 +294,42 @@ Deno.test("ReplicaCore teaches a learner by log and cache while writes go on", (
   }
   const sources = group.member("B").notes.filter((n) => n.includes('"source"')).join();
   assert(sources.includes("log") && sources.includes("cache"), sources);
+});
+
+Deno.test("ReplicaCore keeps a quarter of its cache while nobody learns", () => {
+  const group = formed({ ...SETTINGS, cacheMutationsMax: 1000, cacheBytesMax: 8000 });
+  const firstSource = (name: string) =>
+    group.member(name).notes.find((each) => each.includes('"source"'));
+  // More than a quarter of the cache, and less than half of it.
+  const write = () => {
+    for (let i = 0; i < 10; i++) {
+      group.put("A", `w${i}`, `k${i}`, "v".repeat(250));
+      group.run();
+    }
+  };
+  const leave = (name: string) => {
+    group.crash(name);
+    group.member(name).notes.length = 0;
+    group.step("A", { kind: "peerDown", node: name });
+    group.run();
+  };
+  leave("B");
+  write();
+  group.restart("B");
+  group.propose("A", "ADD_SECONDARY", "B");
+  group.pass(500);
+  assert.deepEqual(group.config.secondaries, ["C", "B"]);
+  assert(firstSource("B")!.includes("log"), firstSource("B"));
+  // What is written once somebody learns stays.
+  leave("C");
+  group.drop = (to) => to === "C";
+  group.propose("A", "ADD_SECONDARY", "C");
+  write();
+  group.drop = () => false;
+  group.restart("C");
+  group.pass(3000);
+  assert.deepEqual(group.config.secondaries, ["B", "C"]);
+  assert(firstSource("C")!.includes("cache"), firstSource("C"));
 });
 
 Deno.test("ReplicaCore takes an image where the log of its primary cannot be read", () => {
