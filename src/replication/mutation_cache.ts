@@ -76,7 +76,10 @@ export class MutationCache {
     const block = this.#blocks[this.#head]!;
     this.#blocks[this.#head++] = EMPTY;
     this.#low++;
-    if (block !== this.#block && block !== this.#blocks[this.#head]) blocks.give(block);
+    if (block !== this.#blocks[this.#head]) {
+      if (block === this.#block) this.#used = 0;
+      else blocks.give(block);
+    }
     if (this.#head < SLACK || this.#head * 2 < this.#blocks.length) return;
     this.#blocks = this.#blocks.slice(this.#head);
     this.#starts = this.#starts.slice(this.#head);
