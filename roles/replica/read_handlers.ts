@@ -70,6 +70,8 @@ export interface ReadHost {
     now: Now,
     again: (() => void) | undefined,
   ): Readable | undefined;
+  /** Runs work at the end of the turn of the event loop; absent where that takes too long. */
+  readonly endOfTurn?: ((work: () => void) => void) | undefined;
 }
 
 /** How one kind of read is served. */
@@ -135,8 +137,9 @@ class ReadDesk {
   constructor(host: ReadHost) {
     this.#host = host;
     this.watch = new ReadWatch(host.logger);
-    this.#turns = new RangeTurns(() => host.clock.now().mono);
-    this.#unboundedTurns = new RangeTurns(() => host.clock.now().mono);
+    const now = () => host.clock.now().mono;
+    this.#turns = new RangeTurns(now, host.endOfTurn);
+    this.#unboundedTurns = new RangeTurns(now, host.endOfTurn);
   }
 
   /** @param waited It was throttled, or waited for its turn, and is checked again. */
@@ -168,7 +171,7 @@ class ReadDesk {
   ): Promise<void> | undefined {
     let result;
     try {
-      result = kind.read(scopeOf(this.#host.clock, replica, now), request, replica);
+      result = kind.read(scopeOf(this.#host, replica, now), request, replica);
     } catch (error) {
       return this.#fail(kind, call, error);
     }
@@ -291,9 +294,10 @@ function registerRanges(handle: Handle): void {
   });
 }
 
-function scopeOf(clock: Clock, { engine, guard }: Readable, now: Now): ReadScope {
+function scopeOf({ clock, endOfTurn }: ReadHost, { engine, guard }: Readable, now: Now): ReadScope {
   const { limits } = guard;
-  return { engine, limits, nowSeconds: secondsSince2016(now.wall), now: () => clock.now().mono };
+  const nowSeconds = secondsSince2016(now.wall);
+  return { engine, limits, nowSeconds, now: () => clock.now().mono, endOfTurn };
 }
 
 /** A call of any answer type, for code that can only refuse it. */

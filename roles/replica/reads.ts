@@ -72,6 +72,8 @@ export interface ReadScope {
   readonly nowSeconds: number;
   /** Monotonic milliseconds, for time limits. */
   readonly now: () => number;
+  /** Runs work at the end of the turn of the event loop. @default long reads do not wait for it */
+  readonly endOfTurn?: ((work: () => void) => void) | undefined;
 }
 
 /** A response, or why there is none. */
@@ -168,7 +170,7 @@ export async function readMultiGetRange(
   let examined = 0;
   let stopped = false;
   let complete = false;
-  const reader = new RangeReader(scope.engine.range({ ...range, reverse }));
+  const reader = new RangeReader(scope.engine.range({ ...range, reverse }), scope);
   try {
     // One row more than wanted: only a row behind the limit makes the answer incomplete.
     while (!stopped && await reader.fill(rowsMax - rows.length + 1)) {
@@ -203,7 +205,7 @@ export async function readSortKeyCount(
   if (hashKey.length > HASH_KEY_BYTES_MAX) return Err.INVALID_ARGUMENT;
   const deadline = scope.now() + scope.limits.rangeTimeMsMax;
   const range = { gte: encodeKey(hashKey, EMPTY), lt: nextHashKey(hashKey) };
-  const reader = new RangeReader(scope.engine.range(range));
+  const reader = new RangeReader(scope.engine.range(range), scope);
   let count = 0;
   try {
     while (await reader.fill()) {

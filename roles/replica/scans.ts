@@ -68,7 +68,8 @@ export class ScanContexts {
     if (this.size >= scope.limits.scanContextsMax) return Err.BUSY;
     const range = scanRange(request);
     if (range === undefined) return { context: 0, rows: [], count: 0 };
-    const reader = new RangeReader(scope.engine.range(range), true);
+    const { endOfTurn } = scope;
+    const reader = new RangeReader(scope.engine.range(range), { readsAhead: true, endOfTurn });
     return await this.#run(scope, { reader, request, idleUntil: 0 });
   }
 

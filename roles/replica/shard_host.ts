@@ -317,6 +317,7 @@ export class ShardHost implements ReplicaDriverHost {
       logger,
       find: (partition, call) => admission.find(partition, call),
       reader: (head, call, now, again) => admission.reader(head, call, now, again),
+      endOfTurn: this.#options.endOfTurn,
     });
   }
 

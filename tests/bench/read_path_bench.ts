@@ -40,7 +40,7 @@ Deno.bench("a get as it is answered", { group: "get" }, () => {
 for (const readsAhead of [false, true]) {
   const how = readsAhead ? "reading ahead" : "block by block";
   Deno.bench(`range: ${ROWS} rows, ${how}`, { group: "range" }, async () => {
-    const reader = new RangeReader(engine.range({ gte: keys[0]! }), readsAhead);
+    const reader = new RangeReader(engine.range({ gte: keys[0]! }), { readsAhead });
     while (await reader.fill()) while (reader.take() !== undefined);
     await reader.close();
   });

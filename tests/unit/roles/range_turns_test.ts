@@ -63,3 +63,54 @@ Deno.test("RangeTurns serves any number of waiting reads that answer at once", (
   assert.equal(answered, 10_000);
   assert.deepEqual([turns.running, turns.waiting], [MAX - 1, 0]);
 });
+
+/** Turns of an event loop that end when the test says so. */
+function turnsByHand() {
+  let works: (() => void)[] = [];
+  return {
+    endOfTurn: (work: () => void) => void works.push(work),
+    end: () => {
+      const now = works;
+      works = [];
+      for (const work of now) work();
+    },
+  };
+}
+
+/** Asks until its turn comes, and runs then. */
+function reader(turns: RangeTurns, went: string[]): (name: string) => void {
+  const ask = (name: string) => {
+    if (turns.take(1000, () => ask(name)) === "run") went.push(name);
+  };
+  return ask;
+}
+
+Deno.test("RangeTurns begins waiting reads when the turn is over, and nobody overtakes them", () => {
+  const loop = turnsByHand();
+  const turns = new RangeTurns(() => 0, loop.endOfTurn);
+  const went: string[] = [];
+  const ask = reader(turns, went);
+  for (const name of ["a", "b", "c", "d", "waits"]) ask(name);
+  turns.done();
+  ask("late");
+  assert.deepEqual(went, ["a", "b", "c", "d"], "What is read next would come back in this turn");
+  loop.end();
+  assert.deepEqual([went.at(-1), turns.running, turns.waiting], ["waits", MAX, 1]);
+});
+
+Deno.test("RangeTurns runs two while several come back in one turn, and more again one by one", () => {
+  const loop = turnsByHand();
+  const turns = new RangeTurns(() => 0, loop.endOfTurn);
+  const ask = reader(turns, []);
+  for (let i = 0; i < 40; i++) ask(`${i}`);
+  const running = (answers: number): number => {
+    for (let i = 0; i < answers; i++) turns.done();
+    loop.end();
+    return turns.running;
+  };
+  assert.equal(turns.running, MAX);
+  assert.equal(running(1), MAX, "One alone waited for the disk");
+  assert.equal(running(3), 2);
+  assert.equal(running(2), 2);
+  assert.deepEqual([running(1), running(1), running(1)], [3, MAX, MAX]);
+});
