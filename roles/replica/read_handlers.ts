@@ -18,8 +18,8 @@ import {
   SortKeyCount,
   Ttl,
 } from "../../src/schema/client_rpc.ts";
+import type { RowBlock } from "../../src/schema/row_block.ts";
 import type { Rpc } from "../../src/schema/rpc.ts";
-import type { Row } from "../../src/schema/types.ts";
 import { secondsSince2016 } from "../../src/schema/value_format.ts";
 import type { Engine } from "../../storage/engine.ts";
 import type { PartitionGuard } from "./partition_guard.ts";
@@ -99,15 +99,9 @@ interface AnswerSize<A> {
   readonly bytes: (answer: A) => number;
 }
 
-const LISTED: AnswerSize<{ readonly rows: readonly Row[] }> = {
-  rows: ({ rows }) => rows.length,
-  bytes: ({ rows }) => {
-    let bytes = 0;
-    for (let i = 0; i < rows.length; i++) {
-      bytes += rows[i]!.key.length + (rows[i]!.value?.length ?? 0);
-    }
-    return bytes;
-  },
+const LISTED: AnswerSize<{ readonly rows: RowBlock }> = {
+  rows: ({ rows }) => rows.count,
+  bytes: ({ rows }) => rows.dataBytes,
 };
 
 /** The original's marks; for bytes half of what an answer may have, or no answer would reach it. */

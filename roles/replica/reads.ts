@@ -20,8 +20,9 @@ import {
   nextHashKey,
   nextKey,
 } from "../../src/schema/key_format.ts";
+import { RowBlock } from "../../src/schema/row_block.ts";
 import type { RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
-import type { Filter, Row } from "../../src/schema/types.ts";
+import type { Filter } from "../../src/schema/types.ts";
 import { expireTsOf, isExpired, userDataOf } from "../../src/schema/value_format.ts";
 import type { Engine, RangeOptions } from "../../storage/engine.ts";
 import { containsBytes, endsWithBytes, startsWithBytes } from "../../storage/match.ts";
@@ -105,7 +106,7 @@ export function readBatchGet(
 ): Answer<typeof BatchGet> | Promise<Answer<typeof BatchGet>> {
   const { keys } = request;
   if (keys.length === 0 || !keys.every(isUserKey)) return Err.INVALID_ARGUMENT;
-  const rows: Row[] = [];
+  const rows = new RowBlock();
   return withRows(
     rows,
     readPoints({
@@ -116,7 +117,7 @@ export function readBatchGet(
       bytesMax: scope.limits.answerBytesMax,
       add: (i, value) => {
         const key = keys[i]!;
-        rows.push({ key, value, expireTs: undefined });
+        rows.add(key, value);
         return key.length + value.length;
       },
     }),
@@ -130,7 +131,7 @@ export function readMultiGetKeys(
 ): Answer<typeof MultiGet> | Promise<Answer<typeof MultiGet>> {
   const { hashKey, sortKeys, noValue } = request;
   if (hashKey.length > HASH_KEY_BYTES_MAX) return Err.INVALID_ARGUMENT;
-  const rows: Row[] = [];
+  const rows = new RowBlock();
   return withRows(
     rows,
     readPoints({
@@ -140,16 +141,16 @@ export function readMultiGetKeys(
       keyAt: (i) => encodeKey(hashKey, sortKeys[i]!),
       add: (i, value) => {
         const key = sortKeys[i]!;
-        rows.push({ key, value: noValue ? undefined : value, expireTs: undefined });
+        rows.add(key, noValue ? undefined : value);
         return key.length + (noValue ? 0 : value.length);
       },
     }),
   );
 }
 
-type Rows = { readonly rows: Row[]; readonly complete: boolean };
+type Rows = { readonly rows: RowBlock; readonly complete: boolean };
 
-function withRows(rows: Row[], complete: boolean | Promise<boolean>): Rows | Promise<Rows> {
+function withRows(rows: RowBlock, complete: boolean | Promise<boolean>): Rows | Promise<Rows> {
   if (typeof complete === "boolean") return { rows, complete };
   return complete.then((complete) => ({ rows, complete }));
 }
@@ -162,27 +163,24 @@ export async function readMultiGetRange(
   const { hashKey, noValue, reverse, sortKeyFilter } = request;
   if (hashKey.length > HASH_KEY_BYTES_MAX) return Err.INVALID_ARGUMENT;
   const range = multiGetRange(request);
-  if (range === undefined) return { rows: [], complete: true };
+  if (range === undefined) return { rows: new RowBlock(), complete: true };
   const { rowsMax, bytesMax } = multiGetBounds(scope.limits, request);
   const deadline = scope.now() + scope.limits.rangeTimeMsMax;
-  const rows: Row[] = [];
-  let bytes = 0;
+  const rows = new RowBlock();
   let examined = 0;
   let stopped = false;
   let complete = false;
   const reader = new RangeReader(scope.engine.range({ ...range, reverse }), scope);
   try {
     // One row more than wanted: only a row behind the limit makes the answer incomplete.
-    while (!stopped && await reader.fill(rowsMax - rows.length + 1)) {
+    while (!stopped && await reader.fill(rowsMax - rows.count + 1)) {
       for (let entry = reader.take(); entry !== undefined; entry = reader.take()) {
         examined++;
         const sortKey = entry[0].subarray(2 + hashKey.length);
         if (!isExpired(entry[1], scope.nowSeconds) && matchesFilter(sortKey, sortKeyFilter)) {
-          const value = noValue ? undefined : userDataOf(entry[1]);
-          rows.push({ key: sortKey, value, expireTs: undefined });
-          bytes += sortKey.length + (value?.length ?? 0);
+          rows.add(sortKey, noValue ? undefined : userDataOf(entry[1]));
         }
-        stopped = rows.length >= rowsMax || bytes >= bytesMax ||
+        stopped = rows.count >= rowsMax || rows.dataBytes >= bytesMax ||
           examined >= scope.limits.multiGetExaminedMax;
         if (stopped) break;
       }

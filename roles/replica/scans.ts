@@ -13,9 +13,9 @@ import {
   USER_KEYS_END,
   USER_KEYS_START,
 } from "../../src/schema/key_format.ts";
+import { RowBlock } from "../../src/schema/row_block.ts";
 import type { RequestOf, ResponseOf } from "../../src/schema/rpc.ts";
-import type { Row } from "../../src/schema/types.ts";
-import { expireTsOf, isExpiredTs, userDataOf } from "../../src/schema/value_format.ts";
+import { expireTsOf, isExpired, userDataOf } from "../../src/schema/value_format.ts";
 import type { Entry, RangeOptions } from "../../storage/engine.ts";
 import { RangeReader } from "./range_reader.ts";
 import {
@@ -67,7 +67,7 @@ export class ScanContexts {
     this.expire(scope.now());
     if (this.size >= scope.limits.scanContextsMax) return Err.BUSY;
     const range = scanRange(request);
-    if (range === undefined) return { context: 0, rows: [], count: 0 };
+    if (range === undefined) return { context: 0, rows: new RowBlock(), count: 0 };
     const { endOfTurn } = scope;
     const reader = new RangeReader(scope.engine.range(range), { readsAhead: true, endOfTurn });
     return await this.#run(scope, { reader, request, idleUntil: 0 });
@@ -151,7 +151,7 @@ export class ScanContexts {
 async function readBatch(
   scope: ReadScope,
   scan: OpenScan,
-): Promise<{ rows: Row[]; count: number; more: boolean }> {
+): Promise<{ rows: RowBlock; count: number; more: boolean }> {
   const { limits, nowSeconds } = scope;
   const { reader, request } = scan;
   const rowsMax = Math.min(
@@ -159,23 +159,18 @@ async function readBatch(
     limits.scanRowsMax,
   );
   const deadline = scope.now() + limits.rangeTimeMsMax;
-  const rows: Row[] = [];
+  const rows = new RowBlock();
   let matched = 0;
   let examined = 0;
-  let bytes = 0;
   let stopped = false;
   while (!stopped && await reader.fill(limits.scanExaminedMax - examined)) {
     for (let entry = reader.take(); entry !== undefined; entry = reader.take()) {
       examined++;
-      const row = matchingRow(entry, request, nowSeconds);
-      if (row !== undefined) {
+      if (matches(entry, request, nowSeconds)) {
         matched++;
-        if (!request.countOnly) {
-          rows.push(row);
-          bytes += row.key.length + (row.value?.length ?? 0);
-        }
+        if (!request.countOnly) addRow(rows, entry, request);
       }
-      stopped = rows.length >= rowsMax || bytes >= limits.scanBytesMax ||
+      stopped = rows.count >= rowsMax || rows.dataBytes >= limits.scanBytesMax ||
         examined >= limits.scanExaminedMax;
       if (stopped) break;
     }
@@ -184,25 +179,19 @@ async function readBatch(
   return { rows, count: request.countOnly ? matched : 0, more: await reader.fill() };
 }
 
-function matchingRow(
-  entry: Entry,
-  request: GetScannerRequest,
-  nowSeconds: number,
-): Row | undefined {
-  const [key, stored] = entry;
-  const expireTs = expireTsOf(stored);
-  if (isExpiredTs(expireTs, nowSeconds)) return undefined;
+/** Whether a row lives, and passes the filters. */
+function matches([key, stored]: Entry, request: GetScannerRequest, nowSeconds: number): boolean {
+  if (isExpired(stored, nowSeconds)) return false;
   const { hashKeyFilter, sortKeyFilter } = request;
-  if (hashKeyFilter.type !== "none" || sortKeyFilter.type !== "none") {
-    const parts = decodeKey(key);
-    if (parts === undefined || !matchesFilter(parts.hashKey, hashKeyFilter)) return undefined;
-    if (!matchesFilter(parts.sortKey, sortKeyFilter)) return undefined;
-  }
-  return {
-    key,
-    value: request.noValue ? undefined : userDataOf(stored),
-    expireTs: request.returnExpireTs ? expireTs : undefined,
-  };
+  if (hashKeyFilter.type === "none" && sortKeyFilter.type === "none") return true;
+  const parts = decodeKey(key);
+  return parts !== undefined && matchesFilter(parts.hashKey, hashKeyFilter) &&
+    matchesFilter(parts.sortKey, sortKeyFilter);
+}
+
+function addRow(rows: RowBlock, [key, stored]: Entry, request: GetScannerRequest): void {
+  const value = request.noValue ? undefined : userDataOf(stored);
+  rows.add(key, value, request.returnExpireTs ? expireTsOf(stored) : undefined);
 }
 
 /** The raw keys to read; `undefined` if there are none. Rows of the replica itself are never inside. */

@@ -54,7 +54,7 @@ export const TTL = spec({
 export const MULTI_GET = spec({
   rpc: rpc.MultiGet,
   result: (answer): MultiGetResult => ({
-    rows: sortKeyRows(answer.rows),
+    rows: sortKeyRows(answer.rows.toArray()),
     complete: answer.complete,
   }),
 });
@@ -66,7 +66,7 @@ export const SORT_KEY_COUNT = spec({
 
 export const BATCH_GET = spec({
   rpc: rpc.BatchGet,
-  result: ({ rows, complete }) => ({ rows, complete }),
+  result: ({ rows, complete }) => ({ rows: rows.toArray(), complete }),
 });
 
 export const PUT = spec({

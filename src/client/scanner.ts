@@ -212,11 +212,12 @@ class PartReader {
     this.#opened = true;
     this.#context = answer.context;
     this.count += answer.count;
-    if (answer.rows.length === 0) return answer.rows;
+    const rows = answer.rows.toArray();
+    if (rows.length === 0) return rows;
     this.#reopens = 0;
     // A copy: the row would hold its whole batch.
-    this.#lastKey = new Uint8Array(answer.rows.at(-1)!.key);
-    return answer.rows;
+    this.#lastKey = new Uint8Array(rows.at(-1)!.key);
+    return rows;
   }
 
   /** Gives the server-side context back. */

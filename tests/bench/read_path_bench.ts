@@ -7,7 +7,7 @@ import { READ_DEFAULTS, readGet } from "../../roles/replica/reads.ts";
 import { GetScanner } from "../../src/schema/client_rpc.ts";
 import { decode, encode } from "../../src/schema/codec.ts";
 import { encodeKey } from "../../src/schema/key_format.ts";
-import { rowBlock } from "../../src/schema/row_block.ts";
+import { RowBlock, rowBlock } from "../../src/schema/row_block.ts";
 import { encodeValue } from "../../src/schema/value_format.ts";
 import { openLevelEngine } from "../../storage/level_engine.ts";
 
@@ -47,10 +47,12 @@ for (const readsAhead of [false, true]) {
 }
 
 const rows = keys.slice(0, BATCH).map((key) => ({ key, value, expireTs: undefined }));
-const block = rowBlock.write(rows);
-const answer = { context: 1, rows, count: 0 };
+const block = rowBlock.write(RowBlock.of(rows));
+const answer = { context: 1, rows: RowBlock.of(rows), count: 0 };
 const bytes = new Uint8Array(encode(GetScanner.response, answer));
-Deno.bench(`rows: ${BATCH} into a block`, { group: "rows" }, () => void rowBlock.write(rows));
+Deno.bench(`rows: ${BATCH} into a block`, { group: "rows" }, () => {
+  rowBlock.write(RowBlock.of(rows));
+});
 Deno.bench(`rows: ${BATCH} out of a block`, { group: "rows" }, () => {
   rowBlock.read(block, "rows");
 });

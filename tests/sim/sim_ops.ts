@@ -114,7 +114,7 @@ export function resultOf(op: ModelOp, answer: any): string {
       return show(answer.value && fromUtf8(answer.value));
     case "mget": {
       const found = new Map<string, string>();
-      for (const { key, value } of answer.rows) found.set(fromUtf8(key), fromUtf8(value));
+      for (const { key, value } of answer.rows.toArray()) found.set(fromUtf8(key), fromUtf8(value));
       return JSON.stringify(op.keys.map((key) => show(found.get(key))));
     }
     case "incr":

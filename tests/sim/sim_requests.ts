@@ -5,6 +5,7 @@ import { Err } from "../../src/base/errors.ts";
 import type { PartitionId } from "../../src/base/ids.ts";
 import { Get, MultiGet } from "../../src/schema/client_rpc.ts";
 import { encodeKey } from "../../src/schema/key_format.ts";
+import { RowBlock } from "../../src/schema/row_block.ts";
 import type { RequestOf } from "../../src/schema/rpc.ts";
 import { userDataOf } from "../../src/schema/value_format.ts";
 import { registerWrites } from "../../roles/replica/write_handlers.ts";
@@ -30,10 +31,11 @@ export function handleRequests(env: Env, server: ServerProcess): void {
   server.rpc.handle(MultiGet, (_from, body, responder) => {
     const { partition, hashKey, sortKeys } = body as RequestOf<typeof MultiGet>;
     read(env, server, partition, responder, (readOne) => {
-      const rows = sortKeys.flatMap((key) => {
+      const rows = new RowBlock();
+      for (const key of sortKeys) {
         const value = readOne(encodeKey(hashKey, key));
-        return value === undefined ? [] : [{ key, value }];
-      });
+        if (value !== undefined) rows.add(key, value);
+      }
       return { rows, complete: true };
     });
   });

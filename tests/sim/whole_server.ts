@@ -373,7 +373,7 @@ export class WholeProcess implements SimProcess, WholeHome {
     if (rpc.code !== MultiGet.code) return;
     const { partition, hashKey, sortKeys } = request as RequestOf<typeof MultiGet>;
     const { rows } = response as ResponseOf<typeof MultiGet>;
-    const values = new Map(rows.map(({ key, value }) => [keyText(key), value]));
+    const values = new Map(rows.toArray().map(({ key, value }) => [keyText(key), value]));
     for (const key of sortKeys) {
       this.#served(partition, encodeKey(hashKey, key), values.get(keyText(key)));
     }

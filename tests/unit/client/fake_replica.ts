@@ -5,6 +5,7 @@ import { Err } from "../../../src/base/errors.ts";
 import * as rpc from "../../../src/schema/client_rpc.ts";
 import { encode } from "../../../src/schema/codec.ts";
 import { decodeKey, encodeKey } from "../../../src/schema/key_format.ts";
+import { RowBlock } from "../../../src/schema/row_block.ts";
 import { secondsSince2016 } from "../../../src/schema/value_format.ts";
 import { checkCondition, parseInt64 } from "../../../storage/conditions.ts";
 import {
@@ -93,11 +94,13 @@ function answerRead(cluster: FakeCluster, p: FakePartition, name: string, q: Any
         .filter((r) => compareBytes(r.hashKey, q.hashKey) === 0 && isWanted(r.sortKey));
       const max = q.countMax === 0 ? rows.length : q.countMax;
       return {
-        rows: rows.slice(0, max).map((r) => ({
-          key: r.sortKey,
-          value: q.noValue ? undefined : r.value,
-          expireTs: undefined,
-        })),
+        rows: RowBlock.of(
+          rows.slice(0, max).map((r) => ({
+            key: r.sortKey,
+            value: q.noValue ? undefined : r.value,
+            expireTs: undefined,
+          })),
+        ),
         complete: rows.length <= max,
       };
     }
@@ -109,7 +112,7 @@ function answerRead(cluster: FakeCluster, p: FakePartition, name: string, q: Any
     case "batch_get": {
       const rows = q.keys.map((key: Uint8Array) => p.find(key)).filter((r: Any) => r !== undefined);
       const cut = rows.slice(0, cluster.scanBatch);
-      return { rows: cut, complete: cut.length === rows.length };
+      return { rows: RowBlock.of(cut), complete: cut.length === rows.length };
     }
     case "get_scanner": {
       const rows = p.sorted().filter((r) => inRange(r.key, q) && passes(r, q));
@@ -141,7 +144,7 @@ function batch(cluster: FakeCluster, p: FakePartition, q: Any, rows: FakeRow[]):
     value: q.noValue ? undefined : r.value,
     expireTs: q.returnExpireTs ? r.expireTs : undefined,
   }));
-  return { context, rows: shown, count: q.countOnly ? now.length : 0 };
+  return { context, rows: RowBlock.of(shown), count: q.countOnly ? now.length : 0 };
 }
 
 function wanted(q: Any): (sortKey: Uint8Array) => boolean {

@@ -61,10 +61,11 @@ async function pages(shard: LeadShard, reverse: boolean, countMax: number): Prom
       : { startSortKey: edge, startInclusive: false };
     const { partition } = shard;
     const request = multiGet({ partition, hashKey: HASH, reverse, countMax, ...range });
-    const { rows, complete } = await shard.must(MultiGet, request);
+    const answer = await shard.must(MultiGet, request);
+    const rows = answer.rows.toArray();
     assert(rows.length <= (countMax === 0 ? 3000 : countMax));
     found.push(rows.map(numberOf));
-    if (complete) break;
+    if (answer.complete) break;
     edge = reverse ? rows[0]!.key : rows.at(-1)!.key;
   }
   return (reverse ? found.reverse() : found).flat();
@@ -76,7 +77,7 @@ async function scanned(shard: LeadShard, batchSize: number): Promise<number[]> {
   let batch = await shard.must(GetScanner, scanRequest({ partition, ...range, batchSize }));
   const found: number[] = [];
   for (;;) {
-    for (const row of batch.rows) {
+    for (const row of batch.rows.toArray()) {
       found.push(numberOf({ ...row, key: decodeKey(row.key)!.sortKey }));
     }
     if (batch.context === 0) return found;
@@ -115,7 +116,9 @@ Deno.test("One hash key with 100000 rows is read whole, forwards, backwards and 
   const keys = Array.from({ length: ROWS }, (_, i) => encodeKey(HASH, name(i)));
   await assertCountsDelayNobody(shard);
   const batch = await shard.must(BatchGet, { ...head, keys });
-  assertAll(batch.rows.map((row) => numberOf({ ...row, key: decodeKey(row.key)!.sortKey })));
+  assertAll(
+    batch.rows.toArray().map((row) => numberOf({ ...row, key: decodeKey(row.key)!.sortKey })),
+  );
   await shard.close();
   Deno.removeSync(dir, { recursive: true });
 });

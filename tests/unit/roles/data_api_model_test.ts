@@ -181,14 +181,14 @@ class Pair {
     const sortKeys = [sort, EMPTY, FF(1)];
     const many = await this.shard.must(rpc.MultiGet, { ...WHOLE, hashKey: hash, sortKeys });
     const expected = sortKeys.flatMap((sortKey) => this.model.get(hash, sortKey) ?? []);
-    assert.deepEqual(texts(many.rows), sortTexts(expected));
+    assert.deepEqual(texts(many.rows.toArray()), sortTexts(expected));
   }
 
   async #batchGet(o: Extract<Operation, { op: "batchGet" }>): Promise<void> {
     const keys = o.keys.map(([hash, sort]) => encodeKey(hash, sort));
     const { rows, complete } = await this.shard.must(rpc.BatchGet, { ...READ_HEAD, keys });
     const expected = o.keys.flatMap(([hash, sort]) => this.model.get(hash, sort) ?? []);
-    assert.deepEqual([texts(rows), complete], [rawTexts(expected), true]);
+    assert.deepEqual([texts(rows.toArray()), complete], [rawTexts(expected), true]);
   }
 
   async #multiGet(o: Extract<Operation, { op: "multiGet" }>): Promise<void> {
@@ -222,8 +222,8 @@ class Pair {
       return true;
     });
     if (o.reverse) expected.reverse();
-    assert.deepEqual(texts(rows), sortTexts(expected, o.noValue));
-    if (complete) assert.equal(rows.length, all);
+    assert.deepEqual(texts(rows.toArray()), sortTexts(expected, o.noValue));
+    if (complete) assert.equal(rows.count, all);
     else assert(o.countMax > 0 || o.bytesMax > 0, "Nothing limited this read");
   }
 
@@ -242,11 +242,11 @@ class Pair {
       returnExpireTs: false,
     };
     let batch = await this.shard.must(rpc.GetScanner, opening);
-    const seen = texts(batch.rows);
+    const seen = texts(batch.rows.toArray());
     let { count } = batch;
     while (batch.context !== 0) {
       batch = await this.shard.must(rpc.Scan, { context: batch.context });
-      seen.push(...texts(batch.rows));
+      seen.push(...texts(batch.rows.toArray()));
       count += batch.count;
     }
     const expected = this.model.living().filter((row) =>

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { fromUtf8, utf8 } from "../../../src/base/bytes.ts";
 import type { GetScannerRequest, MultiGetRequest } from "../../../src/schema/client_rpc.ts";
 import { decodeKey, encodeKey } from "../../../src/schema/key_format.ts";
-import type { Filter, Row } from "../../../src/schema/types.ts";
+import type { Filter } from "../../../src/schema/types.ts";
+import type { RowBlock } from "../../../src/schema/row_block.ts";
 import { encodeValue } from "../../../src/schema/value_format.ts";
 import { READ_DEFAULTS, type ReadLimits, type ReadScope } from "../../../roles/replica/reads.ts";
 import { appliedOp, sessionsOp } from "../../../storage/apply.ts";
@@ -90,16 +91,16 @@ export function ok<T extends object>(answer: T | number | Promise<T | number>): 
 }
 
 /** "key=value" of rows whose key is a sort key. */
-export function texts(rows: readonly Row[]): string {
-  return rows.map((row) => {
+export function texts(rows: RowBlock): string {
+  return rows.toArray().map((row) => {
     const name = fromUtf8(row.key);
     return row.value === undefined ? name : `${name}=${fromUtf8(row.value)}`;
   }).join(" ");
 }
 
 /** "hash/sort=value" of rows whose key is a raw key. */
-export function rawTexts(rows: readonly Row[]): string {
-  return rows.map((row) => {
+export function rawTexts(rows: RowBlock): string {
+  return rows.toArray().map((row) => {
     const parts = decodeKey(row.key)!;
     const name = `${fromUtf8(parts.hashKey)}/${fromUtf8(parts.sortKey)}`;
     const value = row.value === undefined ? "" : `=${fromUtf8(row.value)}`;

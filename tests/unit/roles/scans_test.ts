@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { utf8 } from "../../../src/base/bytes.ts";
 import { Err } from "../../../src/base/errors.ts";
 import type { GetScannerRequest } from "../../../src/schema/client_rpc.ts";
+import { RowBlock } from "../../../src/schema/row_block.ts";
 import type { Filter, Row } from "../../../src/schema/types.ts";
 import type { ReadScope } from "../../../roles/replica/reads.ts";
 import { ScanContexts } from "../../../roles/replica/scans.ts";
@@ -20,16 +21,16 @@ const next = (context: number) => ({ partition: 65536, context });
 /** Runs a scan to its end. */
 async function scanAll(contexts: ScanContexts, scope: ReadScope, request: GetScannerRequest) {
   let batch = ok(await contexts.open(scope, request));
-  const rows: Row[] = [...batch.rows];
+  const rows: Row[] = [...batch.rows.toArray()];
   let count = batch.count;
   let batches = 1;
   while (batch.context !== 0) {
     batch = ok(await contexts.next(scope, next(batch.context)));
-    rows.push(...batch.rows);
+    rows.push(...batch.rows.toArray());
     count += batch.count;
     batches++;
   }
-  return { text: rawTexts(rows), count, batches };
+  return { text: rawTexts(RowBlock.of(rows)), count, batches };
 }
 
 const ROWS = ["/s=0", "a/1=1", "a/2=2", "b/1=3", "b/dead=x@1", "aa/1=4@2000", "ab/9=5"];
@@ -104,7 +105,7 @@ Deno.test("ScanContexts bounds a batch by rows, examined rows, bytes and time", 
     const batch = ok(await contexts.open(scope, scanRequest(changes)));
     const open = batch.context !== 0;
     await contexts.close();
-    return [batch.rows.length, open];
+    return [batch.rows.count, open];
   };
   assert.deepEqual(await first(scopeOf(engine), { batchSize: 4 }), [4, true]);
   assert.deepEqual(await first(scopeOf(engine), { batchSize: 20 }), [20, false]);

@@ -7,6 +7,7 @@ import { decode, encode } from "../../../src/schema/codec.ts";
 import { CheckAndMutate, Incr, MultiGet } from "../../../src/schema/client_rpc.ts";
 import { bytes, i53, i64, list, SchemaError, str, struct, u53 } from "../../../src/schema/field.ts";
 import { Prepare } from "../../../src/schema/replica_rpc.ts";
+import { RowBlock } from "../../../src/schema/row_block.ts";
 
 const numbers = struct({ a: u53, b: i53, c: i64 });
 
@@ -59,7 +60,7 @@ Deno.test("codec results own their bytes: a second encode leaves the first alone
 
 Deno.test("decode throws on damaged bytes and never hangs", () => {
   const whole = encode(MultiGet.response, {
-    rows: [{ key: utf8("k"), value: utf8("v"), expireTs: undefined }],
+    rows: RowBlock.of([{ key: utf8("k"), value: utf8("v"), expireTs: undefined }]),
     complete: true,
   });
   assert.throws(() => decode(MultiGet.response, whole.subarray(0, whole.length - 1), "x"));

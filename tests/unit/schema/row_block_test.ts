@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { rowBlock } from "../../../src/schema/row_block.ts";
+import { RowBlock, rowBlock } from "../../../src/schema/row_block.ts";
 import type { Row } from "../../../src/schema/types.ts";
 
 const anyRow: fc.Arbitrary<Row> = fc.record({
@@ -13,17 +13,36 @@ const anyRow: fc.Arbitrary<Row> = fc.record({
 
 Deno.test("rowBlock carries rows, whatever they are", () => {
   fc.assert(fc.property(fc.array(anyRow, { maxLength: 50 }), (rows) => {
-    const bytes = rowBlock.write(rows) as Uint8Array;
+    const written = RowBlock.of(rows);
+    const bytes = new Uint8Array(rowBlock.write(written) as Uint8Array);
     const read = rowBlock.read(bytes, "rows");
     // The frame it came in may be overwritten.
     bytes.fill(0xee);
-    assert.deepEqual(read, rows);
+    const dataBytes = rows.reduce(
+      (sum, { key, value }) => sum + key.length + (value?.length ?? 0),
+      0,
+    );
+    for (const block of [written, read]) {
+      assert.deepEqual(block.toArray(), rows);
+      assert.deepEqual([block.count, block.dataBytes], [rows.length, dataBytes]);
+    }
+  }));
+});
+
+Deno.test("RowBlock turns the order of its rows around, and goes on from there", () => {
+  fc.assert(fc.property(fc.array(anyRow, { maxLength: 50 }), anyRow, (rows, last) => {
+    const block = RowBlock.of(rows);
+    assert.deepEqual(block.toArray(), rows);
+    block.reverse();
+    assert.deepEqual(block.toArray(), [...rows].reverse());
+    block.add(last.key, last.value, last.expireTs);
+    assert.deepEqual(block.toArray(), [...rows].reverse().concat(last));
   }));
 });
 
 Deno.test("rowBlock refuses blocks that are cut off, too long, or promise too much", () => {
   const row = { key: new Uint8Array([1, 2]), value: new Uint8Array([3]), expireTs: 7 };
-  const good = rowBlock.write([row, row]) as Uint8Array;
+  const good = rowBlock.write(RowBlock.of([row, row])) as Uint8Array;
   for (let length = 0; length < good.length; length++) {
     assert.throws(() => rowBlock.read(good.slice(0, length), "rows"), /"rows"/, `${length} bytes`);
   }
