@@ -9,6 +9,8 @@
 // answered 0.7 times as many such reads. Whoever reads gets rows that share one copy of the block, so they outlive
 // the received frame. Page: docs/protocol.md, "Rows".
 
+import { blocks } from "../base/block_pool.ts";
+import { EMPTY } from "../base/bytes.ts";
 import { type Field, SchemaError } from "./field.ts";
 import type { Row } from "./types.ts";
 
@@ -19,21 +21,18 @@ const COUNT_BYTES = 4;
 const ROW_BYTES_MIN = 4;
 /** A row without its key and value at most. */
 const ROW_HEADS_BYTES = 12;
-/** Room of a new block, bytes; it doubles when it is full. */
-const FIRST_BYTES = 2048;
 
-/** See the file comment. */
+/** See the file comment. Rows are added, and then it is read. */
 export class RowBlock {
-  #bytes: Uint8Array;
-  #end = COUNT_BYTES;
+  /** Rows lie in pieces that are used again, one after the other, until the block is asked for. */
+  #pieces: Uint8Array[] = [];
+  readonly #lengths: number[] = [];
+  #piece: Uint8Array = EMPTY;
+  #used = 0;
+  #whole: Uint8Array | undefined;
   #count = 0;
   #dataBytes = 0;
   #rows: readonly Row[] | undefined;
-
-  /** @param bytes Room for its first rows. */
-  constructor(bytes: Uint8Array = new Uint8Array(FIRST_BYTES)) {
-    this.#bytes = bytes;
-  }
 
   static of(rows: Iterable<Row>): RowBlock {
     const block = new RowBlock();
@@ -46,10 +45,9 @@ export class RowBlock {
     if (!(plain instanceof Uint8Array)) {
       throw new SchemaError(`Field "${path}": expected a block of rows`);
     }
-    const bytes = new Uint8Array(plain);
-    const rows = decodeRows(bytes, path);
-    const block = new RowBlock(bytes);
-    block.#end = bytes.length;
+    const block = new RowBlock();
+    block.#whole = new Uint8Array(plain);
+    const rows = decodeRows(block.#whole, path);
     block.#rows = rows;
     block.#count = rows.length;
     for (const { key, value } of rows) block.#dataBytes += key.length + (value?.length ?? 0);
@@ -68,11 +66,15 @@ export class RowBlock {
 
   /** Copies a row behind the others. */
   add(key: Uint8Array, value: Uint8Array | undefined, expireTs?: number): void {
-    this.#rows = undefined;
+    if (this.#whole !== undefined) throw new Error("The rows of this block are complete");
     const dataBytes = key.length + (value === undefined ? 0 : value.length);
-    const bytes = this.#withRoom(ROW_HEADS_BYTES + dataBytes);
+    if (this.#used + ROW_HEADS_BYTES + dataBytes > this.#piece.length) {
+      this.#endPiece();
+      this.#piece = blocks.take(ROW_HEADS_BYTES + dataBytes);
+    }
+    const bytes = this.#piece;
     const flags = (value === undefined ? 0 : HAS_VALUE) + (expireTs === undefined ? 0 : HAS_EXPIRY);
-    let at = putU32(bytes, this.#end, key.length * 4 + flags);
+    let at = putU32(bytes, this.#used, key.length * 4 + flags);
     bytes.set(key, at);
     at += key.length;
     if (value !== undefined) {
@@ -81,42 +83,59 @@ export class RowBlock {
       at += value.length;
     }
     if (expireTs !== undefined) at = putU32(bytes, at, expireTs);
-    this.#end = at;
+    this.#used = at;
     this.#dataBytes += dataBytes;
     this.#count++;
   }
 
-  /** Turns the order of the rows around. */
+  /** Turns the order of the rows around, which completes them. */
   reverse(): void {
-    this.#rows = undefined;
-    const turned = new Uint8Array(this.#end);
-    let to = this.#end;
-    for (let at = COUNT_BYTES; at < this.#end;) {
-      const next = rowEnd(this.#bytes, at);
+    const whole = this.bytes();
+    const turned = new Uint8Array(whole.length);
+    putU32(turned, 0, this.#count);
+    let to = whole.length;
+    for (let at = COUNT_BYTES; at < whole.length;) {
+      const next = rowEnd(whole, at);
       to -= next - at;
-      turned.set(this.#bytes.subarray(at, next), to);
+      turned.set(whole.subarray(at, next), to);
       at = next;
     }
-    this.#bytes = turned;
+    this.#whole = turned;
+    this.#rows = undefined;
   }
 
-  /** The block, a view that is good until a row is added. */
+  /** The block; no more rows can be added. */
   bytes(): Uint8Array {
-    putU32(this.#bytes, 0, this.#count);
-    return this.#bytes.subarray(0, this.#end);
+    return this.#whole ??= this.#join();
   }
 
-  /** The rows, views of the block. */
+  /** The rows, views of the block; no more can be added. */
   toArray(): readonly Row[] {
     return this.#rows ??= decodeRows(this.bytes(), "rows");
   }
 
-  #withRoom(more: number): Uint8Array {
-    const needed = this.#end + more;
-    if (needed <= this.#bytes.length) return this.#bytes;
-    const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
-    grown.set(this.#bytes.subarray(0, this.#end));
-    return this.#bytes = grown;
+  #endPiece(): void {
+    if (this.#used > 0) {
+      this.#pieces.push(this.#piece);
+      this.#lengths.push(this.#used);
+    }
+    this.#used = 0;
+  }
+
+  #join(): Uint8Array {
+    this.#endPiece();
+    const size = this.#lengths.reduce((sum, length) => sum + length, COUNT_BYTES);
+    const whole = new Uint8Array(size);
+    let at = putU32(whole, 0, this.#count);
+    for (let i = 0; i < this.#pieces.length; i++) {
+      const piece = this.#pieces[i]!;
+      whole.set(piece.subarray(0, this.#lengths[i]!), at);
+      at += this.#lengths[i]!;
+      blocks.give(piece);
+    }
+    this.#pieces = [];
+    this.#piece = EMPTY;
+    return whole;
   }
 }
 
