@@ -213,6 +213,7 @@ export const MultiGet = defineRpc({
     /** False if a limit stopped the read: more rows may follow. */
     complete: bool,
   },
+  hot: { response: hot.rowsResponse },
 });
 
 export const SortKeyCount = defineRpc({
@@ -227,6 +228,7 @@ export const BatchGet = defineRpc({
   name: "batch_get",
   request: { ...readHead, keys: list(bytes, 100_000), ...readTail },
   response: { /** Only rows that exist; `key` is the raw key. */ rows: rowBlock, complete: bool },
+  hot: { response: hot.rowsResponse },
 });
 
 /** Opens a scan over raw keys [start, stop) and returns its first batch. */
@@ -256,6 +258,7 @@ export const GetScanner = defineRpc({
     /** Matching rows of this batch when counting only. */
     count: u32,
   },
+  hot: { response: hot.scanResponse },
 });
 
 /** Next batch of a scan; SCAN_CONTEXT_LOST if the context is not held any more. */
@@ -264,6 +267,7 @@ export const Scan = defineRpc({
   name: "scan",
   request: { partition: u53, context: u53 },
   response: { context: u53, rows: rowBlock, count: u32 },
+  hot: { response: hot.scanResponse },
 });
 
 /** Gives a scan up early. */

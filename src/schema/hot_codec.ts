@@ -1,8 +1,9 @@
-// How the messages of every get, set and prepare are written and read by hand (pack.ts). They are declared with all
+// How the messages of every get, set, range read and prepare are written and read by hand (pack.ts). They are declared with all
 // others and mean the same bytes; tests/unit/schema/hot_codec_test.ts holds both ways against each other. A reader
 // gives up on anything but the exact shape, and the general way then reads the message or words its error.
 
 import type { Packer, Unpacker } from "./pack.ts";
+import { RowBlock } from "./row_block.ts";
 
 /** Both directions of one message. */
 export interface HotCodec<T> {
@@ -152,6 +153,49 @@ export const getResponse: HotCodec<{ readonly value: Uint8Array | undefined }> =
     if (from.array() !== 1) return undefined;
     const value = from.binOrNil();
     return from.whole ? { value } : undefined;
+  },
+};
+
+/** @returns `undefined` if the bytes are no rows: the general way says what is wrong with them. */
+function rowsOf(bytes: Uint8Array): RowBlock | undefined {
+  try {
+    return RowBlock.received(bytes, "rows");
+  } catch {
+    return undefined;
+  }
+}
+
+export const rowsResponse: HotCodec<{ readonly rows: RowBlock; readonly complete: boolean }> = {
+  write(out, { rows, complete }) {
+    out.array(2);
+    out.bin(rows.bytes());
+    out.bool(complete);
+  },
+  read(from) {
+    if (from.array() !== 2) return undefined;
+    const bytes = from.bin();
+    const complete = from.bool();
+    const rows = from.whole ? rowsOf(bytes) : undefined;
+    return rows === undefined ? undefined : { rows, complete };
+  },
+};
+
+export const scanResponse: HotCodec<
+  { readonly context: number; readonly rows: RowBlock; readonly count: number }
+> = {
+  write(out, { context, rows, count }) {
+    out.array(3);
+    out.uint(context);
+    out.bin(rows.bytes());
+    out.uint(count);
+  },
+  read(from) {
+    if (from.array() !== 3) return undefined;
+    const context = from.uint();
+    const bytes = from.bin();
+    const count = from.uint(U32_MAX);
+    const rows = from.whole ? rowsOf(bytes) : undefined;
+    return rows === undefined ? undefined : { context, rows, count };
   },
 };
 

@@ -4,10 +4,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { toHex } from "../../../src/base/bytes.ts";
-import { Get, MultiPut, Put } from "../../../src/schema/client_rpc.ts";
+import { Get, MultiGet, MultiPut, Put, Scan } from "../../../src/schema/client_rpc.ts";
 import { decode, encode, encodeShared } from "../../../src/schema/codec.ts";
 import { bytes, type Field, list, struct, u53 } from "../../../src/schema/field.ts";
 import { Prepare, PrepareAck } from "../../../src/schema/replica_rpc.ts";
+import { RowBlock } from "../../../src/schema/row_block.ts";
 
 const anyNumber = fc.oneof(
   fc.maxSafeNat(),
@@ -19,6 +20,10 @@ const anyBytes = fc.oneof(
   fc.uint8Array({ maxLength: 40 }),
   fc.uint8Array({ minLength: 250, maxLength: 260 }),
 );
+const anyRows = fc.array(
+  fc.record({ key: anyBytes, value: fc.option(anyBytes, { nil: undefined }) }),
+  { maxLength: 20 },
+).map((rows) => RowBlock.of(rows.map((row) => ({ ...row, expireTs: undefined }))));
 const u32 = fc.integer({ min: 0, max: 0xffffffff });
 const writeHead = {
   partition: anyNumber,
@@ -77,6 +82,16 @@ const MESSAGES: Message[] = [
     any: fc.record({ value: fc.option(anyBytes, { nil: undefined }) }),
   },
   {
+    name: "multi_get response",
+    field: MultiGet.response,
+    any: fc.record({ rows: anyRows, complete: fc.boolean() }),
+  },
+  {
+    name: "scan response",
+    field: Scan.response,
+    any: fc.record({ context: anyNumber, rows: anyRows, count: u32 }),
+  },
+  {
     name: "prepare",
     field: Prepare.request,
     any: fc.record({
@@ -109,7 +124,10 @@ function general<T>({ write, read }: Field<T>): Field<T> {
 
 /** A value as text; the order of its fields does not matter. */
 function shown(value: object): string {
-  const show = (_: string, part: unknown) => part instanceof Uint8Array ? toHex(part) : part;
+  const show = (_: string, part: unknown) => {
+    if (part instanceof RowBlock) return part.toArray();
+    return part instanceof Uint8Array ? toHex(part) : part;
+  };
   return JSON.stringify(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1), show);
 }
 
