@@ -1,6 +1,6 @@
-// How the messages of every get, set, range read and prepare are written and read by hand (pack.ts). They are declared with all
-// others and mean the same bytes; tests/unit/schema/hot_codec_test.ts holds both ways against each other. A reader
-// gives up on anything but the exact shape, and the general way then reads the message or words its error.
+// How the messages of every get, set, range read and prepare are written and read by hand (pack.ts). They are declared
+// with all others and mean the same bytes; tests/unit/schema/hot_codec_test.ts holds both ways against each other. A
+// reader gives up on anything but the exact shape, and the general way then reads the message or words its error.
 
 import type { Packer, Unpacker } from "./pack.ts";
 import { RowBlock } from "./row_block.ts";
